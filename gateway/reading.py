@@ -1,0 +1,133 @@
+"""The vocabulary that every room shares: what one device said at one time.
+
+All times are integer milliseconds since the Unix epoch, UTC (`Millis`). A reading is small, immutable and cheap to
+encode, because tens of thousands of them pass each second.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+Value = float | int | str | bool | None
+"""A metric's number, a state's word, or None where the device erased the value (missing is not zero)."""
+
+Millis = int
+"""Milliseconds since 1970-01-01T00:00:00Z."""
+
+
+class Quality(StrEnum):
+    """How far a value may be trusted. Rules act on `good` unless they say otherwise."""
+
+    GOOD = "good"
+    LATE = "late"  # measured long before it arrived: stored, pages nobody
+    HISTORIC = "historic"  # sent as history (a batch of old points, a quarantine replay)
+    SKEWED = "skewed"  # the device's clock is ahead of ours by more than the profile allows; stamped on arrival
+    IMPOSSIBLE = "impossible"  # outside the metric's range; the value is left out, the flag tells which
+    SUSPECT = "suspect"  # decoded, though an integrity check failed or a key was unknown
+
+
+class Presence(StrEnum):
+    """What a message says about its device's session. `UNSAID` is every ordinary message."""
+
+    UNSAID = ""
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Something that happened: `id` is declared by the profile, `data` holds its decoded fields."""
+
+    id: str
+    data: dict[str, Value] = {}
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """One device's (or child's) values at one time.
+
+    `child` is "" for the device itself, else "<kind>:<key>" such as "port:3". A reading is identified by
+    (device, child, measured_at, binding): writing the same one twice changes nothing.
+    """
+
+    device: str
+    child: str
+    measured_at: Millis
+    received_at: Millis
+    binding: str
+    values: dict[str, Value]
+    events: tuple[Event, ...] = ()
+    quality: Quality = Quality.GOOD
+    flags: dict[str, Quality] = {}
+    """Metrics of this reading that are not good, and why; an `impossible` one has no entry in `values`."""
+    presence: Presence = Presence.UNSAID
+    profile: str = ""
+    retained: bool = False
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """What a gateway says about itself with each batch; pages show it, `doctor` explains it."""
+
+    connected: bool
+    """A broker session is up."""
+    journal_bytes: int
+    journal_max_bytes: int
+    journal_entries: int
+    """Entries that some consumer has not taken yet."""
+    oldest_entry_at: Millis | None
+    """received_at of the oldest entry not yet taken by services."""
+    received: int
+    """Messages since start; likewise the counters below."""
+    quarantined: int
+    quarantine_entries: int
+    """Messages set aside and not yet replayed."""
+    shed: int
+    """Readings given up at the journal's cap."""
+    messages_per_second: float
+    last_error: str = ""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Readings on their way from a gateway to services, in journal order.
+
+    `last_seq` is the cursor services store in the same transaction as everything that follows from the readings.
+    `progress_at` is how far the gateway itself has seen time pass: "device silent" is judged against it, so a cut
+    uplink never looks like dead devices. A batch without readings is a heartbeat of the gateway.
+    """
+
+    gateway: str
+    first_seq: int
+    last_seq: int
+    progress_at: Millis
+    readings: list[Reading]
+    status: GatewayStatus | None = None
+
+
+class DeviceEntry(msgspec.Struct, frozen=True):
+    """What a gateway must know about one device: enough to decode, and nothing about residents."""
+
+    id: str
+    profile: str
+    address: str
+    """How the device names itself on the wire (the `{address}` capture of its bindings)."""
+    site: str
+    timezone: str = "UTC"
+    params: dict[str, float | int | str | bool] = {}
+    parent: str = ""
+
+
+class Registry(msgspec.Struct, frozen=True):
+    """All devices a gateway serves. `version` changes whenever the list does."""
+
+    version: str
+    devices: list[DeviceEntry]
+
+
+def child_id(kind: str, key: str | int) -> str:
+    """`child_id("port", 3)` is "port:3"."""
+    return f"{kind}:{key}"
+
+
+def child_kind(child: str) -> str:
+    """The kind of a child id; "" for the device itself."""
+    return child.partition(":")[0]

@@ -1,0 +1,38 @@
+"""Time series behind one port: SQLite beside the product, InfluxDB where it outgrows one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.reading import Millis, Reading, Value
+
+
+class TelemetryUnavailable(Exception):
+    """The store cannot take points now; the journal keeps them and the forwarder tries again."""
+
+
+class Point(msgspec.Struct, frozen=True, array_like=True):
+    """One value of one metric at one time."""
+
+    at: Millis
+    value: Value
+
+
+class TelemetryStore(Protocol):
+    """Write readings and read ranges. Writing a reading twice changes nothing."""
+
+    def write(self, readings: Sequence[Reading]) -> None:
+        """Store readings durably; raises TelemetryUnavailable."""
+        ...
+
+    def range(
+        self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
+    ) -> dict[str, list[Point]]:
+        """Points per metric with start <= at < end, oldest first. More than `limit` points are thinned so that the
+        lowest and the highest of every stretch stay visible."""
+        ...
+
+    def close(self) -> None: ...

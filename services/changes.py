@@ -1,0 +1,56 @@
+"""Tells open pages what has just been committed. Losing a change costs a page its freshness, never data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Literal, NamedTuple
+
+_MAX_WAITING = 1000
+
+
+class Change(NamedTuple):
+    kind: Literal["device", "alarm", "ticket", "outage", "notice", "gateway", "site"]
+    id: str
+    site: str
+
+
+class Changes:
+    """Publish from any thread; subscribe in an event loop. A subscriber that falls far behind is told to reload."""
+
+    def __init__(self) -> None:
+        self._subscribers: set[_Subscriber] = set()
+
+    def publish(self, changes: Iterable[Change]) -> None:
+        """Called after the commit that made the changes."""
+        batch = list(changes)
+        if batch:
+            for subscriber in tuple(self._subscribers):
+                subscriber.offer(batch)
+
+    async def subscribe(self) -> AsyncIterator[list[Change] | None]:
+        """Batches of changes as they come; None means "you missed some, reload"."""
+        subscriber = _Subscriber(asyncio.get_running_loop())
+        self._subscribers.add(subscriber)
+        try:
+            while True:
+                yield await subscriber.queue.get()
+        finally:
+            self._subscribers.discard(subscriber)
+
+
+class _Subscriber:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.queue: asyncio.Queue[list[Change] | None] = asyncio.Queue()
+
+    def offer(self, batch: list[Change]) -> None:
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._put, batch)
+
+    def _put(self, batch: list[Change]) -> None:
+        if self.queue.qsize() >= _MAX_WAITING:
+            while not self.queue.empty():
+                self.queue.get_nowait()
+            self.queue.put_nowait(None)
+        self.queue.put_nowait(batch)

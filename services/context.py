@@ -1,0 +1,59 @@
+"""What the web application and the workers are given: built once, in bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from device_profiles.schema import DeviceProfile
+from gateway.reading import GatewayStatus, Millis
+from gateway.telemetry import TelemetryStore
+from services.changes import Changes
+from services.clock import Clock
+from services.database import Database
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.intake import Intake
+
+
+class QuarantineEntry(msgspec.Struct, frozen=True):
+    """A message that could not be decoded, kept whole."""
+
+    id: int
+    received_at: Millis
+    topic: str
+    payload: bytes
+    reason: str
+    """The DecodeError in one line."""
+    retained: bool = False
+
+
+class LocalGateway(Protocol):
+    """A gateway that runs in the same process."""
+
+    def status(self) -> GatewayStatus: ...
+    def quarantine_list(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]: ...
+    def quarantine_replay(self, ids: list[int] | None = None) -> tuple[int, int]:
+        """Decode set-aside messages again, oldest first: (taken in, still refused)."""
+        ...
+
+    def registry_changed(self) -> None:
+        """The device list has changed: fetch it before the next message."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    settings: Settings
+    database: Database
+    library: Mapping[str, DeviceProfile]
+    telemetry: TelemetryStore
+    changes: Changes
+    clock: Clock
+    intake: Intake
+    gateway: LocalGateway | None = None
+    """None where gateways run elsewhere and deliver over HTTP."""

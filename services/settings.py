@@ -1,0 +1,45 @@
+"""Every setting of the product, from the environment (`COURTYARD_…`), read once in bootstrap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="COURTYARD_", env_file=None, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("courtyard-data"), description="Where journal, databases and secrets are kept.")
+    profiles_dir: Path | None = Field(
+        None, description="A folder of your own device profiles, beside the shipped ones."
+    )
+    http: str = Field("127.0.0.1:8080", description="HOST:PORT of the pages and the API.")
+    public_url: str = Field(
+        "", description="How people reach the pages; used in links of notices. Default: http://HTTP."
+    )
+    mqtt: str = Field("embedded", description='"embedded", or mqtt://[user:password@]host[:port], mqtts://… for TLS.')
+    mqtt_client_id: str = Field("courtyard-gateway", description="Client id of the persistent MQTT session.")
+    gateway_id: str = Field("gateway-1", description="Name of this gateway towards services.")
+    services_url: str = Field("", description="Where a separate gateway finds services; empty: in process.")
+    gateway_token_file: Path | None = Field(
+        None, description="File with the token a separate gateway shows to services."
+    )
+    database_url: str = Field("", description="postgresql://…; empty: SQLite in the data folder.")
+    journal_max_bytes: int = Field(2 * 1024**3, ge=1024**2, description="Cap of the journal on disk.")
+    telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
+    smtp_url: str = Field("", description="smtp://[user:password@]host[:port] or smtps://…; empty: no e-mail.")
+    smtp_from: str = Field("courtyard@localhost", description="Sender address of e-mails.")
+    webhook_allow_private: bool = Field(
+        False, description="Let webhooks go to private and loopback addresses (a ticket system in the same network)."
+    )
+    log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @property
+    def effective_public_url(self) -> str:
+        return (self.public_url or f"http://{self.http}").rstrip("/")
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'courtyard.db'}"

@@ -1,0 +1,317 @@
+"""Every table of the product in one place. Migrations are in services/migrations; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text, text
+
+from services.database import UtcDateTime, metadata
+
+_id = String(64)
+_Big = BigInteger().with_variant(Integer(), "sqlite")
+
+# --- sites: where things stand, and what serves whom ---------------------------------------------------------------
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("name_zh", String(200), nullable=False),
+    Column("name_en", String(200), nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("contact_zh", String(500), nullable=False, default=""),
+    Column("contact_en", String(500), nullable=False, default=""),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+buildings = Table(
+    "buildings",
+    metadata,
+    Column("site", _id, ForeignKey("sites.id"), primary_key=True),
+    Column("id", _id, primary_key=True),
+    Column("name_zh", String(200), nullable=False),
+    Column("name_en", String(200), nullable=False),
+    Column("position", Integer, nullable=False, default=0),
+)
+units = Table(
+    "units",
+    metadata,
+    Column("site", _id, primary_key=True),
+    Column("building", _id, primary_key=True),
+    Column("id", _id, primary_key=True),
+    Column("name_zh", String(200), nullable=False),
+    Column("name_en", String(200), nullable=False),
+    Column("households", Integer, nullable=False),
+)
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, ForeignKey("sites.id"), nullable=True, index=True),  # NULL: unclaimed
+    Column("profile", _id, nullable=False),
+    Column("address", String(128), nullable=False),
+    Column("name_zh", String(200), nullable=False),
+    Column("name_en", String(200), nullable=False),
+    Column("building", _id, nullable=True),
+    Column("place_zh", String(200), nullable=False, default=""),
+    Column("place_en", String(200), nullable=False, default=""),
+    Column("params", JSON, nullable=False, default=dict),
+    Column("parent", _id, nullable=True),
+    Column("retired_at", UtcDateTime, nullable=True),  # gone from the site file; history stays
+    Index("uq_devices_profile_address", "profile", "address", unique=True),
+)
+supplies = Table(
+    "supplies",  # one service to some buildings, from `needs` of its members
+    metadata,
+    Column("site", _id, ForeignKey("sites.id"), primary_key=True),
+    Column("id", _id, primary_key=True),
+    Column("service", String(32), nullable=False),  # water | charging | access | video | parking
+    Column("name_zh", String(200), nullable=False, default=""),
+    Column("name_en", String(200), nullable=False, default=""),
+    Column("needs", Integer, nullable=False, default=1),  # members that must work for full service
+    Column("members", JSON, nullable=False),  # [{"device": id, "child": "" | "pump:1"}]
+    Column("scope", JSON, nullable=False),  # [{"building": id, "unit": id | null}]
+)
+
+# --- what devices say ------------------------------------------------------------------------------------------------
+
+device_states = Table(
+    "device_states",  # the latest of each device and child
+    metadata,
+    Column("device", _id, primary_key=True),
+    Column("child", String(64), primary_key=True, default=""),
+    Column("presence", String(16), nullable=False, default="unknown"),  # online | stale | offline | unknown
+    Column("last_heard_at", UtcDateTime, nullable=True),
+    Column("measured_at", UtcDateTime, nullable=True),
+    Column("values", JSON, nullable=False, default=dict),  # {metric: value}
+    Column("value_times", JSON, nullable=False, default=dict),  # {metric: measured_at in ms}
+    Column("flags", JSON, nullable=False, default=dict),
+)
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("cursor", _Big, nullable=False, default=0),  # last journal sequence committed here
+    Column("progress_at", UtcDateTime, nullable=True),
+    Column("heard_at", UtcDateTime, nullable=True),
+    Column("status", JSON, nullable=False, default=dict),  # GatewayStatus as it last said
+)
+
+# --- rules and alarms ------------------------------------------------------------------------------------------------
+
+rule_states = Table(
+    "rule_states",  # the automaton of each (rule, device, child) that is not at rest
+    metadata,
+    Column("device", _id, primary_key=True),
+    Column("child", String(64), primary_key=True, default=""),
+    Column("rule", _id, primary_key=True),
+    Column("state", JSON, nullable=False),
+)
+alarms = Table(
+    "alarms",  # one row per episode
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, nullable=False, index=True),
+    Column("device", _id, nullable=False, index=True),
+    Column("child", String(64), nullable=False, default=""),
+    Column("rule", _id, nullable=False),
+    Column("profile", _id, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(16), nullable=False),  # active | cleared
+    Column("reason", JSON, nullable=False, default=dict),  # condition, values and times that met it
+    Column("pending_since", UtcDateTime, nullable=True),
+    Column("raised_at", UtcDateTime, nullable=False),
+    Column("cleared_at", UtcDateTime, nullable=True),
+    Column("acknowledged_at", UtcDateTime, nullable=True),
+    Column("acknowledged_by", _id, nullable=True),
+    # One active episode per rule and device, whatever the engine believes.
+    Index(
+        "uq_alarms_active",
+        "device",
+        "child",
+        "rule",
+        unique=True,
+        sqlite_where=text("state = 'active'"),
+        postgresql_where=text("state = 'active'"),
+    ),
+    Index("ix_alarms_site_state", "site", "state"),
+)
+
+# --- tickets -----------------------------------------------------------------------------------------------------------
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),  # what people say aloud
+    Column("site", _id, nullable=False, index=True),
+    Column("alarm", _id, nullable=True, unique=True),  # exactly one ticket per episode
+    Column("device", _id, nullable=True, index=True),
+    Column("child", String(64), nullable=False, default=""),
+    Column("template", _id, nullable=False, default=""),
+    Column("profile", _id, nullable=False, default=""),
+    Column("title_zh", String(300), nullable=False),
+    Column("title_en", String(300), nullable=False),
+    Column("trade", String(32), nullable=False),
+    Column("priority", String(4), nullable=False),
+    Column("state", String(16), nullable=False),  # open | assigned | in_progress | closed | cancelled
+    Column("assignee", _id, nullable=True, index=True),
+    Column("steps", JSON, nullable=False, default=list),  # [{"zh": …, "en": …, "done_at": iso | null, "done_by": …}]
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=True),
+    Column("closed_at", UtcDateTime, nullable=True),
+    Column("version", Integer, nullable=False, default=1),
+    Index("ix_tickets_site_state", "site", "state"),
+)
+ticket_events = Table(
+    "ticket_events",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("ticket", _id, ForeignKey("tickets.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", _id, nullable=True),  # NULL: Courtyard itself
+    Column("what", String(32), nullable=False),  # opened, assigned, started, note, alarm_cleared, closed, reopened…
+    Column("note", Text, nullable=False, default=""),
+    Column("data", JSON, nullable=False, default=dict),
+)
+
+# --- outages -------------------------------------------------------------------------------------------------------------
+
+outages = Table(
+    "outages",  # residents lose or half-lose one service
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, nullable=False, index=True),
+    Column("supply", _id, nullable=False),
+    Column("service", String(32), nullable=False),
+    Column("state", String(16), nullable=False),  # ongoing | restored
+    Column("loss", String(16), nullable=False),  # full | degraded, as it is now (the worst is in the updates)
+    Column("alarms", JSON, nullable=False, default=list),  # active alarm ids that cause it
+    Column("impact", JSON, nullable=False),  # {"buildings": [...], "units": [...], "households": n}
+    Column("what_zh", Text, nullable=False),
+    Column("what_en", Text, nullable=False),
+    Column("instead_zh", Text, nullable=False, default=""),
+    Column("instead_en", Text, nullable=False, default=""),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("restored_at", UtcDateTime, nullable=True),
+    Column("next_news_at", UtcDateTime, nullable=True),
+    Index(
+        "uq_outages_ongoing",
+        "site",
+        "supply",
+        unique=True,
+        sqlite_where=text("state = 'ongoing'"),
+        postgresql_where=text("state = 'ongoing'"),
+    ),
+    Index("ix_outages_site_state", "site", "state"),
+)
+outage_updates = Table(
+    "outage_updates",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("outage", _id, ForeignKey("outages.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(16), nullable=False),  # started | worse | better | news | restored
+    Column("loss", String(16), nullable=False),
+    Column("text_zh", Text, nullable=False),
+    Column("text_en", Text, nullable=False),
+    Column("who", _id, nullable=True),
+)
+
+# --- notices ---------------------------------------------------------------------------------------------------------------
+
+recipients = Table(
+    "recipients",  # who is told, by which channel
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, ForeignKey("sites.id"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("audience", String(16), nullable=False),  # engineers | crew | residents
+    Column("channel", String(16), nullable=False),  # email | webhook | apprise
+    Column("target", String(500), nullable=False),  # address or URL, or env:NAME for secrets
+    Column("language", String(8), nullable=False, default="zh"),
+    Column("about", JSON, nullable=False, default=list),  # alarm | ticket | outage; empty: what suits the audience
+    Column("min_severity", String(16), nullable=False, default="warning"),
+    Column("buildings", JSON, nullable=False, default=list),  # residents: empty means the whole site
+)
+notices = Table(
+    "notices",  # the outbox
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("key", String(200), nullable=False, unique=True),  # idempotency: subject, what happened, recipient
+    Column("site", _id, nullable=False, index=True),
+    Column("recipient", _id, nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("target", String(500), nullable=False),
+    Column("subject_kind", String(16), nullable=False),  # alarm | ticket | outage
+    Column("subject_id", _id, nullable=False, index=True),
+    Column("event", String(32), nullable=False),  # raised, cleared, opened, closed, started, worse, better, restored…
+    Column("title", String(300), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("data", JSON, nullable=False, default=dict),  # what a webhook carries
+    Column("state", String(16), nullable=False),  # queued | delivered | failed
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=True),
+    Column("delivered_at", UtcDateTime, nullable=True),
+    Column("last_error", Text, nullable=False, default=""),
+    Index("ix_notices_state_next_attempt_at", "state", "next_attempt_at"),
+)
+
+# --- accounts --------------------------------------------------------------------------------------------------------------
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("login", String(64), nullable=False, unique=True),
+    Column("name", String(200), nullable=False, default=""),
+    Column("password_hash", String(300), nullable=False),
+    Column("language", String(8), nullable=False, default=""),
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+grants = Table(
+    "grants",  # which role at which site; site "*" is every site
+    metadata,
+    Column("person", _id, ForeignKey("people.id"), primary_key=True),
+    Column("site", _id, primary_key=True),
+    Column("role", String(16), primary_key=True),  # admin | engineer | crew
+)
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id_hash", String(64), primary_key=True),
+    Column("person", _id, ForeignKey("people.id"), nullable=False, index=True),
+    Column("csrf", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+tokens = Table(
+    "tokens",  # for programs: gateways and API clients
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("role", String(16), nullable=False),  # gateway | admin | engineer | crew
+    Column("site", _id, nullable=False, default="*"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime, nullable=True),
+)
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("key", String(200), primary_key=True),  # "login:<name>" or "address:<ip>"
+    Column("failures", Float, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+audit = Table(
+    "audit",  # append-only, each row carries the hash of the one before
+    metadata,
+    Column("seq", _Big, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", _id, nullable=True),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(200), nullable=False, default=""),
+    Column("data", JSON, nullable=False, default=dict),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
