@@ -102,6 +102,8 @@ class ChildKind(Part):
     """How many there are: a number, or the param that says it; None when only messages tell."""
     start: int = 1
     """The first key where keys are numbers."""
+    keys: Identifier | None = None
+    """Where keys are names: the text param that lists them, separated by commas."""
 
 
 class Metric(Part):
@@ -263,7 +265,8 @@ class FieldMap(Part):
     linear: tuple[float, float, float, float] | None = None
     """Raw low, raw high, value low, value high: 4-20 mA and the like."""
     map: dict[str, Scalar] | None = None
-    """Raw word or number -> state word or value; a raw value that is not listed is a DecodeError unless `default`."""
+    """Raw word or number -> state word or value; a raw value that is not listed is a DecodeError unless `default`.
+    Numbers are written in decimal, booleans as "true" and "false"."""
     default: Scalar | None = None
     when_missing: Literal["skip", "reject", "erase"] = "skip"
 
@@ -292,7 +295,9 @@ class Each(Part):
     zip: tuple[str, ...] = ()
     """Parallel arrays instead of `over`; inside, `path` names one of them."""
     key: str
-    """Child key: a template over `index`, `key` (object key), captures and fields, e.g. "{index+1}" or "{port+1}"."""
+    """Child key: a template over `index` (from 0), `key` (object key), captures and fields, e.g. "{index+1}" or
+    "{port+1}". A field is a path of the element, `$.x` is one from the root. Every path in `fields` and `events`
+    follows the same rule."""
     fields: dict[Identifier, FieldEntry] = {}
     events: tuple[EventMap, ...] = ()
 
@@ -411,6 +416,10 @@ class Signal(Part):
     """How long a word of `cycle` stays."""
     rate: float = 0
     """Growth per second while playing (counters)."""
+    while_: dict[Identifier, tuple[Scalar, ...]] = Field({}, alias="while")
+    """Plays only while these states (of the same device or child) have one of these words. At other times a gauge
+    is `otherwise` and a counter stands still: an idle port draws no power."""
+    otherwise: Scalar = 0
 
 
 class Fault(Part):
