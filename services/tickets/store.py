@@ -41,6 +41,8 @@ class Ticket:
     site: str
     alarm: str | None
     alarm_state: str | None
+    severity: str | None
+    """Of the alarm that opened it."""
     device: str | None
     device_name: Text | None
     building: str | None
@@ -116,6 +118,7 @@ def _select(scope: Scope) -> Select[Any]:
         select(
             tickets,
             alarms.c.state.label("alarm_state"),
+            alarms.c.severity,
             devices.c.name_zh,
             devices.c.name_en,
             devices.c.building,
@@ -139,6 +142,7 @@ def _ticket(row: Row[Any], events: tuple[TicketEvent, ...] = ()) -> Ticket:
         site=row.site,
         alarm=row.alarm,
         alarm_state=row.alarm_state,
+        severity=row.severity,
         device=row.device,
         device_name=Text(zh=row.name_zh, en=row.name_en) if known else None,
         building=row.building,

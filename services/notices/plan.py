@@ -1,0 +1,303 @@
+"""Who is told what. Pure: an event and an audience give the notices to queue, each with an idempotency key.
+
+Engineers and crews get alarms and tickets from their least severity on. Residents get outages only, in their words
+and their language, and never a device id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from device_profiles.schema import Severity, Text
+from services.notices.wording import EVENTS, SEVERITIES, clock, line, outage_restored, places, service_words
+from services.tickets.store import Ticket
+
+_RANK = {severity: rank for rank, severity in enumerate(reversed(Severity))}
+_SUITS: dict[str, tuple[str, ...]] = {
+    "engineers": ("alarm", "ticket", "outage"),
+    "crew": ("alarm", "ticket"),
+    "residents": ("outage",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    id: str
+    audience: str
+    channel: str
+    target: str
+    language: str = "zh"
+    about: tuple[str, ...] = ()
+    min_severity: str = "warning"
+    buildings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audience:
+    """One site's recipients, and what their messages need to know of the site."""
+
+    site: str
+    name: Text
+    timezone: str
+    contact: Text
+    buildings: Mapping[str, Text] = field(default_factory=dict)
+    recipients: tuple[Recipient, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One message to one recipient on one channel, ready for the outbox."""
+
+    key: str
+    site: str
+    recipient: str
+    channel: str
+    target: str
+    subject_kind: str
+    subject_id: str
+    event: str
+    title: str
+    body: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmEvent:
+    """`event` is raised or cleared."""
+
+    id: str
+    event: str
+    at: datetime
+    severity: str
+    rule: str
+    rule_name: Text
+    device: str
+    device_name: Text
+    place: Text
+    child: str
+    profile: str
+    reason: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketEvent:
+    """`event` is opened, closed, cancelled or reopened."""
+
+    ticket: Ticket
+    event: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutageEvent:
+    """`event` is started, worse, better or restored; `update` is the id of the update that tells it."""
+
+    id: str
+    update: str
+    event: str
+    at: datetime
+    service: str
+    loss: str
+    what: Text
+    instead: Text
+    buildings: tuple[str, ...]
+    units: tuple[str, ...]
+    households: int
+    started_at: datetime
+    next_news_at: datetime | None
+
+
+def for_alarm(event: AlarmEvent, audience: Audience, *, public_url: str) -> list[Notice]:
+    """One notice when it is raised and one when it clears, per recipient who wants alarms this severe."""
+    links = {"device": f"{public_url}/devices/{event.device}", "alarm": f"{public_url}/api/v1/alarms/{event.id}"}
+    data = _data("alarm", event.event, event.id, audience.site, event.at, links) | {
+        "severity": event.severity,
+        "rule": event.rule,
+        "name": _both(event.rule_name),
+        "device": event.device,
+        "device_name": _both(event.device_name),
+        "child": event.child,
+        "profile": event.profile,
+        "reason": dict(event.reason),
+    }
+    return [
+        _notice(
+            audience, to, "alarm", event.id, event.event, event.event, data, *_alarm_words(event, audience, to, links)
+        )
+        for to in _wanting(audience, "alarm", event.severity)
+    ]
+
+
+def for_ticket(event: TicketEvent, audience: Audience, *, public_url: str) -> list[Notice]:
+    """One notice per turn of the ticket that people elsewhere must know of."""
+    ticket = event.ticket
+    links = {"ticket": f"{public_url}/tickets/{ticket.id}"}
+    data = _data("ticket", event.event, ticket.id, audience.site, event.at, links) | {
+        "number": ticket.number,
+        "title": _both(ticket.title),
+        "trade": ticket.trade,
+        "priority": ticket.priority,
+        "state": ticket.state,
+        "severity": ticket.severity,
+        "alarm": ticket.alarm,
+        "device": ticket.device,
+        "device_name": _both(ticket.device_name) if ticket.device_name else None,
+        "child": ticket.child,
+        "assignee": ticket.assignee,
+        "opened_at": ticket.opened_at.isoformat(),
+        "due_at": ticket.due_at.isoformat() if ticket.due_at else None,
+        "closed_at": ticket.closed_at.isoformat() if ticket.closed_at else None,
+        "steps": [_both(step.text) for step in ticket.steps],
+    }
+    # A ticket may be closed and reopened again: its version tells those turns apart.
+    occasion = f"{event.event}.{ticket.version}"
+    return [
+        _notice(
+            audience, to, "ticket", ticket.id, event.event, occasion, data, *_ticket_words(event, audience, to, links)
+        )
+        for to in _wanting(audience, "ticket", ticket.severity or Severity.CRITICAL)
+    ]
+
+
+def for_outage(event: OutageEvent, audience: Audience, *, public_url: str) -> list[Notice]:
+    """One notice per update, to residents of the buildings it touches and to engineers who want it."""
+    links = {"page": f"{public_url}/public/{audience.site}"}
+    data = _data("outage", event.event, event.id, audience.site, event.at, links) | {
+        "service": event.service,
+        "loss": event.loss,
+        "what": _both(event.what),
+        "instead": _both(event.instead),
+        "buildings": list(event.buildings),
+        "units": list(event.units),
+        "households": event.households,
+        "started_at": event.started_at.isoformat(),
+        "restored_at": event.at.isoformat() if event.event == "restored" else None,
+        "next_news_at": event.next_news_at.isoformat() if event.next_news_at else None,
+    }
+    return [
+        _notice(
+            audience,
+            to,
+            "outage",
+            event.id,
+            event.event,
+            event.update,
+            data,
+            *_outage_words(event, audience, to, links),
+        )
+        for to in _wanting(audience, "outage", Severity.CRITICAL)
+        if _touches(to, event)
+    ]
+
+
+def _wanting(audience: Audience, kind: str, severity: str) -> Iterable[Recipient]:
+    for to in audience.recipients:
+        about = to.about or _SUITS[to.audience]
+        allowed = kind in about and kind in _SUITS[to.audience]
+        if allowed and _RANK[Severity(severity)] >= _RANK[Severity(to.min_severity)]:
+            yield to
+
+
+def _touches(to: Recipient, event: OutageEvent) -> bool:
+    return not to.buildings or not event.buildings or bool(set(to.buildings) & set(event.buildings))
+
+
+def _notice(
+    audience: Audience,
+    to: Recipient,
+    kind: str,
+    id: str,
+    event: str,
+    occasion: str,
+    data: dict[str, Any],
+    title: str,
+    body: str,
+) -> Notice:
+    return Notice(
+        key=f"{kind}:{id}:{occasion}:{to.id}",
+        site=audience.site,
+        recipient=to.id,
+        channel=to.channel,
+        target=to.target,
+        subject_kind=kind,
+        subject_id=id,
+        event=event,
+        title=title[:300],
+        body=body,
+        data=data,
+    )
+
+
+def _data(kind: str, event: str, id: str, site: str, at: datetime, links: dict[str, str]) -> dict[str, Any]:
+    return {"kind": kind, "event": event, "id": id, "site": site, "at": at.isoformat(), "links": links}
+
+
+def _both(text: Text) -> dict[str, str]:
+    return {"zh": text.zh, "en": text.en}
+
+
+def _alarm_words(event: AlarmEvent, audience: Audience, to: Recipient, links: dict[str, str]) -> tuple[str, str]:
+    lang = to.language
+    severity = SEVERITIES[event.severity].in_(lang)
+    title = (
+        f"[{severity}] {EVENTS[event.event].in_(lang)} · {event.rule_name.in_(lang)} · {event.device_name.in_(lang)}"
+    )
+    since = event.reason.get("since") or ""
+    body = (
+        line("device", _device_words(event.device_name, event.device, event.child, lang), lang)
+        + line("where", _where(audience, event.place, lang), lang)
+        + line("why", _why(event.reason), lang)
+        + line("since", clock(datetime.fromisoformat(since), audience.timezone) if since else "", lang)
+        + line("at", clock(event.at, audience.timezone), lang)
+        + line("link", links["device"], lang)
+    )
+    return title, body
+
+
+def _ticket_words(event: TicketEvent, audience: Audience, to: Recipient, links: dict[str, str]) -> tuple[str, str]:
+    lang, ticket = to.language, event.ticket
+    title = f"{EVENTS[event.event].in_(lang)} #{ticket.number} · {ticket.title.in_(lang)}"
+    device = _device_words(ticket.device_name, ticket.device, ticket.child, lang) if ticket.device_name else ""
+    body = (
+        line("priority", ticket.priority, lang)
+        + line("device", device, lang)
+        + line("where", _where(audience, ticket.place, lang), lang)
+        + line("due", clock(ticket.due_at, audience.timezone) if ticket.due_at else "", lang)
+        + "".join(f"- {step.text.in_(lang)}\n" for step in ticket.steps)
+        + line("link", links["ticket"], lang)
+    )
+    return title, body
+
+
+def _outage_words(event: OutageEvent, audience: Audience, to: Recipient, links: dict[str, str]) -> tuple[str, str]:
+    lang = to.language
+    names = tuple(audience.buildings.get(building, Text(zh=building, en=building)) for building in event.buildings)
+    over = event.event == "restored"
+    restored, limited = outage_restored(event.service).in_(lang), service_words(event.service, event.loss, lang)
+    title = f"{audience.name.in_(lang)} · {restored if over else limited}"
+    body = (
+        f"{event.what.in_(lang)}\n"
+        + line("where", places(names, lang), lang)
+        + line("since", clock(event.started_at, audience.timezone), lang)
+        + ("" if over else line("instead", event.instead.in_(lang), lang))
+        + line("next_news", clock(event.next_news_at, audience.timezone) if event.next_news_at else "", lang)
+        + line("contact", audience.contact.in_(lang), lang)
+        + line("link", links["page"], lang)
+    )
+    return title, body
+
+
+def _device_words(name: Text, device: str | None, child: str, lang: str) -> str:
+    return f"{name.in_(lang)} ({device}{' ' + child if child else ''})"
+
+
+def _where(audience: Audience, place: Text | None, lang: str) -> str:
+    return " · ".join(part for part in (audience.name.in_(lang), place.in_(lang) if place else "") if part)
+
+
+def _why(reason: Mapping[str, Any]) -> str:
+    values = ", ".join(f"{name} = {value}" for name, value in dict(reason.get("values") or {}).items())
+    return f"{reason.get('condition', '')}{f' ({values})' if values else ''}"

@@ -1,0 +1,99 @@
+"""The words of notices: the engineer's and the resident's, in zh and en. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from device_profiles.schema import Text
+
+SERVICES: dict[str, Text] = {
+    "water": Text(zh="供水", en="Water"),
+    "charging": Text(zh="电动自行车充电", en="E-bike charging"),
+    "access": Text(zh="门禁", en="Entrance doors"),
+    "video": Text(zh="视频监控", en="Video"),
+    "parking": Text(zh="停车出入口", en="Parking"),
+}
+LOSSES: dict[str, Text] = {
+    "full": Text(zh="中断", en="interrupted"),
+    "degraded": Text(zh="受影响", en="limited"),
+}
+SEVERITIES: dict[str, Text] = {
+    "critical": Text(zh="危急", en="Critical"),
+    "major": Text(zh="严重", en="Major"),
+    "minor": Text(zh="一般", en="Minor"),
+    "warning": Text(zh="提示", en="Warning"),
+}
+EVENTS: dict[str, Text] = {
+    "raised": Text(zh="告警", en="Alarm"),
+    "cleared": Text(zh="告警解除", en="Alarm cleared"),
+    "opened": Text(zh="新工单", en="New ticket"),
+    "closed": Text(zh="工单完成", en="Ticket closed"),
+    "cancelled": Text(zh="工单取消", en="Ticket cancelled"),
+    "reopened": Text(zh="工单重开", en="Ticket reopened"),
+    "started": Text(zh="通知", en="Notice"),
+    "worse": Text(zh="情况加重", en="It got worse"),
+    "better": Text(zh="有所恢复", en="It got better"),
+    "restored": Text(zh="已恢复", en="Restored"),
+}
+_LABELS: dict[str, Text] = {
+    "where": Text(zh="位置", en="Where"),
+    "device": Text(zh="设备", en="Device"),
+    "why": Text(zh="原因", en="Why"),
+    "since": Text(zh="开始", en="Since"),
+    "at": Text(zh="时间", en="At"),
+    "due": Text(zh="时限", en="Due"),
+    "priority": Text(zh="优先级", en="Priority"),
+    "instead": Text(zh="您可以", en="Meanwhile"),
+    "households": Text(zh="涉及户数", en="Households"),
+    "next_news": Text(zh="下次通报不晚于", en="Next news by"),
+    "contact": Text(zh="联系", en="Contact"),
+    "link": Text(zh="查看", en="See"),
+    "whole_site": Text(zh="整个小区", en="The whole community"),
+}
+
+
+def clock(at: datetime, zone: str) -> str:
+    """The site's wall clock, to the minute."""
+    return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
+
+
+def line(label: str, value: str, language: str) -> str:
+    """One "label: value" line; nothing where there is no value."""
+    return f"{_LABELS[label].in_(language)}{'：' if language.startswith('zh') else ': '}{value}\n" if value else ""
+
+
+def service_words(service: str, loss: str, language: str) -> str:
+    """ "Water interrupted", "供水中断"."""
+    between = "" if language.startswith("zh") else " "
+    return f"{SERVICES[service].in_(language)}{between}{LOSSES[loss].in_(language)}"
+
+
+def places(names: tuple[Text, ...], language: str) -> str:
+    """Building names in a row; the whole site when there are none."""
+    if not names:
+        return _LABELS["whole_site"].in_(language)
+    return ("、" if language.startswith("zh") else ", ").join(name.in_(language) for name in names)
+
+
+def outage_what(service: str, loss: str) -> Text:
+    """What residents lose, where no profile's wording fits how bad it has become."""
+    return _OUTAGE_WHAT[service, loss]
+
+
+def outage_restored(service: str) -> Text:
+    return Text(zh=f"{SERVICES[service].zh}已恢复正常。", en=f"{SERVICES[service].en}: working normally again.")
+
+
+_OUTAGE_WHAT: dict[tuple[str, str], Text] = {
+    ("water", "full"): Text(zh="暂时停水。", en="There is no water at the moment."),
+    ("water", "degraded"): Text(zh="水压可能偏低。", en="Water pressure may be low."),
+    ("charging", "full"): Text(zh="电动自行车暂时无法充电。", en="E-bikes cannot be charged at the moment."),
+    ("charging", "degraded"): Text(zh="部分充电口暂停使用。", en="Some charging ports are out of use."),
+    ("access", "full"): Text(zh="门禁暂时无法使用。", en="The entrance does not work at the moment."),
+    ("access", "degraded"): Text(zh="部分门禁暂时无法使用。", en="Some entrances do not work at the moment."),
+    ("video", "full"): Text(zh="视频监控暂时中断。", en="Video monitoring is interrupted."),
+    ("video", "degraded"): Text(zh="部分摄像机暂时中断。", en="Some cameras are out of use."),
+    ("parking", "full"): Text(zh="停车出入口暂时无法使用。", en="The parking entrance does not work at the moment."),
+    ("parking", "degraded"): Text(zh="部分停车出入口暂时无法使用。", en="Some parking entrances do not work."),
+}

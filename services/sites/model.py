@@ -1,0 +1,123 @@
+"""The site file: one YAML file that says what stands where, what serves whom, and who is told.
+
+Shapes only; whether the names in it exist (profiles, buildings, children) is the importer's matter.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from device_profiles.schema import Scalar, Severity, Text
+
+
+def _text_shorthand(raw: object) -> object:
+    """`name: Pump room` is the same words in both languages."""
+    return {"zh": raw, "en": raw} if isinstance(raw, str) else raw
+
+
+def _number_as_text(raw: object) -> object:
+    """`id: 3` is what people write for building 3."""
+    return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+
+def _no_wildcards(raw: str) -> str:
+    if any(sign in raw for sign in "+#\0"):
+        raise ValueError("an address without + # or NUL, which mean something else in topics")
+    return raw
+
+
+Words = Annotated[Text, BeforeValidator(_text_shorthand)]
+Id = Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+Address = Annotated[
+    str, BeforeValidator(_number_as_text), Field(min_length=1, max_length=128), AfterValidator(_no_wildcards)
+]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class UnitEntry(Part):
+    """A stairwell or dwelling group. Households are counted, never tracked."""
+
+    id: Id
+    name: Words | None = None
+    households: int = Field(ge=0, le=10_000)
+
+
+class BuildingEntry(Part):
+    id: Id
+    name: Words | None = None
+    units: tuple[UnitEntry, ...] = ()
+
+
+class SiteDevice(Part):
+    """One device. `address` is how it names itself on the wire (default: its id)."""
+
+    id: Id
+    profile: str
+    address: Address | None = None
+    name: Words | None = None
+    building: Id | None = None
+    place: Words = Text(zh="", en="")
+    params: dict[str, Scalar] = {}
+    parent: Id | None = None
+
+    @property
+    def wire_address(self) -> str:
+        return self.address or self.id
+
+
+class Member(Part):
+    """What contributes to a supply: a device, one child of it ("pump:1"), or all children of a kind ("port:*")."""
+
+    device: Id
+    child: str = Field("", max_length=64)
+
+
+class UnitRef(Part):
+    building: Id
+    unit: Id
+
+
+class Supply(Part):
+    """One service to some buildings and units (default: the whole site), from members of which `needs` must work."""
+
+    id: Id
+    service: Literal["water", "charging", "access", "video", "parking"]
+    name: Words | None = None
+    needs: int | None = Field(None, ge=1)
+    """Members that must work for full service; default: all of them."""
+    members: tuple[Member, ...] = Field(min_length=1)
+    buildings: tuple[Id, ...] = ()
+    units: tuple[UnitRef, ...] = ()
+
+
+class Recipient(Part):
+    """Who is told, by which channel. `to` is an address, a URL, or env:NAME where that is a secret."""
+
+    id: Id
+    name: str = Field("", max_length=200)
+    audience: Literal["engineers", "crew", "residents"]
+    channel: Literal["email", "webhook", "apprise"]
+    to: str = Field(min_length=1, max_length=500)
+    lang: Literal["zh", "en"] = "zh"
+    about: tuple[Literal["alarm", "ticket", "outage"], ...] = ()
+    """Empty: what suits the audience."""
+    min_severity: Severity = Severity.WARNING
+    buildings: tuple[Id, ...] = ()
+    """Residents: outages that touch these buildings; empty: the whole site."""
+
+
+class SiteFile(Part):
+    site: Id
+    name: Words
+    timezone: str
+    contact: Words = Text(zh="", en="")
+    """Whom residents call; shown on their page."""
+    buildings: tuple[BuildingEntry, ...] = ()
+    devices: tuple[SiteDevice, ...] = ()
+    supplies: tuple[Supply, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
