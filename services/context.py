@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from device_profiles.schema import DeviceProfile
-from gateway.reading import GatewayStatus, Millis
+from gateway.quarantine import QuarantineEntry
+from gateway.reading import GatewayStatus
 from gateway.telemetry import TelemetryStore
 from services.changes import Changes
 from services.clock import Clock
@@ -18,18 +17,6 @@ from services.settings import Settings
 
 if TYPE_CHECKING:
     from services.intake import Intake
-
-
-class QuarantineEntry(msgspec.Struct, frozen=True):
-    """A message that could not be decoded, kept whole."""
-
-    id: int
-    received_at: Millis
-    topic: str
-    payload: bytes
-    reason: str
-    """The DecodeError in one line."""
-    retained: bool = False
 
 
 class LocalGateway(Protocol):

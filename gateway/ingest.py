@@ -1,0 +1,104 @@
+"""Decode, journal, acknowledge: in that order, batch by batch, on one thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from zlib import crc32
+
+from gateway.decode import DecodeError, Decoder
+from gateway.journal import Journal, NewEntry, NewQuarantine
+from gateway.mqtt import Message
+from gateway.reading import Millis
+
+
+class Acknowledges(Protocol):
+    def acknowledge(self, messages: Sequence[Message]) -> None: ...
+
+
+@dataclass
+class IngestCounters:
+    received: int = 0
+    readings: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+    redelivered: int = 0
+    """Messages the broker sent again although they were journaled: acknowledged, not stored twice."""
+    by_code: dict[str, int] = field(default_factory=dict)
+    """Quarantined messages by the DecodeError's code."""
+
+
+def token_of(message: Message) -> int:
+    """Packet id and digest of a message: a redelivery carries the same one."""
+    return message.mid << 32 | crc32(message.payload, crc32(message.topic.encode("utf-8", "surrogatepass")))
+
+
+class Ingest:
+    """Takes batches of messages. Nothing is acknowledged before the journal has committed it."""
+
+    def __init__(
+        self, *, decoder: Decoder, journal: Journal, now_millis: Callable[[], Millis], on_commit: Callable[[], None]
+    ) -> None:
+        self.decoder = decoder
+        self.counters = IngestCounters()
+        self._journal = journal
+        self._now = now_millis
+        self._on_commit = on_commit
+        self._tail: deque[int] = deque(maxlen=2000)
+        self._suspects: set[int] = set()
+
+    def connection_opened(self) -> None:
+        """Messages of the connection before may come again: remember which of them are already journaled."""
+        self._suspects = set(self._tail) or set(self._journal.newest_tokens())
+        self._tail.clear()
+
+    def take(self, messages: Sequence[Message], source: Acknowledges) -> None:
+        """Raises JournalFull or JournalUnwritable; then nothing of the batch is stored or acknowledged."""
+        entries: list[NewEntry] = []
+        poison: list[NewQuarantine] = []
+        tokens: list[int] = []
+        now = self._now()
+        decode = self.decoder.decode
+        suspects = self._suspects
+        again: list[int] = []
+        ignored = readings_count = 0
+        for message in messages:
+            topic, payload, mid, _, dup, retained = message
+            token = mid << 32 | crc32(payload, crc32(topic.encode("utf-8", "surrogatepass")))
+            if dup and token in suspects:
+                again.append(token)
+                continue
+            try:
+                readings = decode(topic, payload, now, retained)
+            except DecodeError as error:
+                poison.append(NewQuarantine(now, token, topic, payload, retained, error.code, str(error)))
+                continue
+            tokens.append(token)
+            if readings:
+                entries.append(NewEntry(now, token, readings))
+                readings_count += len(readings)
+            else:
+                ignored += 1
+        if entries or poison:
+            self._journal.append(entries, poison)
+        source.acknowledge(messages)
+        suspects.difference_update(again)
+        self._tail.extend(tokens)
+        self._tail.extend(item.token for item in poison)
+        self._count(len(messages), readings_count, ignored, len(again), poison)
+        if entries:
+            self._on_commit()
+
+    def _count(
+        self, received: int, readings: int, ignored: int, redelivered: int, poison: Sequence[NewQuarantine]
+    ) -> None:
+        counters = self.counters
+        counters.received += received
+        counters.readings += readings
+        counters.ignored += ignored
+        counters.redelivered += redelivered
+        counters.quarantined += len(poison)
+        for item in poison:
+            counters.by_code[item.code] = counters.by_code.get(item.code, 0) + 1

@@ -1,0 +1,25 @@
+"""The journal: what the gateway has promised the broker to keep."""
+
+from gateway.journal.entries import (
+    Entry,
+    JournalFull,
+    JournalStats,
+    JournalUnwritable,
+    NewEntry,
+    NewQuarantine,
+)
+from gateway.journal.journal import Journal
+from gateway.journal.reader import JournalReader
+from gateway.journal.repair import open_journal
+
+__all__ = [
+    "Entry",
+    "Journal",
+    "JournalFull",
+    "JournalReader",
+    "JournalStats",
+    "JournalUnwritable",
+    "NewEntry",
+    "NewQuarantine",
+    "open_journal",
+]

@@ -1,0 +1,96 @@
+"""What a journal file holds, and how a reading is put into it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.reading import Millis, Reading
+
+KEEP_FOR_REPLAY = 2000
+"""Newest entries that stay although every consumer has them: their tokens recognise redelivered messages."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  received_at INTEGER NOT NULL,
+  kept INTEGER NOT NULL,          -- 1: carries an event or presence, never shed
+  readings INTEGER NOT NULL,
+  token INTEGER NOT NULL,         -- packet id and digest of the message
+  body BLOB NOT NULL              -- msgpack of its readings
+);
+CREATE TABLE IF NOT EXISTS cursors (consumer TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantine (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  received_at INTEGER NOT NULL,
+  topic TEXT NOT NULL,
+  payload BLOB NOT NULL,
+  retained INTEGER NOT NULL,
+  code TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  token INTEGER NOT NULL
+);
+"""
+ROW_OVERHEAD = 48
+"""Bytes a row costs beside its body: header, columns, its share of the page."""
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(list[Reading]).decode
+
+
+class JournalFull(Exception):
+    """The cap is reached and nothing may be shed."""
+
+
+class JournalUnwritable(Exception):
+    """The disk refuses: full, read-only, or failing."""
+
+
+class Entry(NamedTuple):
+    """One message's readings, with its place in the order."""
+
+    seq: int
+    readings: list[Reading]
+
+
+class NewEntry(NamedTuple):
+    received_at: Millis
+    token: int
+    readings: list[Reading]
+
+
+class NewQuarantine(NamedTuple):
+    received_at: Millis
+    token: int
+    topic: str
+    payload: bytes
+    retained: bool
+    code: str
+    reason: str
+
+
+class JournalStats(NamedTuple):
+    bytes: int
+    max_bytes: int
+    entries_waiting: dict[str, int]
+    shed: dict[str, int]
+    quarantine_entries: int
+
+
+def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
+    """A connection with the journal's settings; autocommit, so that transactions are said aloud."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    return connection
+
+
+def is_kept(readings: list[Reading]) -> int:
+    for reading in readings:
+        if reading.events or reading.presence:
+            return 1
+    return 0

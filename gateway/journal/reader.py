@@ -1,0 +1,53 @@
+"""Reading a journal, beside the thread that writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+
+from gateway.journal.entries import Entry, connect, decode
+from gateway.quarantine import QuarantineEntry
+from gateway.reading import Millis
+
+
+class JournalReader:
+    """Reads in order from its own connection; safe to share between threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = connect(path)
+        self._db.execute("PRAGMA query_only=1")
+        self._lock = Lock()
+
+    def after(self, seq: int, limit: int = 500) -> list[Entry]:
+        query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?"
+        with self._lock:
+            rows = self._db.execute(query, (seq, limit)).fetchall()
+        return [Entry(row_seq, decode(body)) for row_seq, body in rows]
+
+    def oldest_after(self, seq: int) -> Millis | None:
+        """received_at of the first entry behind `seq`."""
+        query = "SELECT received_at FROM entries WHERE seq > ? ORDER BY seq LIMIT 1"
+        with self._lock:
+            row = self._db.execute(query, (seq,)).fetchone()
+        return row[0] if row else None
+
+    def quarantine(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:
+        """Newest first."""
+        return self._quarantined("WHERE ? IS NULL OR id < ? ORDER BY id DESC LIMIT ?", (before, before, limit))
+
+    def quarantine_after(self, after: int, limit: int = 200) -> list[QuarantineEntry]:
+        """Oldest first, behind id `after`."""
+        return self._quarantined("WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+
+    def _quarantined(self, which: str, parameters: tuple[object, ...]) -> list[QuarantineEntry]:
+        columns = "id, received_at, topic, payload, retained, code, reason"
+        query = f"SELECT {columns} FROM quarantine {which}"  # noqa: S608 - our own text
+        with self._lock:
+            rows = self._db.execute(query, parameters).fetchall()
+        return [
+            QuarantineEntry(i, at, topic, body, bool(kept), code, why) for i, at, topic, body, kept, code, why in rows
+        ]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()

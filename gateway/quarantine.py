@@ -1,0 +1,64 @@
+"""Messages that could not be decoded: kept whole, listed with their reason, replayed when the profile is mended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.reading import Millis, Quality, Reading
+
+if TYPE_CHECKING:
+    from gateway.decode import Decoder
+    from gateway.journal import Journal
+
+
+class QuarantineEntry(msgspec.Struct, frozen=True):
+    """A message that could not be decoded."""
+
+    id: int
+    received_at: Millis
+    topic: str
+    payload: bytes
+    retained: bool
+    code: str
+    """The DecodeError's code, such as "no_binding" or "bad_value"."""
+    reason: str
+    """The DecodeError in one line."""
+
+
+def replay(journal: Journal, decoder: Decoder, ids: list[int] | None) -> tuple[int, int]:
+    """Decode set-aside messages again, oldest first, as history: (taken in, still refused).
+
+    Runs on the thread that writes the journal. What decodes leaves the quarantine in the commit that journals it.
+    """
+    from gateway.decode import DecodeError
+    from gateway.journal import NewEntry
+
+    wanted = None if ids is None else set(ids)
+    taken = refused = after = 0
+    reader = journal.reader()
+    try:
+        while page := reader.quarantine_after(after):
+            after = page[-1].id
+            released, entries = [], []
+            for entry in page:
+                if wanted is not None and entry.id not in wanted:
+                    continue
+                try:
+                    readings = decoder.decode(entry.topic, entry.payload, entry.received_at, entry.retained)
+                except DecodeError:
+                    refused += 1
+                    continue
+                released.append(entry.id)
+                if readings:
+                    entries.append(NewEntry(entry.received_at, 0, [_as_history(r) for r in readings]))
+            journal.release(released, entries)
+            taken += len(released)
+    finally:
+        reader.close()
+    return taken, refused
+
+
+def _as_history(reading: Reading) -> Reading:
+    return msgspec.structs.replace(reading, quality=Quality.HISTORIC)

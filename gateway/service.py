@@ -1,0 +1,305 @@
+"""One gateway: the ingest thread, the journal, and a forwarder per consumer."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from device_profiles.schema import DeviceProfile
+from gateway.decode import Decoder
+from gateway.forward import Forwarder, Signal, TelemetryConsumer, UplinkConsumer
+from gateway.ingest import Ingest
+from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
+from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
+from gateway.quarantine import QuarantineEntry, replay
+from gateway.reading import GatewayStatus, Millis, Registry
+from gateway.telemetry import TelemetryStore
+from gateway.uplink import Uplink, UplinkRejected, UplinkUnavailable
+
+T = TypeVar("T")
+log = structlog.get_logger("courtyard.gateway")
+
+_SLICE_SECONDS = 0.2
+_HOUSEKEEPING_SECONDS = 1.0
+_REGISTRY_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayConfig:
+    id: str
+    data_dir: Path
+    mqtt_url: str
+    client_id: str
+    journal_max_bytes: int
+
+
+class Gateway:
+    """See the module's text. `start()` returns when the journal is open; broker and services may come later."""
+
+    def __init__(
+        self,
+        *,
+        config: GatewayConfig,
+        profiles: Iterable[DeviceProfile],
+        uplink: Uplink,
+        telemetry: TelemetryStore,
+        now_millis: Callable[[], Millis],
+    ) -> None:
+        self._config = config
+        self._profiles = tuple(profiles)
+        self._uplink = uplink
+        self._telemetry = telemetry
+        self._now = now_millis
+        self._address = BrokerAddress.parse(config.mqtt_url)
+        self._signal = Signal()
+        self._stopping = Event()
+        self._registry_stale = Event()
+        self._calls: SimpleQueue[tuple[Callable[[], object], Future[object]]] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="ingest", daemon=True)
+        self._connected = False
+        self._error = ""
+        self._seen_until: Millis = 0
+        self._rate = Rate()
+        self._next_housekeeping = 0.0
+        self._next_registry = 0.0
+        self._registry = Registry(version="", devices=[])
+        self._journal: Journal
+        self._ingest: Ingest
+        self._forwarders: list[Forwarder]
+        self._reader: JournalReader
+
+    # --- life ----------------------------------------
+
+    def start(self) -> None:
+        config = self._config
+        self._journal = open_journal(
+            config.data_dir / "journal.db",
+            consumers=("telemetry", "services"),
+            max_bytes=config.journal_max_bytes,
+            # Microseconds outrun any message rate: a new journal on a new disk numbers on behind the lost one,
+            # so services, which remember the last number they took, never take new readings for old ones.
+            first_seq=self._now() * 1000,
+        )
+        self._reader = self._journal.reader()
+        self._registry = self._cached_registry()
+        self._ingest = Ingest(
+            decoder=Decoder(self._profiles, self._registry),
+            journal=self._journal,
+            now_millis=self._now,
+            on_commit=self._signal.notify,
+        )
+        # A clock that went back must not stamp new readings before those already journaled.
+        self._seen_until = self._journal.last_received_at
+        consumers = (
+            TelemetryConsumer(self._telemetry),
+            UplinkConsumer(self._uplink, config.id, progress_at=lambda: self._seen_until, status=self.status),
+        )
+        self._forwarders = [Forwarder(self._journal, consumer, self._signal) for consumer in consumers]
+        for forwarder in self._forwarders:
+            forwarder.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take nothing more, hand over what is journaled if that goes quickly, close. The rest waits on disk."""
+        self._stopping.set()
+        self._thread.join(5)
+        for forwarder in self._forwarders:
+            forwarder.stop()
+        self._reader.close()
+        self._journal.close()
+
+    def run_until(self, stopped: Event) -> None:
+        """Block until `stopped`, then stop."""
+        stopped.wait()
+        self.stop()
+
+    # --- what others may ask ----------------------------------------
+
+    def status(self) -> GatewayStatus:
+        stats = self._journal.stats()
+        counters = self._ingest.counters
+        errors = [self._error, *(forwarder.error for forwarder in self._forwarders)]
+        return GatewayStatus(
+            connected=self._connected,
+            journal_bytes=stats.bytes,
+            journal_max_bytes=stats.max_bytes,
+            journal_entries=max(stats.entries_waiting.values()),
+            oldest_entry_at=self._reader.oldest_after(self._journal.cursor("services")),
+            received=counters.received,
+            quarantined=counters.quarantined,
+            quarantine_entries=stats.quarantine_entries,
+            shed=sum(stats.shed.values()),
+            messages_per_second=self._rate.per_second,
+            last_error="; ".join(error for error in errors if error),
+        )
+
+    def quarantine_list(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:
+        """Newest first."""
+        return self._reader.quarantine(limit=limit, before=before)
+
+    def quarantine_replay(self, ids: list[int] | None = None) -> tuple[int, int]:
+        """Decode set-aside messages again, oldest first: (taken in, still refused)."""
+        taken, refused = self._on_ingest_thread(lambda: replay(self._journal, self._ingest.decoder, ids))
+        self._signal.notify()
+        return taken, refused
+
+    def registry_changed(self) -> None:
+        """The device list has changed: fetch it before the next message."""
+        self._registry_stale.set()
+
+    def _on_ingest_thread(self, work: Callable[[], T]) -> T:
+        future: Future[T] = Future()
+        self._calls.put((work, future))  # type: ignore[arg-type]
+        return future.result(timeout=60)
+
+    # --- the ingest thread ----------------------------------------
+
+    def _run(self) -> None:
+        pause = 0.25
+        while not self._stopping.is_set():
+            try:
+                session = self._connect()
+            except (MqttUnavailable, JournalUnwritable) as error:
+                self._failed(error)
+                self._idle(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                continue
+            pause = 0.25
+            try:
+                self._serve(session)
+            except MqttUnavailable as error:
+                self._failed(error)
+            except (JournalFull, JournalUnwritable) as error:
+                # Nothing of the batch is stored, so nothing may be acknowledged: the broker will deliver it again.
+                session.abandon()
+                self._failed(error)
+                self._idle(1.0)
+            except Exception as error:  # the loop's edge: the gateway must go on, and must say so
+                log.exception("ingest_failed")
+                session.abandon()
+                self._failed(error)
+                self._idle(1.0)
+            else:
+                session.close()
+            self._connected = False
+
+    def _connect(self) -> MqttSession:
+        self._journal.probe()
+        self._refresh_registry()
+        session = MqttSession(self._address, client_id=self._config.client_id, filters=self._ingest.decoder.filters)
+        session.connect()
+        self._ingest.connection_opened()
+        self._connected = True
+        self._error = ""
+        log.info("broker_connected", broker=str(self._address), filters=len(self._ingest.decoder.filters))
+        return session
+
+    def _serve(self, session: MqttSession) -> None:
+        while not self._stopping.is_set():
+            before = self._now()
+            messages = session.read(_SLICE_SECONDS)
+            if messages:
+                self._ingest.take(messages, session)
+                self._rate.add(len(messages))
+            else:
+                self._seen_until = before
+            self._housekeeping(session)
+
+    def _idle(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping.is_set() and time.monotonic() < until:
+            try:
+                self._housekeeping(None)
+            except JournalUnwritable as error:
+                self._failed(error)
+            self._stopping.wait(min(_SLICE_SECONDS, max(0.0, until - time.monotonic())))
+
+    def _housekeeping(self, session: MqttSession | None) -> None:
+        self._run_calls()
+        now = time.monotonic()
+        if self._registry_stale.is_set() or now >= self._next_registry:
+            filters = self._ingest.decoder.filters
+            self._refresh_registry()
+            if session is not None and self._ingest.decoder.filters != filters:
+                session.subscribe(self._ingest.decoder.filters)
+        if now >= self._next_housekeeping:
+            self._next_housekeeping = now + _HOUSEKEEPING_SECONDS
+            self._rate.tick(now)
+            self._journal.maintain()
+
+    def _run_calls(self) -> None:
+        while True:
+            try:
+                work, future = self._calls.get_nowait()
+            except Empty:
+                return
+            try:
+                future.set_result(work())
+            except Exception as error:  # the caller's to handle
+                future.set_exception(error)
+
+    def _failed(self, error: Exception) -> None:
+        self._connected = False
+        if self._error != str(error):
+            log.warning("gateway_waits", reason=str(error))
+        self._error = str(error)
+
+    # --- the device list ----------------------------------------
+
+    @property
+    def _registry_file(self) -> Path:
+        return self._config.data_dir / "registry.json"
+
+    def _cached_registry(self) -> Registry:
+        try:
+            return msgspec.json.decode(self._registry_file.read_bytes(), type=Registry)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return Registry(version="", devices=[])
+
+    def _refresh_registry(self) -> None:
+        self._next_registry = time.monotonic() + _REGISTRY_SECONDS
+        self._registry_stale.clear()
+        try:
+            registry = self._uplink.registry()
+        except (UplinkUnavailable, UplinkRejected) as error:
+            log.warning("registry_not_refreshed", reason=str(error))
+            self._next_registry = time.monotonic() + 5
+            return
+        if registry.version == self._registry.version:
+            return
+        stamps = self._ingest.decoder.stamps
+        self._ingest.decoder = Decoder(self._profiles, registry)
+        self._ingest.decoder.stamps.update(stamps)
+        self._registry = registry
+        temporary = self._registry_file.with_suffix(".tmp")
+        temporary.write_bytes(msgspec.json.encode(registry))
+        temporary.replace(self._registry_file)
+
+
+class Rate:
+    """Messages per second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self.per_second = 0.0
+        self._count = 0
+        self._since = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self._count += count
+
+    def tick(self, now: float) -> None:
+        elapsed = now - self._since
+        if elapsed >= 1:
+            self.per_second = round(0.5 * self.per_second + 0.5 * self._count / elapsed, 1)
+            self._count, self._since = 0, now

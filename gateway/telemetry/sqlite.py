@@ -1,0 +1,159 @@
+"""The embedded time series: one row per reading in one SQLite file."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from gateway.reading import Millis, Reading, Value
+from gateway.telemetry import Point, TelemetryUnavailable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS series (
+  id INTEGER PRIMARY KEY,
+  device TEXT NOT NULL,
+  child TEXT NOT NULL,
+  binding TEXT NOT NULL,
+  UNIQUE (device, child, binding)
+);
+CREATE TABLE IF NOT EXISTS readings (
+  series INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  received_at INTEGER NOT NULL,
+  quality TEXT NOT NULL,
+  body BLOB NOT NULL,             -- msgpack {metric: value}
+  PRIMARY KEY (series, at)
+) WITHOUT ROWID;
+"""
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, Value]).decode
+
+
+class SqliteTelemetry:
+    """See gateway.telemetry.TelemetryStore. One writer, any number of reading threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._series: dict[tuple[str, str, str], int] = {}
+        self._writer: sqlite3.Connection
+        self._reader: sqlite3.Connection
+        self._write_lock = Lock()
+        self._read_lock = Lock()
+
+    def start(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = _connect(self._path)
+        self._writer.executescript(_SCHEMA)
+        self._reader = _connect(self._path)
+        for row_id, device, child, binding in self._writer.execute("SELECT id, device, child, binding FROM series"):
+            self._series[device, child, binding] = row_id
+
+    def close(self) -> None:
+        with self._write_lock, self._read_lock:
+            self._writer.close()
+            self._reader.close()
+
+    def write(self, readings: Sequence[Reading]) -> None:
+        """One transaction; readings without values (events, presence) leave no row."""
+        with self._write_lock:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._writer.executemany(
+                    "INSERT OR REPLACE INTO readings (series, at, received_at, quality, body) VALUES (?,?,?,?,?)",
+                    [
+                        (self._series_of(r), r.measured_at, r.received_at, r.quality, _encode(r.values))
+                        for r in readings
+                        if r.values
+                    ],
+                )
+                self._writer.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                self._forget_uncommitted()
+                raise TelemetryUnavailable(str(error)) from error
+
+    def _series_of(self, reading: Reading) -> int:
+        key = (reading.device, reading.child, reading.binding)
+        found = self._series.get(key)
+        if found is None:
+            row = self._writer.execute(
+                "INSERT INTO series (device, child, binding) VALUES (?,?,?) RETURNING id", key
+            ).fetchone()
+            found = self._series[key] = row[0]
+        return found
+
+    def _forget_uncommitted(self) -> None:
+        self._series = {
+            (d, c, b): i for i, d, c, b in self._writer.execute("SELECT id, device, child, binding FROM series")
+        }
+
+    def range(
+        self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
+    ) -> dict[str, list[Point]]:
+        rows: list[tuple[Millis, dict[str, Value]]] = []
+        with self._read_lock:
+            found = self._reader.execute("SELECT id FROM series WHERE device = ? AND child = ?", (device, child))
+            for (series,) in found.fetchall():
+                cursor = self._reader.execute(
+                    "SELECT at, body FROM readings WHERE series = ? AND at >= ? AND at < ?", (series, start, end)
+                )
+                rows.extend((at, _decode(body)) for at, body in cursor)
+        rows.sort(key=lambda row: row[0])
+        return {
+            metric: thin([Point(at, values[metric]) for at, values in rows if metric in values], limit)
+            for metric in metrics
+        }
+
+    def count(self) -> int:
+        """Readings stored."""
+        with self._read_lock:
+            (count,) = self._reader.execute("SELECT COUNT(*) FROM readings").fetchone()
+        return int(count)
+
+    def expire(self, before: Millis) -> int:
+        """Delete readings measured before; one short transaction per series. Returns how many went."""
+        gone = 0
+        for series in list(self._series.values()):
+            with self._write_lock:
+                gone += self._writer.execute(
+                    "DELETE FROM readings WHERE series = ? AND at < ?", (series, before)
+                ).rowcount
+        return gone
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA journal_mode=WAL")
+    # NORMAL could lose the last commits with the power; the journal's cursor would then be ahead of this file.
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def thin(points: list[Point], limit: int) -> list[Point]:
+    """At most `limit` points in which the lowest and highest of every stretch are still there.
+
+    Words and truth values have no lowest: of those, the changes are kept first.
+    """
+    if len(points) <= limit:
+        return points
+    if any(isinstance(p.value, str) or p.value is None for p in points):
+        changes = [p for i, p in enumerate(points) if i == 0 or p.value != points[i - 1].value]
+        step = max(1, math.ceil(len(changes) / limit))
+        return changes[::step]
+    stretch = math.ceil(len(points) / (limit // 2))
+    kept: list[Point] = []
+    for begin in range(0, len(points), stretch):
+        part = points[begin : begin + stretch]
+        extremes = {id(p): p for p in (min(part, key=_number), max(part, key=_number))}
+        kept.extend(sorted(extremes.values(), key=lambda p: p.at))
+    return kept
+
+
+def _number(point: Point) -> float:
+    return float(point.value)  # type: ignore[arg-type]
