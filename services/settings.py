@@ -7,9 +7,18 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_SECRETS = Path("/run/secrets")
+"""Where containers find secrets as files: `courtyard_mqtt` holds the setting COURTYARD_MQTT, and so on."""
+
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="COURTYARD_", env_file=None, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="COURTYARD_",
+        env_file=None,
+        secrets_dir=_SECRETS if _SECRETS.is_dir() else None,
+        extra="ignore",
+        frozen=True,
+    )
 
     data_dir: Path = Field(Path("courtyard-data"), description="Where journal, databases and secrets are kept.")
     profiles_dir: Path | None = Field(
