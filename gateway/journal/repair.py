@@ -6,6 +6,7 @@ damaged file is kept aside, and everything readable before the damage goes into 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from gateway.journal.entries import connect
 from gateway.journal.journal import Journal
 
 log = structlog.get_logger("courtyard.journal")
+
+_LARGEST_PADDED = 64 * 1024**3
 
 
 def open_journal(path: Path, *, consumers: Sequence[str], max_bytes: int, first_seq: int = 1) -> Journal:
@@ -64,6 +67,7 @@ def _free_name(path: Path) -> Path:
 
 def _copy_readable(damaged: Path, target: sqlite3.Connection) -> int:
     """Copy entries in order up to the damage, then whatever cursors, counters and quarantine can still be read."""
+    _pad(damaged)
     source = sqlite3.connect(damaged, isolation_level=None)
     try:
         kept = _copy(source, target, "entries", "seq")
@@ -79,6 +83,16 @@ def _copy_readable(damaged: Path, target: sqlite3.Connection) -> int:
         return kept
     finally:
         source.close()
+
+
+def _pad(damaged: Path) -> None:
+    """SQLite reads nothing at all from a file shorter than its header says; zeros in place of a cut tail let it."""
+    with damaged.open("rb") as file:
+        header = file.read(100)
+    page_size = int.from_bytes(header[16:18], "big")
+    size = (65536 if page_size == 1 else page_size) * int.from_bytes(header[28:32], "big")
+    if header.startswith(b"SQLite format 3") and damaged.stat().st_size < size <= _LARGEST_PADDED:
+        os.truncate(damaged, size)
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, order: str | None) -> int:
