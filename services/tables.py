@@ -56,7 +56,15 @@ devices = Table(
     Column("params", JSON, nullable=False, default=dict),
     Column("parent", _id, nullable=True),
     Column("retired_at", UtcDateTime, nullable=True),  # gone from the site file; history stays
-    Index("uq_devices_profile_address", "profile", "address", unique=True),
+    Index(
+        "uq_devices_profile_address",
+        "profile",
+        "address",
+        unique=True,
+        # A retired device keeps its row, and its address is free for the one that takes its place.
+        sqlite_where=text("retired_at IS NULL"),
+        postgresql_where=text("retired_at IS NULL"),
+    ),
 )
 supplies = Table(
     "supplies",  # one service to some buildings, from `needs` of its members
@@ -84,6 +92,7 @@ device_states = Table(
     Column("values", JSON, nullable=False, default=dict),  # {metric: value}
     Column("value_times", JSON, nullable=False, default=dict),  # {metric: measured_at in ms}
     Column("flags", JSON, nullable=False, default=dict),
+    Column("gateway", _id, nullable=True),  # which gateway hears it
 )
 gateways = Table(
     "gateways",
