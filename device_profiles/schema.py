@@ -172,7 +172,7 @@ class When(Part):
     """Tells bindings that share a topic apart. Every given test must hold."""
 
     prefix: str | None = None
-    """Hex digits the payload starts with."""
+    """Hex digits the payload starts with; `?` stands for any one digit."""
     text: str | None = None
     """The payload, exactly."""
     at: int | None = None
@@ -189,7 +189,11 @@ class When(Part):
 
 
 class StructField(Part):
-    """One field of a struct layout. `type` is u8..u64, i8..i64, f32, f64, bcd, ascii, hex, skip, or group."""
+    """One field of a struct layout. `type` is u8..u64, i8..i64, f16..f64, bcd, ascii, hex, skip, or group.
+
+    `hex` gives upper-case digits in wire order, reversed only where the field itself says `endian: little`.
+    A sum16 at the frame's end (-2) belongs to no field: fields and optional tails end before it.
+    """
 
     name: str | None = None
     type: str
@@ -268,6 +272,8 @@ class FieldMap(Part):
     """Raw word or number -> state word or value; a raw value that is not listed is a DecodeError unless `default`.
     Numbers are written in decimal, booleans as "true" and "false"."""
     default: Scalar | None = None
+    unlisted: Literal["reject", "skip"] = "reject"
+    """What a raw value that `map` does not list means: a DecodeError, or nothing said about this metric or state."""
     when_missing: Literal["skip", "reject", "erase"] = "skip"
 
 
