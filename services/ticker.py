@@ -1,0 +1,59 @@
+"""Time passes through one door: this thread tells services the time, and does the housekeeping that hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event, Thread
+
+import structlog
+
+from services.clock import Clock
+
+log = structlog.get_logger("courtyard.ticker")
+
+
+@dataclass
+class Chore:
+    """Something to do every so often; a failure is counted and tried again next time."""
+
+    name: str
+    every: timedelta
+    work: Callable[[datetime], object]
+    due_at: datetime | None = None
+    failures: int = 0
+
+    def run_if_due(self, now: datetime) -> None:
+        if self.due_at is not None and now < self.due_at:
+            return
+        self.due_at = now + self.every
+        try:
+            self.work(now)
+        except Exception:  # the loop's edge: one chore must not stop the others
+            self.failures += 1
+            log.exception("chore_failed", chore=self.name, failures=self.failures)
+
+
+class Ticker:
+    """Runs chores on a thread of its own until stopped."""
+
+    def __init__(self, clock: Clock, chores: list[Chore], *, every_seconds: float = 0.5) -> None:
+        self.chores = chores
+        self._clock = clock
+        self._every = every_seconds
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="ticker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every):
+            now = self._clock.now()
+            for chore in self.chores:
+                chore.run_if_due(now)
