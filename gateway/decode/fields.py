@@ -1,0 +1,224 @@
+"""A binding's `fields:` compiled to one function that fills a reading's values and flags.
+
+The hot path of the gateway. Plain numbers (scale, offset, range) and plain words (a map) of a flat object go through
+two tight loops without a call per field; whatever is unusual falls back to the full pipeline of its field, which also
+words the errors.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from device_profiles.schema import DeviceProfile, FieldMap
+from gateway.decode.errors import DecodeError, shown
+from gateway.decode.numbers import MISSING_WORDS
+from gateway.decode.paths import Path, parse_path
+from gateway.decode.pipeline import Flags, Settle, Values, factors, settle_data, settle_metric, settle_state, wire_word
+from gateway.decode.scope import Scope, ScopeGetter, scope_getter
+
+Fill = Callable[[Scope, Values, Flags], None]
+
+
+class _Number(NamedTuple):
+    """A metric that needs no more than scale, offset and range; a tuple, because the loop unpacks it."""
+
+    name: str
+    key: str
+    multiply: float
+    divide: float
+    offset: float
+    low: float
+    high: float
+    sentinels: frozenset[float]
+    settle: Settle
+
+
+class _Word(NamedTuple):
+    """A state whose raw text or whole number is looked up in a map."""
+
+    name: str
+    key: str
+    words: dict[str | int, str]
+    settle: Settle
+
+
+class _Other(NamedTuple):
+    name: str
+    get: ScopeGetter
+    settle: Settle
+
+
+class Fields:
+    """Compiled `fields:`; `fill` runs them."""
+
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        fields: Mapping[str, FieldMap],
+        *,
+        captures: frozenset[str],
+        zipped: tuple[str, ...] = (),
+        free: Mapping[str, FieldMap] | None = None,
+    ) -> None:
+        self._numbers: list[_Number] = []
+        self._words: list[_Word] = []
+        self._others: list[_Other] = []
+        self._required = {name for name, field in fields.items() if field.const is None and field.capture is None}
+        for name, field in fields.items():
+            self._add(profile, name, field, captures, zipped)
+        for name, field in (free or {}).items():
+            get, _ = _source(field, captures, zipped)
+            self._others.append(_Other(name, get, settle_data(name, field)))
+        self.fill: Fill = self._choose()
+
+    def any_present(self, scope: Scope) -> bool:
+        """Whether the message speaks of any of these fields at all, if only to say null. For the rare empty reading."""
+        if not self._required:
+            return True
+        keys = [number.key for number in self._numbers] + [word.key for word in self._words]
+        if type(scope.node) is dict and any(key in scope.node for key in keys):
+            return True
+        if scope.node is None or type(scope.node) is str:
+            return True
+        return any(_present(field.get, scope) for field in self._others)
+
+    def _add(
+        self, profile: DeviceProfile, name: str, field: FieldMap, captures: frozenset[str], zipped: tuple[str, ...]
+    ) -> None:
+        get, key = _source(field, captures, zipped)
+        if (metric := profile.metrics.get(name)) is not None:
+            settle = settle_metric(name, field, metric)
+            if key is not None and _is_plain_number(field):
+                low, high = metric.range or (-sys.float_info.max, sys.float_info.max)
+                sentinels = frozenset(float(mark) for mark in field.sentinel)
+                self._numbers.append(
+                    _Number(name, key, *factors(field.scale), float(field.offset), low, high, sentinels, settle)
+                )
+            else:
+                self._others.append(_Other(name, get, settle))
+        elif (state := profile.states.get(name)) is not None:
+            settle = settle_state(name, field, state)
+            if key is not None and _is_plain_word(field):
+                words = field.map if field.map is not None else {word: word for word in state.values}
+                self._words.append(_Word(name, key, _quick(words), settle))
+            else:
+                self._others.append(_Other(name, get, settle))
+        else:
+            raise ValueError(f"expected a metric or a state of the profile, found {name!r}")
+
+    def _choose(self) -> Fill:
+        if not self._others and not self._words:
+            return self._fill_numbers
+        if not self._numbers and not self._words:
+            return self._fill_others
+        return self._fill_all
+
+    def _fill_numbers(self, scope: Scope, values: Values, flags: Flags) -> None:
+        node = scope.node
+        if type(node) is not dict:
+            self._fill_strange(scope, values, flags)
+            return
+        get = node.get
+        for name, key, multiply, divide, offset, low, high, sentinels, settle in self._numbers:
+            raw = get(key)
+            # Exactly float or int: a bool is an int too, and is no number here.
+            if (type(raw) is float or type(raw) is int) and raw not in sentinels:
+                value = raw * multiply / divide + offset
+                if low <= value <= high:
+                    values[name] = value
+                    continue
+            settle(raw, values, flags)
+
+    def _fill_all(self, scope: Scope, values: Values, flags: Flags) -> None:
+        node = scope.node
+        if type(node) is dict:
+            if self._numbers:
+                self._fill_numbers(scope, values, flags)
+            get = node.get
+            for name, key, words, settle in self._words:
+                raw = get(key)
+                if (type(raw) is str or type(raw) is int) and raw in words:
+                    values[name] = words[raw]
+                else:
+                    settle(raw, values, flags)
+        else:
+            self._fill_strange(scope, values, flags)
+        for _, get_from, settle in self._others:
+            settle(get_from(scope), values, flags)
+
+    def _fill_others(self, scope: Scope, values: Values, flags: Flags) -> None:
+        for _, get_from, settle in self._others:
+            settle(get_from(scope), values, flags)
+
+    def _fill_strange(self, scope: Scope, values: Values, flags: Flags) -> None:
+        """The payload is no object: null means that everything is missing, anything else is another dialect."""
+        plain = [(n.name, n.key, n.settle) for n in self._numbers] + [(w.name, w.key, w.settle) for w in self._words]
+        for name, key, settle in plain:
+            if scope.node is not None:
+                raise DecodeError("wrong_type", field=name, found=shown(scope.node), expected=f"an object with {key!r}")
+            settle(None, values, flags)
+
+
+def _present(get: ScopeGetter, scope: Scope) -> bool:
+    try:
+        return get(scope) is not None
+    except DecodeError:
+        return False
+
+
+def _source(field: FieldMap, captures: frozenset[str], zipped: tuple[str, ...]) -> tuple[ScopeGetter, str | None]:
+    """Where the raw value stands, and the plain key when it is one of the node itself."""
+    given = [text for text in (field.path, field.capture, field.const) if text is not None]
+    if len(given) != 1:
+        raise ValueError(f"expected exactly one of path, capture, const in a field, found {len(given)}")
+    if field.const is not None:
+        const = field.const
+        return (lambda _: const), None
+    if field.capture is not None:
+        name = field.capture
+        if name not in captures:
+            raise ValueError(
+                f"expected a capture of the topic ({', '.join(sorted(captures)) or 'none'}), found {name!r}"
+            )
+        return (lambda scope: scope.captures[name]), None
+    path = zipped_path(field.path or "", zipped)
+    plain = path.segments[0] if len(path.segments) == 1 and not path.absolute else None
+    return scope_getter(path), plain if isinstance(plain, str) else None
+
+
+def zipped_path(text: str, zipped: tuple[str, ...]) -> Path:
+    """Inside `zip`, the path of one of the arrays names this child's element of it."""
+    path = parse_path(text)
+    for array in zipped:
+        inner = parse_path(array).segments
+        if not path.absolute and path.segments[: len(inner)] == inner:
+            return Path(text, (array, *path.segments[len(inner) :]), False)
+    return path
+
+
+def _is_plain_number(field: FieldMap) -> bool:
+    return (
+        field.linear is None
+        and field.map is None
+        and field.cast in (None, "number")
+        and all(isinstance(mark, int | float) and not isinstance(mark, bool) for mark in field.sentinel)
+    )
+
+
+def _is_plain_word(field: FieldMap) -> bool:
+    steps = (field.replace, field.strip, field.cast, field.linear)
+    return all(step is None for step in steps) and not field.sentinel and field.scale == 1 and field.offset == 0
+
+
+def _quick(words: Mapping[str, Any]) -> dict[str | int, str]:
+    """A map's table by text and by whole number: the wire may carry 1 or "1"."""
+    quick: dict[str | int, str] = {}
+    for key, word in words.items():
+        if key.strip().lower() in MISSING_WORDS:
+            continue  # the full pipeline knows that "null" is no word
+        quick[key] = word
+        if key.isascii() and key.isdigit() and len(key) < 10 and wire_word(int(key)) == key:
+            quick[int(key)] = word
+    return quick

@@ -1,0 +1,27 @@
+"""What counts as a number on the wire, and what counts as nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+
+MISSING_WORDS = frozenset(
+    {"", "null", "nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
+)
+"""Texts that hold no value, in lower case. Missing is not zero."""
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_LONGEST_NUMBER = 64
+
+
+def number_of_text(text: str) -> float | int | None:
+    """The number a text holds; None for "NaN" and the like; raises ValueError for anything else."""
+    text = text.strip()
+    if text.lower() in MISSING_WORDS:
+        return None
+    if len(text) > _LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
+        raise ValueError(text[:_LONGEST_NUMBER])
+    if text.lstrip("+-").isdigit():
+        return int(text)
+    number = float(text)
+    return number if math.isfinite(number) else None
