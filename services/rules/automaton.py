@@ -81,7 +81,7 @@ class Step(NamedTuple):
 
 Verdict = bool | None
 Judge = Callable[[Phase], Verdict]
-"""Asked with the phase: whether the rule's condition holds (idle, pending), or its clear condition (active, clearing)."""
+"""Asked with the phase: does the rule's condition hold (idle, pending), or its clear condition (active, clearing)?"""
 
 _P, _O = Phase, Outcome
 _WAITING = {_P.PENDING: (_P.ACTIVE, _O.RAISED), _P.CLEARING: (_P.IDLE, _O.CLEARED)}
