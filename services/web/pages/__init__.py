@@ -1,0 +1,11 @@
+"""The web pages, in Chinese and English: one module per page."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from services.web.pages import board
+
+router = APIRouter(include_in_schema=False)
+for _module in (board,):
+    router.include_router(_module.router)

@@ -1,0 +1,88 @@
+"""Numbers, times and ages as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+
+from gateway.reading import Value
+from services.web.i18n import N_, Translations
+
+_NBSP = "\u00a0"
+_NO_SPACE = {"%", "°", "‰"}
+
+
+def number(value: float, decimals: int) -> str:
+    text = f"{value:,.{decimals}f}"
+    return text.replace("-", "\u2212") if float(text.replace(",", "")) != 0 else f"{0:.{decimals}f}"
+
+
+def with_unit(text: str, uom: str) -> str:
+    if not uom:
+        return text
+    return f"{text}{'' if uom in _NO_SPACE else _NBSP}{uom}"
+
+
+def plain(value: Value) -> str:
+    """A value nothing is declared about."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def moment(at: datetime, zone: ZoneInfo, locale: str, *, now: datetime) -> str:
+    """The site's clock; the day is named only when it is not today, the year only when it is not this one."""
+    local, today = at.astimezone(zone), now.astimezone(zone)
+    if local.date() == today.date():
+        return local.strftime("%H:%M:%S")
+    if local.year == today.year:
+        return str(format_datetime(local, "M月d日 HH:mm" if locale == "zh_CN" else "d MMM HH:mm", locale=locale))
+    return str(format_datetime(local, "y年M月d日 HH:mm" if locale == "zh_CN" else "d MMM y HH:mm", locale=locale))
+
+
+_STEPS = ((60, 1), (3600, 60), (2 * 86400, 3600), (float("inf"), 86400))
+_LENGTHS = (N_("%(n)s s"), N_("%(n)s min"), N_("%(n)s h"), N_("%(n)s d"))
+_PAST = (N_("%(n)s s ago"), N_("%(n)s min ago"), N_("%(n)s h ago"), N_("%(n)s d ago"))
+_FUTURE = (N_("in %(n)s s"), N_("in %(n)s min"), N_("in %(n)s h"), N_("in %(n)s d"))
+
+
+def age(at: datetime, t: Translations, *, now: datetime) -> str:
+    """How long ago, or in how long. The pages' script keeps it up with the same words (`age_words`)."""
+    seconds = (now - at).total_seconds()
+    return _span(abs(seconds), _PAST if seconds >= 0 else _FUTURE, t)
+
+
+def duration(span: timedelta, t: Translations) -> str:
+    return _span(span.total_seconds(), _LENGTHS, t)
+
+
+def age_words(t: Translations) -> dict[str, list[str]]:
+    return {"past": [t.gettext(m) for m in _PAST], "future": [t.gettext(m) for m in _FUTURE]}
+
+
+def _span(seconds: float, words: tuple[str, ...], t: Translations) -> str:
+    step = next(i for i, (below, _) in enumerate(_STEPS) if seconds < below)
+    return t.gettext(words[step], n=int(seconds // _STEPS[step][1]))
+
+
+def size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f}{_NBSP}{unit}" if unit == "B" or value >= 100 else f"{value:.1f}{_NBSP}{unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def hexdump(payload: bytes, *, limit: int = 512) -> str:
+    """Offset, sixteen bytes in hex, and what is printable of them."""
+    lines = []
+    for offset in range(0, min(len(payload), limit), 16):
+        part = payload[offset : offset + 16]
+        text = "".join(chr(b) if 32 <= b < 127 else "·" for b in part)
+        lines.append(f"{offset:04x}  {part.hex(' '):<47}  {text}")
+    return "\n".join(lines)

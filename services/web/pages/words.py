@@ -1,0 +1,147 @@
+"""The words, tones and shapes of every state a page can show."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.web.i18n import N_
+
+
+class Mark(NamedTuple):
+    """A state as people see it: its word (a message), its tone (colour) and its icon (shape)."""
+
+    key: str
+    word: str
+    tone: str
+    icon: str
+
+
+OK = Mark("ok", N_("OK"), "ok", "ok")
+PRESENCE = {
+    "online": Mark("online", N_("Online"), "ok", "ok"),
+    "stale": Mark("stale", N_("Stale"), "warn", "clock"),
+    "offline": Mark("offline", N_("Offline"), "bad", "offline"),
+    "unknown": Mark("unknown", N_("Unknown"), "unknown", "unknown"),
+}
+SEVERITY = {
+    "critical": Mark("critical", N_("Critical"), "bad", "octagon"),
+    "major": Mark("major", N_("Major"), "major", "triangle"),
+    "minor": Mark("minor", N_("Minor"), "warn", "diamond"),
+    "warning": Mark("warning", N_("Warning"), "warn", "circle-alert"),
+}
+SEVERITIES = tuple(SEVERITY)
+ALARM = {
+    "active": Mark("active", N_("Active"), "bad", "octagon"),
+    "cleared": Mark("cleared", N_("Cleared"), "ok", "ok"),
+}
+TICKET = {
+    "open": Mark("open", N_("Open"), "major", "circle"),
+    "assigned": Mark("assigned", N_("Assigned"), "active", "user"),
+    "in_progress": Mark("in_progress", N_("In progress"), "active", "wrench"),
+    "closed": Mark("closed", N_("Closed"), "ok", "ok"),
+    "cancelled": Mark("cancelled", N_("Cancelled"), "idle", "cancel"),
+}
+LIVE_TICKETS = ("open", "assigned", "in_progress")
+PRIORITY = {
+    "P1": Mark("P1", N_("P1 at once"), "bad", "octagon"),
+    "P2": Mark("P2", N_("P2 urgent"), "major", "triangle"),
+    "P3": Mark("P3", N_("P3 soon"), "warn", "diamond"),
+    "P4": Mark("P4", N_("P4 planned"), "idle", "circle"),
+}
+GATEWAY = {
+    "connected": Mark("connected", N_("Broker connected"), "ok", "ok"),
+    "disconnected": Mark("disconnected", N_("No broker"), "bad", "offline"),
+    "silent": Mark("silent", N_("Gateway silent"), "unknown", "unknown"),
+}
+TRADES = {
+    "electrical": N_("Electrical"),
+    "plumbing": N_("Plumbing"),
+    "access": N_("Doors and access"),
+    "network": N_("Network"),
+    "fire": N_("Fire safety"),
+    "general": N_("General"),
+}
+TICKET_EVENTS = {
+    "opened": N_("Ticket opened"),
+    "assigned": N_("Assigned"),
+    "unassigned": N_("Given back"),
+    "started": N_("Work started"),
+    "note": N_("Note"),
+    "step_done": N_("Step done"),
+    "step_undone": N_("Step reopened"),
+    "alarm_cleared": N_("The alarm has cleared"),
+    "closed": N_("Closed"),
+    "cancelled": N_("Cancelled"),
+    "reopened": N_("Reopened"),
+}
+NOTICE = {
+    "queued": Mark("queued", N_("Queued"), "active", "clock"),
+    "delivered": Mark("delivered", N_("Delivered"), "ok", "ok"),
+    "failed": Mark("failed", N_("Failed"), "bad", "octagon"),
+}
+NOTICE_SUBJECTS = {"alarm": N_("Alarm"), "ticket": N_("Ticket"), "outage": N_("Outage")}
+CHANNELS = {"email": N_("E-mail"), "webhook": N_("Webhook"), "apprise": N_("Messenger")}
+FAMILIES = {
+    "ebike_charger": N_("E-bike charging"),
+    "access_gate": N_("Access gates"),
+    "barrier": N_("Barriers"),
+    "camera": N_("Cameras"),
+    "nvr": N_("Video recorders"),
+    "water_pump": N_("Water supply"),
+    "sump_pump": N_("Drainage"),
+}
+SERVICES = {
+    "water": (N_("Water"), "water"),
+    "charging": (N_("E-bike charging"), "charging"),
+    "access": (N_("Doors and gates"), "access"),
+    "video": (N_("Cameras"), "video"),
+    "parking": (N_("Parking"), "parking"),
+}
+SERVICE_STATES = {
+    "ok": Mark("ok", N_("Working"), "ok", "ok"),
+    "degraded": Mark("degraded", N_("Limited"), "warn", "triangle"),
+    "full": Mark("full", N_("Out of service"), "bad", "octagon"),
+}
+QUALITIES = {
+    "late": N_("arrived late"),
+    "historic": N_("from history"),
+    "skewed": N_("device clock is wrong"),
+    "impossible": N_("impossible value left out"),
+    "suspect": N_("failed an integrity check"),
+}
+SOURCES = {
+    "standard": N_("Standard"),
+    "vendor": N_("Vendor"),
+    "judgement": N_("Engineering judgement"),
+}
+TONE_ICONS = {
+    "ok": "ok",
+    "active": "bolt",
+    "idle": "circle",
+    "warn": "triangle",
+    "bad": "octagon",
+    "major": "triangle",
+    "unknown": "unknown",
+}
+
+
+def presence(key: str) -> Mark:
+    return PRESENCE.get(key, PRESENCE["unknown"])
+
+
+def device_mark(presence_key: str, worst: str | None) -> Mark:
+    """What a tile says first: a serious alarm, else trouble with presence, else a lesser alarm, else OK."""
+    if worst in ("critical", "major"):
+        return SEVERITY[worst]
+    if presence_key != "online":
+        return presence(presence_key)
+    return SEVERITY[worst] if worst else OK
+
+
+def worst_of(severities: list[str]) -> str | None:
+    return min(severities, key=SEVERITIES.index, default=None)
+
+
+def family(key: str) -> str:
+    """A family's name; one that a user's own profile brings reads as its identifier does."""
+    return FAMILIES.get(key, key.replace("_", " ").capitalize())
