@@ -30,8 +30,7 @@ class Condition:
 def _raw_tests(when: When) -> list[RawTest]:
     tests: list[RawTest] = []
     if when.prefix is not None:
-        prefix = bytes.fromhex(when.prefix)
-        tests.append(lambda payload: payload.startswith(prefix))
+        tests.append(_prefix_test(when.prefix))
     if when.at is not None or when.byte is not None:
         if when.at is None or when.byte is None or not 0 <= when.byte <= 255:
             raise ValueError("expected at and byte (0 to 255) together in when")
@@ -48,6 +47,26 @@ def _raw_tests(when: When) -> list[RawTest]:
         least = when.min_length
         tests.append(lambda payload: len(payload) >= least)
     return tests
+
+
+def _prefix_test(digits: str) -> RawTest:
+    """Hex digits with `?` for any one: the plain part first, then what stands behind the gap."""
+    digits = digits.replace(" ", "").lower()
+    digits += "?" * (len(digits) % 2)
+    length = len(digits) // 2
+    head = digits.partition("?")[0]
+    plain = bytes.fromhex(head[: len(head) // 2 * 2])
+    tail = digits[len(plain) * 2 :].lstrip("?")
+    if not tail or ("?" not in tail and len(tail) % 2 == 0):
+        rest, at = bytes.fromhex(tail), length - len(tail) // 2
+        return lambda payload: payload.startswith(plain) and len(payload) >= length and payload.startswith(rest, at)
+    mask = int("".join("0" if digit == "?" else "f" for digit in digits), 16)
+    wanted = int(digits.replace("?", "0"), 16)
+    return lambda payload: (
+        payload.startswith(plain)
+        and len(payload) >= length
+        and int.from_bytes(payload[:length], "big") & mask == wanted
+    )
 
 
 def _scope_tests(when: When) -> list[ScopeTest]:

@@ -21,6 +21,8 @@ Settle = Callable[[Any, Values, Flags], None]
 """Puts what one raw value means into the reading's values, or says in its flags why not."""
 
 LONGEST_TEXT = 1024
+UNSAID: Any = object()
+"""A raw value that the map does not list, where the profile says that it says nothing: neither value nor missing."""
 _MEASURED = "measured"
 """The cast of a metric's field that names none: numbers, and texts that hold one, but no booleans."""
 _TRUE = frozenset({"true", "on", "yes", "1"})
@@ -48,6 +50,8 @@ def settle_metric(name: str, field: FieldMap, metric: Metric) -> Settle:
         if value is None:
             missing(values)
             return
+        if value is UNSAID:
+            return
         number = _as_number(value, name)
         if not math.isfinite(number):
             missing(values)
@@ -70,15 +74,19 @@ def settle_state(name: str, field: FieldMap, state: State) -> Settle:
             raise ValueError(f"expected a word of the state {name} ({', '.join(sorted(words))}), found {word!r}")
     convert = _converter(name, field, to_number=False)
     missing = _when_missing(name, field)
-    default = field.default
+    default, skip = field.default, field.unlisted == "skip"
 
     def settle(raw: Any, values: Values, _: Flags) -> None:
         value = convert(raw)
         if value is None:
             missing(values)
             return
+        if value is UNSAID:
+            return
         word = wire_word(value)
         if word not in words:
+            if default is None and skip:
+                return
             if default is None:
                 raise DecodeError("unknown_word", field=name, found=shown(value), expected=_listed(words))
             word = str(default)
@@ -96,6 +104,8 @@ def settle_data(name: str, field: FieldMap) -> Settle:
         value = convert(raw)
         if value is None:
             missing(values)
+            return
+        if value is UNSAID:
             return
         if isinstance(value, float) and not math.isfinite(value):
             missing(values)
@@ -180,6 +190,7 @@ def _measure(field: FieldMap) -> Callable[[float], float] | None:
 def _lookup(name: str, field: FieldMap) -> Callable[[Any], Any] | None:
     if field.map is None:
         return None
+    skip = field.unlisted == "skip"
     table = {wire_word(key): target for key, target in field.map.items()}
     default, listed = field.default, _listed(table)
 
@@ -188,6 +199,8 @@ def _lookup(name: str, field: FieldMap) -> Callable[[Any], Any] | None:
         if word in table:
             return table[word]
         if default is None:
+            if skip:
+                return UNSAID
             raise DecodeError("unknown_word", field=name, found=shown(value), expected=listed)
         return default
 

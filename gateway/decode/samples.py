@@ -1,0 +1,118 @@
+"""A profile proves itself: each of its samples must become the readings it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from device_profiles.schema import DeviceProfile, Sample
+from gateway.decode.decoder import Decoder
+from gateway.decode.errors import DecodeError
+from gateway.decode.times import millis
+from gateway.reading import Reading, Registry
+
+SAMPLE_RECEIVED_AT = 1_900_000_000_000
+"""Samples carry times of the past; they are received in 2030, so that no clock looks as if it ran ahead."""
+_NEAR = 1e-6
+
+
+def check_samples(profile: DeviceProfile) -> list[str]:
+    """What failed, in words; empty when every sample becomes what the profile says."""
+    try:
+        decoder = Decoder([profile], Registry("samples", []))
+    except ValueError as error:
+        return [f"expected bindings that compile, found: {error}"]
+    return [
+        f"sample {sample.name!r}: {failure}" for sample in profile.samples for failure in _failures(decoder, sample)
+    ]
+
+
+def sample_payload(sample: Sample) -> bytes:
+    """The bytes of a sample; raises ValueError."""
+    if (sample.text is None) == (sample.hex is None):
+        raise ValueError("expected text or hex, found " + ("neither" if sample.text is None else "both"))
+    return sample.text.encode() if sample.text is not None else bytes.fromhex(sample.hex or "")
+
+
+def _failures(decoder: Decoder, sample: Sample) -> list[str]:
+    try:
+        payload = sample_payload(sample)
+    except ValueError as error:
+        return [str(error)]
+    try:
+        readings = decoder.decode(sample.topic, payload, SAMPLE_RECEIVED_AT, sample.retained)
+    except DecodeError as error:
+        if sample.error is None:
+            return [f"found the error {error}, expected {len(sample.expect)} readings"]
+        return [] if sample.error in str(error) else [f"found the error {error}, expected one with {sample.error!r}"]
+    if sample.error is not None:
+        return [f"found {len(readings)} readings, expected an error with {sample.error!r}"]
+    if len(readings) != len(sample.expect):
+        return [f"found {len(readings)} readings ({_names(readings)}), expected {len(sample.expect)}"]
+    return [
+        f"reading {i + 1} ({reading.child or 'device'}): {failure}"
+        for i, (reading, expected) in enumerate(zip(readings, sample.expect, strict=True))
+        for failure in _differences(facts(reading), expected)
+    ]
+
+
+def facts(reading: Reading) -> dict[str, Any]:
+    """A reading as samples speak of it."""
+    return {
+        "address": reading.device.removeprefix(f"{reading.profile}:"),
+        "child": reading.child,
+        "measured_at": reading.measured_at,
+        "binding": reading.binding,
+        "values": dict(reading.values),
+        "events": [{"id": event.id, "data": dict(event.data)} for event in reading.events],
+        "quality": reading.quality.value,
+        "flags": {name: quality.value for name, quality in reading.flags.items()},
+        "presence": reading.presence.value,
+        "retained": reading.retained,
+    }
+
+
+def _differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    out: list[str] = []
+    for key, wanted in expected.items():
+        if key not in found:
+            out.append(f"expected one of {', '.join(found)}, found the key {key!r}")
+        elif not _same(found[key], _readable(key, wanted)):
+            out.append(f"{key}: found {found[key]!r}, expected {wanted!r}")
+    return out
+
+
+def _readable(key: str, wanted: Any) -> Any:
+    """Samples may write an event as its id alone, and a time as people write it."""
+    if key == "events" and isinstance(wanted, list | tuple):
+        return [{"id": event} if isinstance(event, str) else event for event in wanted]
+    if key == "measured_at" and isinstance(wanted, str):
+        wanted = datetime.fromisoformat(wanted)
+    if key == "measured_at" and isinstance(wanted, datetime):
+        return millis(wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC))
+    return wanted
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return found is wanted
+    if isinstance(wanted, int | float) and isinstance(found, int | float):
+        return math.isclose(found, wanted, rel_tol=_NEAR, abs_tol=_NEAR)
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return _same_mapping(found, wanted)
+    if isinstance(wanted, Sequence) and isinstance(found, Sequence) and not isinstance(wanted, str):
+        return len(found) == len(wanted) and all(_same(f, w) for f, w in zip(found, wanted, strict=True))
+    return bool(found == wanted)
+
+
+def _same_mapping(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Values and flags must be complete; an event may leave its data unsaid."""
+    if "id" in wanted and set(wanted) <= {"id", "data"}:
+        return all(key in found and _same(found[key], value) for key, value in wanted.items())
+    return found.keys() == wanted.keys() and all(_same(found[key], wanted[key]) for key in wanted)
+
+
+def _names(readings: Sequence[Reading]) -> str:
+    return ", ".join(reading.child or "device" for reading in readings)
