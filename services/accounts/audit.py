@@ -42,7 +42,7 @@ def append(
     subject: str = "",
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a row in the caller's transaction, so an act and its record commit together. `who` None is Courtyard itself."""
+    """Add a row in the caller's transaction: an act and its record commit together. `who` None is Courtyard itself."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE"))  # one chain, one writer at a time
     last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()

@@ -61,7 +61,7 @@ def first_start(database: Database, now: datetime) -> str | None:
     return password
 
 
-# --- signing in ------------------------------------------------------------------------------------------------------------
+# --- signing in -----------------------------------------------------------------------------------------------------
 
 
 def sign_in(
@@ -131,7 +131,7 @@ def _forgive(connection: Connection, keys: tuple[str, str], now: datetime) -> No
         store.save_failures(connection, Failures(entry.key, max(0.0, entry.faded(now).count - 1), now))
 
 
-# --- people ------------------------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------------------------
 
 
 def add_person(
@@ -174,10 +174,11 @@ def change_person(
     with database.write() as connection:
         if store.person_by_id(connection, person) is None:
             return None
+        admins = store.everywhere_admins(connection)
         store.change_person(connection, person, **changes)
         if grants is not None:
             store.set_grants(connection, person, grants)
-        if not store.everywhere_admins(connection):
+        if admins and not store.everywhere_admins(connection):
             raise AccountMistake("Somebody must remain who is admin of every site.")
         if disabled or grants is not None:
             store.close_sessions_of(connection, person)
@@ -202,7 +203,7 @@ def set_password(database: Database, person: str, password: str, *, now: datetim
     return True
 
 
-# --- tokens --------------------------------------------------------------------------------------------------------------------
+# --- tokens ---------------------------------------------------------------------------------------------------------
 
 
 def add_token(

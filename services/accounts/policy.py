@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.scope import Scope
+from services.scope import Scope as Scope
 
 ANYWHERE = "*"
 """The site of a grant that holds at every site."""
@@ -49,7 +49,7 @@ def covers(scope: Scope, site: str) -> bool:
     return scope is None or site in scope
 
 
-# --- sessions --------------------------------------------------------------------------------------------------------
+# --- sessions -------------------------------------------------------------------------------------------------------
 
 SESSION_IDLE = timedelta(hours=12)
 """A session nobody uses ends after this; each use pushes the end back."""
@@ -69,7 +69,7 @@ def session_renewal(created_at: datetime, expires_at: datetime, now: datetime) -
     return end if end - expires_at >= _RENEW_AFTER else None
 
 
-# --- guessing passwords ------------------------------------------------------------------------------------------------
+# --- guessing passwords ---------------------------------------------------------------------------------------------
 
 _FREE_FAILURES = {"login": 5.0, "address": 30.0}  # a whole office may sit behind one address
 _FORGET_ONE_EVERY = {"login": timedelta(minutes=3), "address": timedelta(minutes=1)}
@@ -103,7 +103,7 @@ class Failures:
         return self.key.partition(":")[0]
 
 
-# --- what people choose ------------------------------------------------------------------------------------------------
+# --- what people choose ---------------------------------------------------------------------------------------------
 
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 200

@@ -52,7 +52,7 @@ class Token:
     revoked_at: datetime | None
 
 
-# --- people ------------------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------------------------
 
 
 def add_person(
@@ -60,7 +60,7 @@ def add_person(
     *,
     login: str,
     password_hash: str,
-    grants: Iterable[Grant],
+    grants: Sequence[Grant],
     now: datetime,
     name: str = "",
     language: str = "",
@@ -72,7 +72,7 @@ def add_person(
     row = {"id": person, "login": login, "name": name, "language": language, "disabled": False, "created_at": now}
     connection.execute(insert(people).values(**row, password_hash=password_hash))
     set_grants(connection, person, grants)
-    return Person(**row, grants=_grants_of(connection, person))
+    return Person(person, login, name, language, disabled=False, created_at=now, grants=tuple(grants))
 
 
 def set_grants(connection: Connection, person: str, wanted: Iterable[Grant]) -> None:
@@ -135,7 +135,7 @@ def _grants_of(connection: Connection, person: str) -> tuple[Grant, ...]:
     return tuple(Grant(row.site, Role(row.role)) for row in rows)
 
 
-# --- sessions ------------------------------------------------------------------------------------------------------------
+# --- sessions -------------------------------------------------------------------------------------------------------
 
 
 def open_session(connection: Connection, person: str, now: datetime) -> tuple[str, str]:
@@ -172,7 +172,7 @@ def close_sessions_of(connection: Connection, person: str) -> None:
     connection.execute(delete(sessions).where(sessions.c.person == person))
 
 
-# --- tokens --------------------------------------------------------------------------------------------------------------
+# --- tokens ---------------------------------------------------------------------------------------------------------
 
 
 def add_token(connection: Connection, *, name: str, role: Role, now: datetime, site: str = "*") -> tuple[Token, str]:
@@ -208,7 +208,7 @@ def _token(row: Row[Any]) -> Token:
     return Token(row.id, row.name, Role(row.role), row.site, row.created_at, row.revoked_at)
 
 
-# --- failed sign-ins -------------------------------------------------------------------------------------------------------
+# --- failed sign-ins ------------------------------------------------------------------------------------------------
 
 
 def failures(connection: Connection, keys: Sequence[str]) -> list[Failures]:

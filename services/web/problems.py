@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from markupsafe import escape
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+
+from services.accounts.desk import AccountMistake, LoginTaken
+from services.scope import NotFound
+from services.tickets.desk import StepMissing, VersionConflict
+from services.tickets.lifecycle import IllegalTransition
 
 __all__ = ["Problem", "ProblemBody", "install", "not_found", "respond", "wants_html"]
 
@@ -47,6 +54,26 @@ def not_found(what: str, id: object) -> Problem:
     return Problem(404, "not-found", f"There is no {what} {str(id)[:80]!r}.", f"Look for the {what} in its list.")
 
 
+def _conflict(error: Exception) -> Problem:
+    return Problem(409, "conflict", str(error), "Load it again, look at what has changed, and decide anew.")
+
+
+def _translator(translate: Callable[[Any], Problem]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
+        return respond(request, translate(error))
+
+    return handle
+
+
+_TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
+    NotFound: lambda error: not_found(error.kind, error.id),
+    VersionConflict: _conflict,
+    IllegalTransition: _conflict,
+    StepMissing: lambda error: Problem(404, "not-found", str(error), "Look at the ticket's steps."),
+    LoginTaken: lambda error: Problem(409, "conflict", f"The login {error} is taken.", "Choose another login."),
+    OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
+    AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
+}
 _NEXT_STEPS = {
     404: ("not-found", "Look at /api/v1/docs for what there is."),
     405: ("method-not-allowed", "Look at /api/v1/docs for what can be done here."),
@@ -64,6 +91,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    for kind, translate in _TRANSLATED.items():
+        app.add_exception_handler(kind, _translator(translate))
     app.add_exception_handler(Exception, _unexpected)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -63,7 +63,7 @@ def get_context(request: Request) -> Context:
     return context
 
 
-# --- what a route may declare ------------------------------------------------------------------------------------------
+# --- what a route may declare ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,6 @@ class Access:
 
     def __str__(self) -> str:
         return "public" if self.role is None else f"{self.role.value}{' of every site' if self.everywhere else ''}"
-
-
-Door = Callable[[Request], Awaitable[Any]]
 
 
 def requires(role: Role) -> Callable[[Request], Awaitable[Principal]]:
@@ -107,8 +104,11 @@ def public() -> Callable[[Request], Awaitable[Principal | None]]:
     return _declared(enter, Access(None))
 
 
-def _declared(enter: Any, access: Access) -> Any:
-    enter.courtyard_access = access
+_D = TypeVar("_D", bound=Callable[..., Any])
+
+
+def _declared(enter: _D, access: Access) -> _D:
+    enter.courtyard_access = access  # type: ignore[attr-defined]
     return enter
 
 
@@ -121,7 +121,7 @@ GlobalAdmin = Annotated[Principal, Depends(requires_everywhere(Role.ADMIN))]
 Gateway = Annotated[Principal, Depends(requires(Role.GATEWAY))]
 
 
-# --- who is asking -------------------------------------------------------------------------------------------------------
+# --- who is asking --------------------------------------------------------------------------------------------------
 
 
 async def identify(request: Request) -> Principal | None:
@@ -211,7 +211,7 @@ def safe_next(target: str | None) -> str:
     return "/" if parts.scheme or parts.netloc or "\\" in target else target
 
 
-# --- the session cookie ----------------------------------------------------------------------------------------------------
+# --- the session cookie ---------------------------------------------------------------------------------------------
 
 
 def set_session_cookie(response: Response, context: Context, secret: str) -> None:
@@ -230,7 +230,7 @@ def clear_session_cookie(response: Response) -> None:
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
 
 
-# --- nothing undeclared ------------------------------------------------------------------------------------------------------
+# --- nothing undeclared ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""The web application: the API under /api/v1 and the pages, behind one door."""
+
+from __future__ import annotations
+
+from importlib import import_module, resources
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRouter
+from fastapi.staticfiles import StaticFiles
+
+from services.context import Context
+from services.web import api, problems, security, session_routes
+from services.web.headers import SecurityHeaders
+
+BODY_CAP = 256 * 1024
+"""Bytes a request may carry; the intake of readings declares its own."""
+
+
+def create_app(context: Context) -> FastAPI:
+    """All routes over this context. Raises UndeclaredRoute when one says neither its role nor that it is public."""
+    app = FastAPI(
+        title="Courtyard",
+        version=api.VERSION,
+        description=api.DESCRIPTION,
+        openapi_url=None,  # served as routes of our own, which declare their access like all others
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=BODY_CAP,
+    )
+    app.state.context = context
+    problems.install(app)
+    app.include_router(api.router)
+    app.include_router(session_routes.router)
+    _mount_pages(app)
+    security.refuse_undeclared(app)
+    api.describe_access(app)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _mount_pages(app: FastAPI) -> None:
+    for module in ("services.web.pages", "services.web.live"):
+        router: Any = getattr(import_module(module), "router", None)
+        if isinstance(router, APIRouter):
+            app.include_router(router)
+    static = resources.files("services.web") / "static"
+    app.mount("/static", StaticFiles(directory=str(static)), name="static")

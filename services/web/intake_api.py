@@ -1,0 +1,93 @@
+"""Where gateways elsewhere deliver their readings. Only for tokens of the role gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from gateway.reading import Batch, Registry
+from services.context import Context
+from services.web.problems import Problem
+from services.web.security import ContextOf, Gateway, Principal
+
+router = APIRouter(prefix="/intake", tags=["intake"])
+
+BATCH_CAP = 16 * 1024 * 1024
+"""Bytes of one batch. A forwarder that meets 413 sends smaller ones."""
+
+T = TypeVar("T")
+
+
+class Committed(BaseModel):
+    """How far this gateway's readings are safe here."""
+
+    cursor: int = Field(description="Last journal sequence committed; 0 when none.", examples=[48213])
+
+
+@router.post(
+    "",
+    summary="Deliver a batch of readings",
+    max_body_size=BATCH_CAP,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "gateway.reading.Batch as JSON; readings are arrays in the order of its fields.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    },
+)
+async def deliver(request: Request, context: ContextOf, principal: Gateway) -> Committed:
+    """One transaction: readings and everything that follows from them. Delivering a batch again changes nothing."""
+    batch = _decoded(await request.body(), Batch)
+    _check_name(principal, batch.gateway)
+    return Committed(cursor=await run_in_threadpool(_take, context, principal, batch))
+
+
+@router.get("/cursor", summary="How far readings have been committed")
+def cursor(
+    context: ContextOf, principal: Gateway, gateway: Annotated[str, Query(min_length=1, max_length=64)]
+) -> Committed:
+    """Where a gateway goes on after a break."""
+    _check_name(principal, gateway)
+    return Committed(cursor=context.intake.cursor(gateway))
+
+
+@router.get("/registry", summary="The devices this gateway serves")
+def registry(context: ContextOf, principal: Gateway) -> Response:
+    """Id, profile, address and parameters of each device; nothing about residents."""
+    found = context.intake.registry()
+    if principal.scope is not None:
+        devices = [device for device in found.devices if device.site in principal.scope]
+        found = Registry(version=found.version, devices=devices)
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+def _decoded(body: bytes, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        detail = f"The body is no batch: {str(error)[:200]}"
+        raise Problem(422, "not-valid", detail, "Use the same version of Courtyard on both sides.") from error
+
+
+def _check_name(principal: Principal, gateway: str) -> None:
+    """One gateway's token must not move another's cursor."""
+    if principal.name != gateway:
+        detail = f"This token is for the gateway {principal.name!r}, not {gateway[:64]!r}."
+        next_step = f"Set COURTYARD_GATEWAY_ID={principal.name}, or `courtyard token create {gateway[:64]}`."
+        raise Problem(403, "other-gateway", detail, next_step)
+
+
+def _take(context: Context, principal: Principal, batch: Batch) -> int:
+    if principal.scope is not None:
+        site_of = {device.id: device.site for device in context.intake.registry().devices}
+        foreign = sorted({r.device for r in batch.readings} & site_of.keys())
+        foreign = [device for device in foreign if site_of[device] not in principal.scope]
+        if foreign:
+            detail = f"This token does not cover the site of {foreign[0]!r}."
+            raise Problem(403, "other-site", detail, "Give this gateway a token for all the sites it serves.")
+    return context.intake.take(batch)
