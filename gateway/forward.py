@@ -17,7 +17,7 @@ from gateway.uplink import Uplink, UplinkRejected, UplinkUnavailable
 log = structlog.get_logger("courtyard.forward")
 
 _FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 10.0
 
 
 class Consumer(Protocol):

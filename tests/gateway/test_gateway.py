@@ -1,0 +1,277 @@
+"""A gateway behind a real Mosquitto: nothing acknowledged is lost, nothing is stored twice, poison disturbs nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.decode import Decoder
+from gateway.ingest import Ingest
+from gateway.journal import Journal, JournalUnwritable
+from gateway.mqtt import BrokerAddress, Message, MqttSession, MqttUnavailable
+from services.bench.mosquitto import Mosquitto
+from tests.gateway.kit import Ledger, make_gateway, meter_profile, now_millis, publish, until
+
+pytestmark = pytest.mark.mosquitto
+
+
+def telemetry_message(n: int, device: int = 0) -> tuple[str, bytes]:
+    return f"meters/m{device}/telemetry", b'{"n": %d}' % n
+
+
+def session_of(broker: Mosquitto) -> MqttSession:
+    session = MqttSession(
+        BrokerAddress.parse(broker.url), client_id="gateway-under-test", filters=("meters/+/telemetry",)
+    )
+    session.connect()
+    return session
+
+
+def first_session_of(broker: Mosquitto) -> MqttSession:
+    session = session_of(broker)
+    assert session.read(0.5) == []  # the SUBACK
+    return session
+
+
+def read_until(session: MqttSession, count: int) -> list[Message]:
+    got: list[Message] = []
+    for _ in range(100):
+        got += session.read(0.2)
+        if len(got) >= count:
+            return got
+    raise AssertionError(f"{len(got)} of {count} messages came")
+
+
+def test_messages_become_readings_in_both_stores(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    ledger = Ledger()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    publish(mosquitto.port, [telemetry_message(n, n % 20) for n in range(2000)])
+    until(lambda: len(ledger.readings) == 2000)
+    until(lambda: telemetry.count() == 2000)
+    assert {r.device for r in ledger.readings} == {f"meter-{n}" for n in range(20)}
+    assert sorted(ledger.numbers) == list(range(2000))  # type: ignore[type-var]
+    status = gateway.status()
+    assert (status.received, status.quarantined, status.shed) == (2000, 0, 0)
+    gateway.stop()
+    telemetry.close()
+
+
+def test_two_messages_in_one_millisecond_are_two_readings(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    ledger = Ledger()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    publish(mosquitto.port, [telemetry_message(n) for n in range(1000)])
+    until(lambda: telemetry.count() == 1000, why="readings of one device overwrote each other")
+    stamps = [r.measured_at for r in ledger.readings]
+    assert stamps == sorted(set(stamps))
+    gateway.stop()
+    telemetry.close()
+
+
+def test_what_comes_while_the_gateway_is_away_waits_at_the_broker(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    ledger = Ledger()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    gateway.stop()
+    telemetry.close()
+    publish(mosquitto.port, [telemetry_message(n) for n in range(500)])
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: len(ledger.readings) == 500)
+    assert ledger.numbers == list(range(500))
+    gateway.stop()
+    telemetry.close()
+
+
+def test_the_gateway_comes_back_when_the_broker_does(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    ledger = Ledger()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    mosquitto.stop()
+    until(lambda: not gateway.status().connected)
+    assert "mqtt://127.0.0.1" in gateway.status().last_error
+    mosquitto.start()
+    until(lambda: gateway.status().connected)
+    publish(mosquitto.port, [telemetry_message(1)])
+    until(lambda: ledger.numbers == [1])
+    assert gateway.status().last_error == ""
+    gateway.stop()
+    telemetry.close()
+
+
+class TestAcknowledgement:
+    """Journal first, acknowledge second."""
+
+    @pytest.fixture
+    def journal(self, tmp_path: Path) -> Journal:
+        journal = Journal(tmp_path / "journal.db", consumers=("services",))
+        journal.start()
+        return journal
+
+    def ingest(self, journal: Journal) -> Ingest:
+        decoder = Decoder([meter_profile()], Ledger().registry())
+        made = Ingest(decoder=decoder, journal=journal, now_millis=now_millis, on_commit=lambda: None)
+        made.connection_opened()
+        return made
+
+    def test_unacknowledged_messages_come_again(self, mosquitto: Mosquitto) -> None:
+        session = first_session_of(mosquitto)
+        publish(mosquitto.port, [telemetry_message(n) for n in range(10)])
+        first = read_until(session, 10)
+        session.abandon()
+        session = session_of(mosquitto)
+        again = read_until(session, 10)
+        assert [m.payload for m in again] == [m.payload for m in first]
+        assert all(m.dup for m in again)
+        session.acknowledge(again)
+        session.close()
+        session = session_of(mosquitto)
+        assert session.read(0.5) == []
+        session.close()
+
+    def test_journaled_but_unacknowledged_messages_are_not_stored_twice(
+        self, mosquitto: Mosquitto, journal: Journal
+    ) -> None:
+        """Killed between commit and acknowledgement, with payloads that carry no time of their own."""
+
+        class Nobody:
+            def acknowledge(self, messages: object) -> None:
+                """The process dies here."""
+
+        session = first_session_of(mosquitto)
+        publish(mosquitto.port, [telemetry_message(n) for n in range(30)] + [telemetry_message(7)])
+        self.ingest(journal).take(read_until(session, 31), Nobody())
+        session.abandon()
+
+        session = session_of(mosquitto)
+        after_restart = self.ingest(journal)
+        again = read_until(session, 31)
+        after_restart.take(again, session)
+        publish(mosquitto.port, [telemetry_message(99)])
+        after_restart.take(read_until(session, 1), session)
+        session.close()
+        reader = journal.reader()
+        numbers = [r.values["n"] for e in reader.after(0) for r in e.readings]
+        reader.close()
+        assert numbers == [*range(30), 7, 99]
+        assert after_restart.counters.redelivered == 31
+        journal.close()
+
+    def test_a_disk_that_is_full_stops_acknowledging_and_heals(self, mosquitto: Mosquitto, tmp_path: Path) -> None:
+        ledger = Ledger()
+        gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+        gateway.start()
+        until(lambda: gateway.status().connected)
+        database = gateway._journal._db
+        (pages,) = gateway._on_ingest_thread(lambda: database.execute("PRAGMA page_count").fetchone())
+        # The same error as a full disk gives, from SQLite itself.
+        gateway._on_ingest_thread(lambda: database.execute(f"PRAGMA max_page_count={pages + 3}"))
+        publish(mosquitto.port, [telemetry_message(n, n % 20) for n in range(3000)])
+        until(lambda: "full" in gateway.status().last_error)
+        assert not gateway.status().connected
+        got = len(ledger.readings)
+        assert got < 3000
+        gateway._on_ingest_thread(lambda: database.execute("PRAGMA max_page_count=1000000"))
+        until(lambda: len(ledger.readings) >= 3000)
+        assert sorted(ledger.numbers) == list(range(3000))  # type: ignore[type-var]
+        assert gateway.status().connected
+        gateway.stop()
+        telemetry.close()
+
+    def test_nothing_of_a_batch_that_could_not_be_written_is_acknowledged(self, journal: Journal) -> None:
+        class Witness:
+            acknowledged = 0
+
+            def acknowledge(self, messages: list[Message]) -> None:
+                self.acknowledged += len(messages)
+
+        journal._db.execute("PRAGMA query_only=1")
+        witness = Witness()
+        with pytest.raises(JournalUnwritable):
+            self.ingest(journal).take([Message("meters/m1/telemetry", b'{"n": 1}', 1, 1, False, False)], witness)
+        assert witness.acknowledged == 0
+        journal.close()
+
+
+class TestPoison:
+    BAD = (
+        ("meters/m1/telemetry", b"not json"),
+        ("meters/m1/telemetry", b""),
+        ("meters/m1/telemetry", b"\xff\xfe\x00"),
+        ("meters/m1/telemetry", b'{"n": "a word"}'),
+        ("meters/m1/telemetry", b'{"n": [1]}'),
+        ("meters/m1/telemetry", b'{"n": ' + b"[" * 5000 + b"]" * 5000 + b"}"),
+        ("meters/m1/telemetry", b'{"n": ' + b"9" * 400 + b"}"),
+        ("meters/m1/telemetry", b'{"pad": "' + b"x" * 1_000_000 + b'", "n": {}}'),
+    )
+
+    def test_poison_is_set_aside_with_a_reason_and_the_rest_goes_on(self, mosquitto: Mosquitto, tmp_path: Path) -> None:
+        ledger = Ledger()
+        gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+        gateway.start()
+        until(lambda: gateway.status().connected)
+        mixed = [pair for n, bad in enumerate(self.BAD) for pair in (bad, telemetry_message(n))]
+        publish(mosquitto.port, mixed)
+        until(lambda: len(ledger.readings) >= len(self.BAD))
+        until(lambda: gateway.status().quarantined == len(self.BAD))
+        listed = gateway.quarantine_list()
+        assert [(q.topic, q.payload) for q in reversed(listed)] == list(self.BAD)
+        assert all(len(q.reason) > 10 and len(q.reason) < 1000 for q in listed)
+        assert ledger.numbers == list(range(len(self.BAD)))
+        gateway.stop()
+        telemetry.close()
+
+    def test_nan_is_missing_not_zero(self, mosquitto: Mosquitto, tmp_path: Path) -> None:
+        ledger = Ledger()
+        profile = meter_profile(decode=[{"text": True}], fields={"n": "$"})
+        gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger, profile)
+        gateway.start()
+        until(lambda: gateway.status().connected)
+        publish(mosquitto.port, [("meters/m1/telemetry", b"NaN"), ("meters/m1/telemetry", b"5")])
+        until(lambda: any(r.values.get("n") == 5 for r in ledger.readings))
+        assert all(r.values.get("n") in (None, 5) for r in ledger.readings)
+        gateway.stop()
+        telemetry.close()
+
+    def test_a_mended_profile_takes_in_what_was_set_aside_in_order_as_history(
+        self, mosquitto: Mosquitto, tmp_path: Path
+    ) -> None:
+        ledger = Ledger()
+        gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+        gateway.start()
+        until(lambda: gateway.status().connected)
+        publish(mosquitto.port, [("meters/m1/telemetry", b"%d units" % n) for n in range(300)])
+        until(lambda: gateway.status().quarantine_entries == 300)
+        assert gateway.quarantine_replay() == (0, 300), "the old profile still refuses them"
+        gateway.stop()
+        telemetry.close()
+
+        mended = meter_profile(
+            decode=[{"text": True}], fields={"n": {"path": "$", "strip": " units", "cast": "integer"}}
+        )
+        gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger, mended)
+        gateway.start()
+        assert gateway.quarantine_replay() == (300, 0)
+        until(lambda: len(ledger.readings) == 300)
+        assert ledger.numbers == list(range(300))
+        assert {r.quality for r in ledger.readings} == {"historic"}
+        assert gateway.status().quarantine_entries == 0
+        gateway.stop()
+        telemetry.close()
+
+
+def test_a_broker_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(MqttUnavailable, match=r"mqtt://127\.0\.0\.1:1: "):
+        MqttSession(BrokerAddress.parse("mqtt://127.0.0.1:1"), client_id="x", filters=()).connect()
+
+
+@pytest.mark.parametrize("url", ["localhost:1883", "http://x", "mqtt://", ""])
+def test_a_wrong_broker_url_says_what_is_expected(url: str) -> None:
+    with pytest.raises(ValueError, match="expected mqtt://"):
+        BrokerAddress.parse(url)

@@ -1,0 +1,105 @@
+"""The embedded time series: what is written comes back, once, thinned without hiding its extremes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.reading import Quality, Reading, Value
+from gateway.telemetry import Point
+from gateway.telemetry.sqlite import SqliteTelemetry, thin
+
+START = 1_700_000_000_000
+
+
+def reading(
+    at: int, values: dict[str, Value], *, device: str = "pump-set-1", child: str = "", binding: str = "t"
+) -> Reading:
+    return Reading(device=device, child=child, measured_at=at, received_at=at, binding=binding, values=values)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteTelemetry]:
+    made = SqliteTelemetry(tmp_path / "telemetry.db")
+    made.start()
+    yield made
+    made.close()
+
+
+def test_a_range_holds_its_start_and_not_its_end(store: SqliteTelemetry) -> None:
+    store.write([reading(START + n, {"outlet_pressure": n / 10}) for n in range(5)])
+    found = store.range(device="pump-set-1", child="", metrics=["outlet_pressure"], start=START + 1, end=START + 4)
+    assert found == {"outlet_pressure": [Point(START + n, n / 10) for n in (1, 2, 3)]}
+
+
+def test_writing_the_same_reading_again_changes_nothing(store: SqliteTelemetry) -> None:
+    batch = [reading(START + n, {"outlet_pressure": 0.3, "run": "running"}) for n in range(10)]
+    store.write(batch)
+    store.write(batch)
+    assert store.count() == 10
+
+
+def test_two_bindings_at_the_same_time_are_two_readings(store: SqliteTelemetry) -> None:
+    store.write([reading(START, {"a": 1.0}), reading(START, {"b": 2.0}, binding="other")])
+    found = store.range(device="pump-set-1", child="", metrics=["a", "b"], start=START, end=START + 1)
+    assert found == {"a": [Point(START, 1.0)], "b": [Point(START, 2.0)]}
+
+
+def test_children_and_devices_are_kept_apart(store: SqliteTelemetry) -> None:
+    store.write(
+        [
+            reading(START, {"current": 5.0}, child="pump:1"),
+            reading(START, {"current": 6.0}, child="pump:2"),
+            reading(START, {"current": 7.0}, device="pump-set-2", child="pump:1"),
+        ]
+    )
+    found = store.range(device="pump-set-1", child="pump:2", metrics=["current"], start=0, end=START + 1)
+    assert found == {"current": [Point(START, 6.0)]}
+
+
+def test_missing_is_not_zero_and_erased_is_said(store: SqliteTelemetry) -> None:
+    store.write([reading(START, {"a": 1.0}), reading(START + 1, {"b": 0.0}), reading(START + 2, {"a": None})])
+    found = store.range(device="pump-set-1", child="", metrics=["a"], start=START, end=START + 10)
+    assert found == {"a": [Point(START, 1.0), Point(START + 2, None)]}
+
+
+def test_readings_survive_a_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        store = SqliteTelemetry(tmp_path / "t.db")
+        store.start()
+        store.write([reading(START, {"a": 1.0}), reading(START, {"a": 2.0}, child="pump:1")])
+        store.close()
+    store = SqliteTelemetry(tmp_path / "t.db")
+    store.start()
+    assert store.count() == 2
+    store.close()
+
+
+def test_old_readings_go_and_newer_stay(store: SqliteTelemetry) -> None:
+    store.write([reading(START + n, {"a": 1.0}) for n in range(100)])
+    assert store.expire(START + 40) == 40
+    assert store.count() == 60
+
+
+def test_quality_and_events_without_values_leave_no_row(store: SqliteTelemetry) -> None:
+    store.write([Reading("d", "", START, START, "t", {}, quality=Quality.GOOD)])
+    assert store.count() == 0
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3000), st.integers(4, 200))
+def test_thinning_keeps_the_extremes_in_order_and_the_limit(values: list[float], limit: int) -> None:
+    points = [Point(START + n, value) for n, value in enumerate(values)]
+    kept = thin(points, limit)
+    assert len(kept) <= max(limit, 4)
+    assert {min(values), max(values)} <= {p.value for p in kept}
+    assert [p.at for p in kept] == sorted({p.at for p in kept})
+    assert set(kept) <= set(points)
+
+
+def test_thinning_words_keeps_the_changes() -> None:
+    points = [Point(START + n, "running" if n < 500 else "fault") for n in range(1000)]
+    assert thin(points, 100) == [points[0], points[500]]

@@ -1,0 +1,43 @@
+#!/bin/sh
+# What the tests need beside Python: real servers and a real browser, from Debian's packages.
+# `sh tests/needs.sh install` installs what is missing where apt and root are there; otherwise it names what is
+# missing and which tests will be skipped. It never fails: a skipped test says so itself.
+set -u
+
+missing() {
+  [ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null 2>&1 || echo mosquitto
+  command -v influxd >/dev/null 2>&1 || echo influxdb
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
+  [ -x /usr/bin/chromium ] || echo chromium
+  [ -n "$(find /usr/share/fonts -iname '*noto*cjk*' -print -quit 2>/dev/null)" ] || echo fonts-noto-cjk
+}
+
+skips() {
+  case "$1" in
+    mosquitto) echo "delivery, fault and end-to-end tests" ;;
+    influxdb) echo "tests of the InfluxDB writer" ;;
+    postgresql) echo "tests of services on PostgreSQL" ;;
+    chromium) echo "tests of the pages in a browser" ;;
+    fonts-noto-cjk) echo "nothing, but Chinese pages show boxes in screenshots" ;;
+  esac
+}
+
+wanted=$(missing)
+[ -n "$wanted" ] || exit 0
+
+if [ "${1:-}" = install ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "Installing what the tests need:" $wanted
+  # policy-rc.d keeps the packages from starting servers of their own beside the ones the tests start.
+  guard=/usr/sbin/policy-rc.d
+  [ -e $guard ] || { printf '#!/bin/sh\nexit 101\n' >$guard && chmod +x $guard && made=1; }
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends $wanted; } >/tmp/courtyard-needs.log 2>&1 ||
+    { echo "apt-get did not manage; the end of its log:"; tail -n 5 /tmp/courtyard-needs.log; }
+  [ -z "${made:-}" ] || rm -f $guard
+  wanted=$(missing)
+fi
+
+for package in $wanted; do
+  echo "Missing: $package — skipped: $(skips "$package"). On Debian: apt-get install $package"
+done
+exit 0
