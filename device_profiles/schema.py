@@ -211,7 +211,8 @@ class StructField(Part):
 
 
 class Integrity(Part):
-    """A check over the frame. `sum16` is the additive sum, little endian unless said otherwise, of all bytes before it."""
+    """A check over the frame. `sum16` is the additive sum, little endian unless said otherwise, of all bytes
+    before it."""
 
     kind: Literal["sum16", "length"]
     at: int = -2
