@@ -43,8 +43,7 @@ def _step(codec: Codec) -> Callable[[Any], Any]:
     if len(given) != 1:
         raise ValueError(f"expected exactly one of json, text, hex, base64, struct in a codec, found {len(given)}")
     if codec.struct is not None:
-        decode = frame_decoder(codec.struct)
-        return lambda raw: decode(_need_bytes(raw))
+        return frame_decoder(codec.struct)
     return {"json_": read_json, "text": read_text, "hex": read_hex, "base64": read_base64}[given[0]]
 
 
@@ -95,9 +94,3 @@ def read_base64(raw: Any) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise DecodeError("malformed", found=shown(text), expected="base64") from None
-
-
-def _need_bytes(raw: Any) -> bytes:
-    if isinstance(raw, bytes):
-        return raw
-    raise DecodeError("wrong_type", found=shown(raw), expected="bytes for a struct")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import tzinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 from device_profiles.schema import Binding, Codec, DeviceProfile, Each, EventMap
 from gateway.decode.codecs import Chain, chain
@@ -23,19 +23,11 @@ from gateway.reading import Event, Millis, Presence, Quality, Reading, Value
 MOST_CHILDREN = 4096
 """A message that fans out further is no message but an attack."""
 DEFAULT_ADDRESS = "{address}"
+_UNSAID = Presence.UNSAID
 _POSITIONS = frozenset({"index", "key"})
 
 _JSON = Codec.model_validate({"json": True})
 _TEXT = Codec.model_validate({"text": True})
-
-
-class Stamp(NamedTuple):
-    """Everything a reading needs besides what its message says."""
-
-    device: str
-    zone: tzinfo
-    received_at: Millis
-    retained: bool
 
 
 def effective_codecs(binding: Binding) -> tuple[Codec, ...]:
@@ -86,13 +78,21 @@ class CompiledBinding:
             return None
         return self.decode(payload)
 
-    def readings(self, root: Any, payload: bytes, captures: dict[str, str], stamp: Stamp) -> list[Reading]:
+    def readings(
+        self,
+        root: Any,
+        payload: bytes,
+        captures: dict[str, str],
+        device: str,
+        zone: tzinfo,
+        received_at: Millis,
+        retained: bool,
+    ) -> list[Reading]:
         """What the message becomes; raises DecodeError."""
         quality = Quality.GOOD
         if type(root) is Suspect:
             root, quality = root.value, Quality.SUSPECT
         scope = Scope(root, root, captures)
-        device, zone, received_at, retained = stamp
         measured_at = received_at
         if self._time is not None:
             measured_at, trust = self._time.judge(scope, zone, received_at)
@@ -100,15 +100,17 @@ class CompiledBinding:
                 quality = trust
         values: Values = {}
         flags: Flags = {}
-        self._fields.fill(scope, values, flags)
-        events = () if retained else self._events.fire(payload, scope)
-        said = Presence.UNSAID if self._presence is None else self._presence(scope)
+        if self._has_fields:
+            self._fields.fill(scope, values, flags)
+        events = self._events.fire(payload, scope) if self._events.declared and not retained else ()
+        said = _UNSAID if self._presence is None else self._presence(scope)
         out: list[Reading] = []
-        common = (device, measured_at, received_at, self.id, quality, retained, self.profile)
-        for each in self._each:
-            each.fan_out(payload, scope, out, common)
-        if values or flags or events or said or not out:
-            if not (values or flags or events or said or out):
+        if self._each:
+            common = (measured_at, received_at, self.id), quality, self.profile, retained
+            for each in self._each:
+                each.fan_out(payload, scope, out, device, common)
+        if values or flags or events or said is not _UNSAID or not out:
+            if not (values or flags or events or out) and said is _UNSAID:
                 self._require_something(scope)
             own = Reading(
                 device,
@@ -213,17 +215,19 @@ class CompiledEach:
         payload: bytes,
         scope: Scope,
         out: list[Reading],
-        common: tuple[str, Millis, Millis, str, Quality, bool, str],
+        device: str,
+        common: tuple[tuple[Millis, Millis, str], Quality, str, bool],
     ) -> None:
         """Append one reading per child."""
-        device, measured_at, received_at, binding, quality, retained, profile = common
+        (measured_at, received_at, binding), quality, profile, retained = common
+        fill, name, fire = self._fields.fill, self._key, self._events.declared and not retained
         places: dict[str, int] = {}
         for place in self._scopes(scope):
-            child = self._prefix + check_key(self._key(place))
+            child = self._prefix + check_key(name(place))
             values: Values = {}
             flags: Flags = {}
-            self._fields.fill(place, values, flags)
-            events = () if retained else self._events.fire(payload, place)
+            fill(place, values, flags)
+            events = self._events.fire(payload, place) if fire else ()
             if child in places:  # an element per fault code and the like: still one reading per child and time
                 before = out[places[child]]
                 values = {**before.values, **values}
@@ -239,7 +243,7 @@ class CompiledEach:
                 events,
                 quality,
                 flags,
-                Presence.UNSAID,
+                _UNSAID,
                 profile,
                 retained,
             )

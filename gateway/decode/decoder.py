@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device_profiles.schema import DeviceProfile
-from gateway.decode.compile import CompiledBinding, Stamp
+from gateway.decode.compile import CompiledBinding
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.frames import Suspect
 from gateway.decode.scope import Scope
@@ -70,6 +70,8 @@ class Decoder:
         """The readings of one message; [] when the profile ignores it on purpose; raises only DecodeError."""
         binding = ""
         try:
+            if type(payload) is not bytes:
+                payload = bytes(payload)
             if len(payload) > LARGEST_PAYLOAD:
                 raise DecodeError(
                     "too_large", found=f"{len(payload)} bytes", expected=f"at most {LARGEST_PAYLOAD} bytes"
@@ -86,12 +88,8 @@ class Decoder:
                 return []
             if root is _UNDECODED:
                 root = taken.root(payload) if taken.needs_decoding else None
-            return taken.readings(
-                root,
-                payload,
-                chosen.captures,
-                Stamp(device.id, device.zone, self._stamp(device.id, received_at), retained),
-            )
+            stamp = self._stamp(device.id, received_at)
+            return taken.readings(root, payload, chosen.captures, device.id, device.zone, stamp, retained)
         except DecodeError as error:
             error.topic = topic
             error.binding = error.binding or binding

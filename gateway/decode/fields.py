@@ -15,14 +15,34 @@ from device_profiles.schema import DeviceProfile, FieldMap
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.numbers import MISSING_WORDS
 from gateway.decode.paths import Path, parse_path
-from gateway.decode.pipeline import Flags, Settle, Values, factors, settle_data, settle_metric, settle_state, wire_word
+from gateway.decode.pipeline import (
+    Flags,
+    Settle,
+    Values,
+    factors,
+    settle_data,
+    settle_metric,
+    settle_state,
+    when_missing,
+    wire_word,
+)
 from gateway.decode.scope import Scope, ScopeGetter, scope_getter
 
 Fill = Callable[[Scope, Values, Flags], None]
 
 
-class _Number(NamedTuple):
-    """A metric that needs no more than scale, offset and range; a tuple, because the loop unpacks it."""
+class _Plain(NamedTuple):
+    """A metric that needs no more than its range; a tuple, because the loop unpacks it."""
+
+    name: str
+    key: str
+    low: float
+    high: float
+    settle: Settle
+
+
+class _Scaled(NamedTuple):
+    """A metric with scale, offset or sentinels beside its range."""
 
     name: str
     key: str
@@ -32,6 +52,7 @@ class _Number(NamedTuple):
     low: float
     high: float
     sentinels: frozenset[float]
+    missing: Callable[[Values], None]
     settle: Settle
 
 
@@ -62,7 +83,8 @@ class Fields:
         zipped: tuple[str, ...] = (),
         free: Mapping[str, FieldMap] | None = None,
     ) -> None:
-        self._numbers: list[_Number] = []
+        self._plain: list[_Plain] = []
+        self._scaled: list[_Scaled] = []
         self._words: list[_Word] = []
         self._others: list[_Other] = []
         self._required = {name for name, field in fields.items() if field.const is None and field.capture is None}
@@ -77,7 +99,7 @@ class Fields:
         """Whether the message speaks of any of these fields at all, if only to say null. For the rare empty reading."""
         if not self._required:
             return True
-        keys = [number.key for number in self._numbers] + [word.key for word in self._words]
+        keys = [key for _, key, _ in self._by_key()]
         if type(scope.node) is dict and any(key in scope.node for key in keys):
             return True
         if scope.node is None or type(scope.node) is str:
@@ -93,9 +115,12 @@ class Fields:
             if key is not None and _is_plain_number(field):
                 low, high = metric.range or (-sys.float_info.max, sys.float_info.max)
                 sentinels = frozenset(float(mark) for mark in field.sentinel)
-                self._numbers.append(
-                    _Number(name, key, *factors(field.scale), float(field.offset), low, high, sentinels, settle)
-                )
+                if field.scale == 1 and field.offset == 0 and not sentinels:
+                    self._plain.append(_Plain(name, key, low, high, settle))
+                else:
+                    scale = (*factors(field.scale), float(field.offset))
+                    missing = when_missing(name, field)
+                    self._scaled.append(_Scaled(name, key, *scale, low, high, sentinels, missing, settle))
             else:
                 self._others.append(_Other(name, get, settle))
         elif (state := profile.states.get(name)) is not None:
@@ -109,44 +134,55 @@ class Fields:
             raise ValueError(f"expected a metric or a state of the profile, found {name!r}")
 
     def _choose(self) -> Fill:
-        if not self._others and not self._words:
-            return self._fill_numbers
-        if not self._numbers and not self._words:
-            return self._fill_others
-        return self._fill_all
+        keyed = self._scaled or self._words
+        if not self._others and not keyed:
+            return self._fill_plain
+        return self._fill_all if keyed or self._plain else self._fill_others
 
-    def _fill_numbers(self, scope: Scope, values: Values, flags: Flags) -> None:
+    def _fill_plain(self, scope: Scope, values: Values, flags: Flags) -> None:
         node = scope.node
         if type(node) is not dict:
             self._fill_strange(scope, values, flags)
             return
         get = node.get
-        for name, key, multiply, divide, offset, low, high, sentinels, settle in self._numbers:
+        for name, key, low, high, settle in self._plain:
             raw = get(key)
             # Exactly float or int: a bool is an int too, and is no number here.
-            if (type(raw) is float or type(raw) is int) and raw not in sentinels:
+            if type(raw) is float:
+                if low <= raw <= high:
+                    values[name] = raw
+                    continue
+            elif type(raw) is int and low <= raw <= high:
+                values[name] = float(raw)
+                continue
+            settle(raw, values, flags)
+
+    def _fill_all(self, scope: Scope, values: Values, flags: Flags) -> None:
+        self._fill_plain(scope, values, flags)
+        node = scope.node
+        if type(node) is dict:
+            self._fill_keyed(node.get, values, flags)
+        for _, get_from, settle in self._others:
+            settle(get_from(scope), values, flags)
+
+    def _fill_keyed(self, get: Callable[[str], Any], values: Values, flags: Flags) -> None:
+        for name, key, multiply, divide, offset, low, high, sentinels, missing, settle in self._scaled:
+            raw = get(key)
+            if type(raw) is int or type(raw) is float:
+                if sentinels and raw in sentinels:
+                    missing(values)
+                    continue
                 value = raw * multiply / divide + offset
                 if low <= value <= high:
                     values[name] = value
                     continue
             settle(raw, values, flags)
-
-    def _fill_all(self, scope: Scope, values: Values, flags: Flags) -> None:
-        node = scope.node
-        if type(node) is dict:
-            if self._numbers:
-                self._fill_numbers(scope, values, flags)
-            get = node.get
-            for name, key, words, settle in self._words:
-                raw = get(key)
-                if (type(raw) is str or type(raw) is int) and raw in words:
-                    values[name] = words[raw]
-                else:
-                    settle(raw, values, flags)
-        else:
-            self._fill_strange(scope, values, flags)
-        for _, get_from, settle in self._others:
-            settle(get_from(scope), values, flags)
+        for name, key, words, settle in self._words:
+            raw = get(key)
+            if (type(raw) is str or type(raw) is int) and raw in words:
+                values[name] = words[raw]
+            else:
+                settle(raw, values, flags)
 
     def _fill_others(self, scope: Scope, values: Values, flags: Flags) -> None:
         for _, get_from, settle in self._others:
@@ -154,11 +190,15 @@ class Fields:
 
     def _fill_strange(self, scope: Scope, values: Values, flags: Flags) -> None:
         """The payload is no object: null means that everything is missing, anything else is another dialect."""
-        plain = [(n.name, n.key, n.settle) for n in self._numbers] + [(w.name, w.key, w.settle) for w in self._words]
-        for name, key, settle in plain:
+        for name, key, settle in self._by_key():
             if scope.node is not None:
                 raise DecodeError("wrong_type", field=name, found=shown(scope.node), expected=f"an object with {key!r}")
             settle(None, values, flags)
+
+    def _by_key(self) -> list[tuple[str, str, Settle]]:
+        found = [(plain.name, plain.key, plain.settle) for plain in self._plain]
+        found += [(scaled.name, scaled.key, scaled.settle) for scaled in self._scaled]
+        return found + [(word.name, word.key, word.settle) for word in self._words]
 
 
 def _present(get: ScopeGetter, scope: Scope) -> bool:

@@ -51,7 +51,9 @@ def frame_decoder(layout: StructLayout) -> Callable[[bytes], Any]:
     trailing = trailing_check_bytes(layout)
     ignore_tail = layout.tail == "ignore"
 
-    def decode(frame: bytes) -> Any:
+    def decode(frame: Any) -> Any:
+        if type(frame) is not bytes:
+            raise DecodeError("wrong_type", found=shown(frame), expected="bytes for a struct")
         sound = True
         for check in checks:
             sound = check(frame) and sound
@@ -124,7 +126,7 @@ def _run(fields: list[StructField], endian: str) -> _Step:
     packed = struct.Struct(_order(fields[0], endian) + "".join(field_code(field) for field in fields))
     kept = [field for field in fields if field.type != "skip"]
     names = tuple(field.name or "" for field in kept)
-    turns = [(field.name or "", i, turn) for i, field in enumerate(kept) if (turn := _turn(field)) is not None]
+    turns = [(field.name, i, turn) for i, field in enumerate(kept) if field.name and (turn := _turn(field)) is not None]
     consts = [(i, field) for i, field in enumerate(kept) if field.const is not None]
     expected = [(i, _const(field), field) for i, field in consts]
     size = packed.size
@@ -135,7 +137,7 @@ def _run(fields: list[StructField], endian: str) -> _Step:
         if at + size > len(frame):
             raise DecodeError("truncated", field=first, found=f"{len(frame)} bytes", expected=f"at least {at + size}")
         values = unpack(frame, at)
-        out.update(zip(names, values, strict=True))
+        out.update(zip(names, values))  # noqa: B905 (as many by construction, and this runs per frame)
         for name, i, turn in turns:
             out[name] = turn(values[i])
         for i, const, field in expected:

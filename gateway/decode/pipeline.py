@@ -41,7 +41,7 @@ def factors(scale: float) -> tuple[float, float]:
 def settle_metric(name: str, field: FieldMap, metric: Metric) -> Settle:
     """The whole pipeline towards a metric."""
     convert = _converter(name, field, to_number=field.map is None)
-    missing = _when_missing(name, field)
+    missing = when_missing(name, field)
     low, high = metric.range or (-math.inf, math.inf)
     policy = metric.out_of_range
 
@@ -73,7 +73,7 @@ def settle_state(name: str, field: FieldMap, state: State) -> Settle:
         if word not in words:
             raise ValueError(f"expected a word of the state {name} ({', '.join(sorted(words))}), found {word!r}")
     convert = _converter(name, field, to_number=False)
-    missing = _when_missing(name, field)
+    missing = when_missing(name, field)
     default, skip = field.default, field.unlisted == "skip"
 
     def settle(raw: Any, values: Values, _: Flags) -> None:
@@ -98,7 +98,7 @@ def settle_state(name: str, field: FieldMap, state: State) -> Settle:
 def settle_data(name: str, field: FieldMap) -> Settle:
     """The pipeline towards event data: any small scalar."""
     convert = _converter(name, field, to_number=False)
-    missing = _when_missing(name, field)
+    missing = when_missing(name, field)
 
     def settle(raw: Any, values: Values, _: Flags) -> None:
         value = convert(raw)
@@ -121,7 +121,8 @@ def settle_data(name: str, field: FieldMap) -> Settle:
     return settle
 
 
-def _when_missing(name: str, field: FieldMap) -> Callable[[Values], None]:
+def when_missing(name: str, field: FieldMap) -> Callable[[Values], None]:
+    """What a missing value does: nothing, erase, or a DecodeError."""
     if field.when_missing == "erase":
         return lambda values: values.__setitem__(name, None)
     if field.when_missing == "skip":

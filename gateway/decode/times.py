@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from device_profiles.schema import Time
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.numbers import MISSING_WORDS, number_of_text
-from gateway.decode.paths import parse_path
+from gateway.decode.paths import Path, parse_path
 from gateway.decode.scope import Scope, scope_getter
 from gateway.reading import Millis, Quality
 
@@ -58,7 +58,24 @@ def time_reader(time: Time) -> TimeReader:
         except (ValueError, OverflowError, TypeError):
             raise DecodeError("bad_time", field=path, found=shown(raw), expected=f"a time as {time.format}") from None
 
-    return TimeReader(read, time.max_ahead // _MILLISECOND, time.late_after // _MILLISECOND)
+    return TimeReader(
+        _quick(parse_path(path), read) if time.format == "unix_ms" else read,
+        time.max_ahead // _MILLISECOND,
+        time.late_after // _MILLISECOND,
+    )
+
+
+def _quick(path: Path, read: Callable[[Scope, tzinfo], Millis | None]) -> Callable[[Scope, tzinfo], Millis | None]:
+    """The usual case without detours: whole milliseconds under one key."""
+    key = path.segments[0] if len(path.segments) == 1 else None
+
+    def quick(scope: Scope, zone: tzinfo) -> Millis | None:
+        root = scope.root
+        if type(root) is dict and type(raw := root.get(key)) is int and 0 < raw < _FAR:
+            return raw
+        return read(scope, zone)
+
+    return quick
 
 
 def _converter(format: str) -> Reader:
