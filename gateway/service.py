@@ -17,7 +17,7 @@ import structlog
 
 from device_profiles.schema import DeviceProfile
 from gateway.decode import Decoder
-from gateway.forward import Forwarder, Signal, TelemetryConsumer, UplinkConsumer
+from gateway.forward import Consumer, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
 from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
@@ -45,7 +45,10 @@ class GatewayConfig:
 
 
 class Gateway:
-    """See the module's text. `start()` returns when the journal is open; broker and services may come later."""
+    """See the module's text. `start()` returns when the journal is open; broker and services may come later.
+
+    Without a telemetry store of its own it delivers to services only, which store the readings they take.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class Gateway:
         config: GatewayConfig,
         profiles: Iterable[DeviceProfile],
         uplink: Uplink,
-        telemetry: TelemetryStore,
+        telemetry: TelemetryStore | None,
         now_millis: Callable[[], Millis],
     ) -> None:
         self._config = config
@@ -85,7 +88,7 @@ class Gateway:
         config = self._config
         self._journal = open_journal(
             config.data_dir / "journal.db",
-            consumers=("telemetry", "services"),
+            consumers=("services",) if self._telemetry is None else ("services", "telemetry"),
             max_bytes=config.journal_max_bytes,
             # Microseconds outrun any message rate: a new journal on a new disk numbers on behind the lost one,
             # so services, which remember the last number they took, never take new readings for old ones.
@@ -101,14 +104,15 @@ class Gateway:
         )
         # A clock that went back must not stamp new readings before those already journaled.
         self._seen_until = self._journal.last_received_at
-        consumers = (
-            TelemetryConsumer(self._telemetry),
-            UplinkConsumer(self._uplink, config.id, progress_at=lambda: self._seen_until, status=self.status),
-        )
-        self._forwarders = [Forwarder(self._journal, consumer, self._signal) for consumer in consumers]
+        self._forwarders = [Forwarder(self._journal, consumer, self._signal) for consumer in self._consumers()]
         for forwarder in self._forwarders:
             forwarder.start()
         self._thread.start()
+
+    def _consumers(self) -> list[Consumer]:
+        progress_at = lambda: self._seen_until  # noqa: E731 - read at each call
+        uplink = UplinkConsumer(self._uplink, self._config.id, progress_at=progress_at, status=self.status)
+        return [uplink] if self._telemetry is None else [uplink, TelemetryConsumer(self._telemetry)]
 
     def stop(self) -> None:
         """Take nothing more, hand over what is journaled if that goes quickly, close. The rest waits on disk."""

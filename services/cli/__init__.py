@@ -1,4 +1,4 @@
-"""The `courtyard` command. Each module here adds its own commands to `app`."""
+"""The `courtyard` command. Each module here adds its own commands to `app`; `main` gathers them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,188 @@
+"""The one composition root: the command line and the tests build the product here, and nowhere else.
+
+Every `start_…` pushes its own end onto the given stack, so that closing the stack stops everything in reverse order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+from device_profiles.library import SHIPPED, load
+from gateway.uplink_http import HttpUplink
+
+from device_profiles.schema import DeviceProfile
+from gateway.decode.samples import check_samples
+from gateway.service import Gateway, GatewayConfig
+from gateway.telemetry.sqlite import SqliteTelemetry
+from gateway.uplink import Uplink
+from services import migrations
+from services.changes import Changes
+from services.clock import Clock, to_millis
+from services.context import Context
+from services.database import Database
+from services.intake import Intake
+from services.notices.outbox import Outbox
+from services.settings import Settings
+from services.ticker import Chore, Ticker
+from services.uplink import InProcessUplink
+from services.web.app import create_app
+from services.web.server import Server
+
+log = structlog.get_logger("courtyard.bootstrap")
+
+
+class ProfileSamplesFail(Exception):
+    """Profiles whose own samples do not decode as they say: they do not load."""
+
+    def __init__(self, failures: list[str]) -> None:
+        super().__init__("\n".join(failures))
+        self.failures = failures
+
+
+@dataclass(frozen=True)
+class Core:
+    """What gateway and web are built around."""
+
+    settings: Settings
+    clock: Clock
+    library: Mapping[str, DeviceProfile]
+    database: Database
+    telemetry: SqliteTelemetry
+    changes: Changes
+    intake: Intake
+
+    @property
+    def context(self) -> Context:
+        return Context(
+            settings=self.settings,
+            database=self.database,
+            library=self.library,
+            telemetry=self.telemetry,
+            changes=self.changes,
+            clock=self.clock,
+            intake=self.intake,
+        )
+
+
+def load_library(settings: Settings) -> Mapping[str, DeviceProfile]:
+    """Shipped profiles and the user's own. Raises ProfileMistakes, or ProfileSamplesFail."""
+    own = [settings.profiles_dir] if settings.profiles_dir else []
+    library = load(SHIPPED, *own)
+    failures = [f"{profile.id}: {failure}" for profile in library.values() for failure in check_samples(profile)]
+    if failures:
+        raise ProfileSamplesFail(failures)
+    return library
+
+
+def open_database(stack: ExitStack, settings: Settings) -> Database:
+    """The database, migrated to this version's tables."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    database.start()
+    stack.callback(database.close)
+    migrations.upgrade(database)
+    return database
+
+
+def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
+    telemetry = SqliteTelemetry(settings.data_dir / "telemetry.db")
+    telemetry.start()
+    stack.callback(telemetry.close)
+    return telemetry
+
+
+def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
+    """Database, telemetry and the intake with its state; time does not pass yet."""
+    library = load_library(settings)
+    database = open_database(stack, settings)
+    telemetry = open_telemetry(stack, settings)
+    changes = Changes()
+    intake = Intake(database, library, clock, changes, public_url=settings.effective_public_url)
+    intake.start()
+    return Core(settings, clock, library, database, telemetry, changes, intake)
+
+
+def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
+    """A gateway in this process."""
+    gateway = _gateway(core.settings, core.clock, core.library, InProcessUplink(core.intake), core.telemetry, mqtt_url)
+    gateway.start()
+    stack.callback(gateway.stop)
+    return gateway
+
+
+def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> Gateway:
+    """A gateway alone: it needs nothing but its disk to go on collecting; services take telemetry with the readings."""
+    library = load_library(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.gateway_token_file is None:
+        raise ValueError("COURTYARD_GATEWAY_TOKEN_FILE is not set; `courtyard token create` on services makes one")
+    uplink = HttpUplink(settings.services_url, settings.gateway_token_file)
+    stack.callback(uplink.close)
+    gateway = _gateway(settings, clock, library, uplink, None, settings.mqtt)
+    gateway.start()
+    stack.callback(gateway.stop)
+    return gateway
+
+
+def _gateway(
+    settings: Settings,
+    clock: Clock,
+    library: Mapping[str, DeviceProfile],
+    uplink: Uplink,
+    telemetry: SqliteTelemetry | None,
+    mqtt_url: str,
+) -> Gateway:
+    config = GatewayConfig(
+        id=settings.gateway_id,
+        data_dir=settings.data_dir,
+        mqtt_url=mqtt_url,
+        client_id=settings.mqtt_client_id,
+        journal_max_bytes=settings.journal_max_bytes,
+    )
+    return Gateway(
+        config=config,
+        profiles=library.values(),
+        uplink=uplink,
+        telemetry=telemetry,
+        now_millis=lambda: to_millis(clock.now()),
+    )
+
+
+def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
+    """Time begins to pass: rules' delays and silence each second, retention each hour."""
+
+    def expire(now: datetime) -> None:
+        gone = core.telemetry.expire(to_millis(now - timedelta(days=core.settings.telemetry_days)))
+        if gone:
+            log.info("telemetry_expired", readings=gone)
+
+    ticker = Ticker(
+        core.clock,
+        [
+            Chore("tick", timedelta(seconds=1), core.intake.tick),
+            Chore("telemetry retention", timedelta(hours=1), expire),
+        ],
+    )
+    ticker.start()
+    stack.callback(ticker.stop)
+    return ticker
+
+
+def start_outbox(stack: ExitStack, core: Core) -> Outbox:
+    outbox = Outbox(core.context)
+    outbox.start()
+    stack.callback(outbox.stop)
+    return outbox
+
+
+def start_web(stack: ExitStack, core: Core, gateway: Gateway | None) -> Server:
+    """Pages and API. Raises AddressTaken when the address is in use."""
+    host, _, port = core.settings.http.rpartition(":")
+    server = Server(create_app(replace(core.context, gateway=gateway)), host or "127.0.0.1", int(port))
+    server.start()
+    stack.callback(server.stop)
+    return server

@@ -1,0 +1,65 @@
+"""`courtyard bench`: the figures of docs/performance.md, measured on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli import app
+from services.cli.shared import explained
+
+bench = typer.Typer(no_args_is_help=True, help="Measure this machine; a real Mosquitto must be installed.")
+app.add_typer(bench, name="bench")
+AsJson = Annotated[bool, typer.Option("--json", help="Figures as one JSON object.")]
+
+
+@bench.command()
+@explained
+def ingest(
+    messages: Annotated[int, typer.Option("--messages", min=1000, help="How many messages to publish.")] = 200_000,
+    as_json: AsJson = False,
+) -> None:
+    """QoS 1 messages of 1,000 devices, eight JSON fields each: decode, journal, acknowledge."""
+    from services.bench import ingest as measured
+
+    with Console(stderr=True).status(f"Publishing {messages} messages…"):
+        figures = measured.run(messages)
+    _show(figures, as_json)
+
+
+@bench.command()
+@explained
+def alarm(
+    alarms: Annotated[int, typer.Option("--alarms", min=10, help="How many alarms to time.")] = 300,
+    background: Annotated[int, typer.Option("--background", min=0, help="Messages a second beside them.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """From publish to the ticket committed and the webhook received, under background load."""
+    from services.bench import alarm as measured
+
+    with Console(stderr=True).status(f"Raising {alarms} alarms over {background} messages/s…"):
+        figures = measured.run(alarms=alarms, background=background)
+    _show(figures, as_json)
+
+
+@bench.command()
+@explained
+def decode(as_json: AsJson = False) -> None:
+    """Microseconds per message and codec, in memory."""
+    from services.bench import decode as measured
+
+    _show(measured.measure(), as_json)
+
+
+def _show(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        table.add_row(name, str(value))
+    Console().print(table)

@@ -1,0 +1,73 @@
+"""`courtyard quarantine`: messages that could not be decoded, seen from the gateway's own disk."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.journal import JournalReader
+from gateway.quarantine import QuarantineEntry
+from services.cli import app
+from services.cli.shared import explained, settings_with
+
+quarantine = typer.Typer(no_args_is_help=True, help="Messages that could not be decoded.")
+app.add_typer(quarantine, name="quarantine")
+Data = Annotated[Path | None, typer.Option("--data", help="The gateway's data folder.")]
+
+
+@quarantine.command("list")
+@explained
+def list_(
+    data: Data = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, newest first.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line, payload as hex.")] = False,
+) -> None:
+    """What was set aside, newest first, with the reason.
+
+    Try a message against a mended profile with [bold]courtyard decode[/bold]; replay all of it on the page
+    /quarantine or with POST /api/v1/quarantine/replay, which the running gateway carries out.
+    """
+    path = settings_with(data_dir=data).data_dir / "journal.db"
+    if not path.exists():
+        raise ValueError(f"there is no journal at {path}; name the gateway's folder with --data")
+    reader = JournalReader(path)
+    try:
+        entries = reader.quarantine(limit=limit)
+    finally:
+        reader.close()
+    if as_json:
+        for entry in entries:
+            print(json.dumps(_plain(entry), ensure_ascii=False))
+    elif entries:
+        Console().print(_table(entries))
+    else:
+        Console().print("Nothing is set aside: every message so far could be decoded.")
+
+
+def _plain(entry: QuarantineEntry) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "received_at": _when(entry),
+        "topic": entry.topic,
+        "payload_hex": entry.payload.hex(),
+        "code": entry.code,
+        "reason": entry.reason,
+    }
+
+
+def _when(entry: QuarantineEntry) -> str:
+    return datetime.fromtimestamp(entry.received_at / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _table(entries: list[QuarantineEntry]) -> Table:
+    table = Table("id", "received (UTC)", "topic", "reason", "payload begins")
+    for entry in entries:
+        shown = entry.payload[:32].decode("utf-8", "backslashreplace")
+        table.add_row(str(entry.id), _when(entry), entry.topic, entry.reason, repr(shown)[1:-1])
+    return table

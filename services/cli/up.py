@@ -1,0 +1,132 @@
+"""`courtyard up`: everything in one command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+
+from services.cli import app
+from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
+from services.settings import Settings
+
+console = Console()
+
+
+@app.command()
+@explained
+def up(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Bring a demo site to life: 430 households, simulated equipment, faults.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder for journal, databases and secrets. A second start goes on.")
+    ] = None,
+    http: Annotated[str | None, typer.Option("--http", metavar="HOST:PORT", help="Where the pages are.")] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option("--mqtt", metavar="URL", help='"embedded", or mqtt://[user:password@]host[:port], mqtts://…'),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what happens.")] = False,
+) -> None:
+    """Start everything: broker, gateway, services and pages, in one command.
+
+    [bold]courtyard up --demo[/bold] shows a living site within a minute; [bold]courtyard up[/bold] starts empty and
+    waits for [bold]courtyard site import FILE[/bold]. Ctrl-C stops cleanly; the next start goes on where it stopped.
+    """
+    settings = settings_with(data_dir=data, http=http, mqtt=mqtt)
+    set_up_logging("debug" if verbose else settings.log_level)
+    stopping = stopped_by_signal()
+    with ExitStack() as stack:
+        start(stack, settings, demo=demo)
+        stopping.wait()
+        console.print("\nStopping…")
+        began = time.monotonic()
+    console.print(f"Stopped cleanly in {time.monotonic() - began:.1f} s. The next start goes on from here.")
+
+
+def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
+    """Everything, in the order in which it depends on each other; progress on the console."""
+    # Imported here so that `courtyard --help` does not pay for all of it.
+    from services import bootstrap
+    from services.accounts.desk import first_start
+    from services.clock import SystemClock
+    from services.demo import SITE
+    from services.sites.importer import import_site
+
+    clock = SystemClock()
+    with console.status("Opening databases and profiles…") as status:
+        core = bootstrap.start_core(stack, settings, clock)
+        password = first_start(core.database, clock.now())
+        if demo:
+            status.update("Bringing the demo site in…")
+            import_site(core.database, SITE, core.library, clock.now())
+            core.intake.reload()
+        mqtt_url = settings.mqtt
+        if mqtt_url == "embedded":
+            status.update("Starting the embedded broker…")
+            mqtt_url = _start_broker(stack)
+        status.update("Starting the gateway and the pages…")
+        gateway = bootstrap.start_gateway(stack, core, mqtt_url)
+        bootstrap.start_clockwork(stack, core)
+        bootstrap.start_outbox(stack, core)
+        bootstrap.start_web(stack, core, gateway)
+        if demo:
+            _start_simulator(stack, mqtt_url)
+    _greet(settings, mqtt_url, password, demo=demo)
+
+
+def _start_broker(stack: ExitStack) -> str:
+    from gateway.broker import EmbeddedBroker
+    from gateway.ports import is_free
+
+    # 1883 where it is free, so that a device's default settings find it; any other port where it is not.
+    broker = EmbeddedBroker(port=1883 if is_free("127.0.0.1", 1883) else 0)
+    broker.start()
+    stack.callback(broker.stop)
+    return broker.url
+
+
+def _start_simulator(stack: ExitStack, mqtt_url: str) -> None:
+    """In a process of its own, as devices are; it ends when this process does."""
+    simulator = subprocess.Popen(
+        [sys.executable, "-m", "services.demo.play", "--mqtt", mqtt_url], stdin=subprocess.PIPE, start_new_session=True
+    )
+
+    def end() -> None:
+        if simulator.stdin:
+            simulator.stdin.close()
+        try:
+            simulator.wait(2)
+        except subprocess.TimeoutExpired:
+            simulator.kill()
+            simulator.wait()
+
+    stack.callback(end)
+
+
+def _greet(settings: Settings, mqtt_url: str, password: str | None, *, demo: bool) -> None:
+    from services.demo import SITE_ID
+
+    url = settings.effective_public_url
+    lines = [f"Board      [bold]{url}[/bold]"]
+    if demo:
+        lines.append(f"Residents  {url}/public/{SITE_ID}")
+    lines.append(f"MQTT       {mqtt_url}")
+    lines.append(f"Data       {settings.data_dir.resolve()}")
+    if password is not None:
+        lines += [
+            "",
+            f"Sign in as [bold]admin[/bold] with [bold]{password}[/bold]  (shown once; change it on your page)",
+        ]
+    else:
+        lines += ["", "Sign in as before. Lost the password? courtyard account password admin"]
+    lines += ["", "Ctrl-C stops."]
+    console.print(Panel("\n".join(lines), title="Courtyard is up", expand=False, padding=(1, 2)))
