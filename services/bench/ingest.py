@@ -61,18 +61,9 @@ def messages(count: int, start_ms: int) -> Iterator[tuple[bytes, bytes]]:
     topics = [b"bench/d%d/telemetry" % n for n in range(DEVICES)]
     for n in range(count):
         payload = (
-            '{"ts":%d,"u":%.1f,"i":%.3f,"p":%.1f,"e":%.2f,"t1":%.1f,"t2":%.1f,"rssi":-%d,"load":%.2f}'
-            % (
-                start_ms + n // DEVICES,
-                220 + n % 17 / 10,
-                n % 97 / 100,
-                n % 1999 / 2,
-                n / 100,
-                20 + n % 30,
-                21 + n % 30,
-                40 + n % 50,
-                n % 100 / 100,
-            )
+            f'{{"ts":{start_ms + n // DEVICES},"u":{220 + n % 17 / 10:.1f},"i":{n % 97 / 100:.3f},'
+            f'"p":{n % 1999 / 2:.1f},"e":{n / 100:.2f},"t1":{20 + n % 30:.1f},"t2":{21 + n % 30:.1f},'
+            f'"rssi":-{40 + n % 50},"load":{n % 100 / 100:.2f}}}'
         ).encode()
         yield topics[n % DEVICES], payload
 
