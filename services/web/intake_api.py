@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from gateway.reading import Batch, Registry
+from gateway.telemetry import TelemetryUnavailable
 from services.context import Context
 from services.web.problems import Problem
 from services.web.security import ContextOf, Gateway, Principal
@@ -90,4 +91,11 @@ def _take(context: Context, principal: Principal, batch: Batch) -> int:
         if foreign:
             detail = f"This token does not cover the site of {foreign[0]!r}."
             raise Problem(403, "other-site", detail, "Give this gateway a token for all the sites it serves.")
+    try:
+        # A gateway elsewhere has no time series of its own. Stored first: a reading written twice changes nothing,
+        # while one that is committed below and not stored would be missing for good.
+        context.telemetry.write(batch.readings)
+    except TelemetryUnavailable as error:
+        detail = f"The time series cannot be written: {error}"
+        raise Problem(503, "telemetry-unavailable", detail, "The gateway keeps its readings and tries again.") from error
     return context.intake.take(batch)
