@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Literal, NamedTuple
 
 _MAX_WAITING = 1000
@@ -20,6 +20,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._subscribers: set[_Subscriber] = set()
+        self._listeners: list[Callable[[list[Change]], None]] = []
 
     def publish(self, changes: Iterable[Change]) -> None:
         """Called after the commit that made the changes."""
@@ -27,6 +28,13 @@ class Changes:
         if batch:
             for subscriber in tuple(self._subscribers):
                 subscriber.offer(batch)
+            for listener in tuple(self._listeners):
+                listener(batch)
+
+    def listen(self, listener: Callable[[list[Change]], None]) -> Callable[[], None]:
+        """Call `listener` with each batch, on the thread that published it: it must be quick. Returns how to stop."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def subscribe(self) -> AsyncIterator[list[Change] | None]:
         """Batches of changes as they come; None means "you missed some, reload"."""

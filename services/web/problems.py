@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from gateway.telemetry import TelemetryUnavailable
 from services.accounts.desk import AccountMistake, LoginTaken
 from services.scope import NotFound
 from services.tickets.desk import StepMissing, VersionConflict
@@ -71,6 +72,9 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     IllegalTransition: _conflict,
     StepMissing: lambda error: Problem(404, "not-found", str(error), "Look at the ticket's steps."),
     LoginTaken: lambda error: Problem(409, "conflict", f"The login {error} is taken.", "Choose another login."),
+    TelemetryUnavailable: lambda _: Problem(
+        503, "telemetry", "The telemetry store does not answer.", "Run `courtyard doctor`."
+    ),
     OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
 from gateway.reading import Value, child_kind
-from gateway.telemetry import TelemetryUnavailable
 from services.clock import from_millis, to_millis
 from services.context import Context
 from services.sites.store import get_device
@@ -62,17 +61,14 @@ def readings(
     start = _within(start) if start else max(_EARLIEST, end - _DEFAULT_SPAN)
     if start >= end:
         raise Problem(422, "not-valid", "`from` is not before `to`.", "Ask for a span of time that is not empty.")
-    try:
-        points = context.telemetry.range(
-            device=device,
-            child=child,
-            metrics=metrics or _all_metrics(context, found.profile, child),
-            start=to_millis(start),
-            end=to_millis(end),
-            limit=limit,
-        )
-    except TelemetryUnavailable as error:
-        raise Problem(503, "telemetry", "The telemetry store does not answer.", "Run `courtyard doctor`.") from error
+    points = context.telemetry.range(
+        device=device,
+        child=child,
+        metrics=metrics or _all_metrics(context, found.profile, child),
+        start=to_millis(start),
+        end=to_millis(end),
+        limit=limit,
+    )
     shown = {
         metric: [ReadingPoint(at=from_millis(point.at), value=point.value) for point in of_metric]
         for metric, of_metric in points.items()

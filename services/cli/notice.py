@@ -1,0 +1,120 @@
+"""`courtyard notice`: does a message really reach somebody?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from device_profiles.schema import Text
+from services.cli import app
+from services.clock import SystemClock
+from services.database import Database
+from services.ids import new_id
+from services.notices import outbox
+from services.notices.channels import Delivered, Message, Outcome, RetryLater
+from services.notices.sending import masked
+from services.settings import Settings
+from services.sites.store import list_recipients
+
+notice = typer.Typer(name="notice", help="Messages to engineers, crews and residents.", no_args_is_help=True)
+app.add_typer(notice)
+out = Console()
+
+_TITLE = Text(zh="Courtyard 测试消息", en="Courtyard test message")
+_BODY = Text(
+    zh="这是一条测试消息,说明 Courtyard 可以通知到您。无需处理。",
+    en="This is a test: Courtyard can reach you. Nothing needs to be done.",
+)
+
+
+class RecipientUnknown(Exception):
+    """Neither a recipient of a site file nor an address."""
+
+
+@notice.command("test")
+def send_test(
+    to: Annotated[
+        str,
+        typer.Argument(metavar="RECIPIENT|URL", help="Id of a recipient in a site file, an e-mail address, or a URL."),
+    ],
+) -> None:
+    """Send a test message now, past the outbox, and print what came of it.
+
+    Examples:
+
+      courtyard notice test crew-wechat                      a recipient of a site file
+      courtyard notice test li.wei@example.org               e-mail (needs COURTYARD_SMTP_URL)
+      courtyard notice test https://hooks.example.org/abc    a webhook
+      courtyard notice test 'wecombot://BOTKEY'              any Apprise URL
+      courtyard notice test env:CREW_HOOK                    the URL is in the environment variable CREW_HOOK
+    """
+    settings = Settings()
+    try:
+        channel, target, shown, language = _resolve(settings, to)
+    except (RecipientUnknown, outbox.TargetMissing) as error:
+        out.print(f"[red]{escape(str(error))}[/red]")
+        raise typer.Exit(2) from error
+    out.print(f"Sending a test message by {channel} to {escape(shown)} …")
+    key = f"test-{new_id(SystemClock().now())}"
+    message = Message(
+        key=key,
+        target=target,
+        title=_TITLE.zh if language == "zh" else _TITLE.en,
+        body=_BODY.zh if language == "zh" else _BODY.en,
+        data={"kind": "test", "key": key},
+    )
+    channels = outbox.channels_of(settings)
+    try:
+        outcome = outbox.without_secrets(channels[channel].send(message), target)
+    finally:
+        for one in channels.values():
+            one.close()
+    _report(outcome)
+
+
+def channel_of(url: str) -> str:
+    """The channel that takes an address somebody typed: web addresses are webhooks, other URLs are Apprise's."""
+    if url.startswith(("http://", "https://")):
+        return "webhook"
+    if "://" in url:
+        return "apprise"
+    if "@" in url:
+        return "email"
+    raise RecipientUnknown(
+        f"There is no recipient {url!r}, and it is no address. Recipients stand in the site file under `recipients:`."
+    )
+
+
+def _resolve(settings: Settings, to: str) -> tuple[str, str, str, str]:
+    """(channel, target, the target as it may be shown, language)."""
+    for row in [] if "://" in to or to.startswith("env:") else _recipients(settings):
+        if row["id"] == to:
+            return row["channel"], outbox.resolve_target(row["target"]), masked(row["target"]), row["language"]
+    target = outbox.resolve_target(to)
+    return channel_of(target), target, masked(to), "en"
+
+
+def _recipients(settings: Settings) -> list[dict[str, Any]]:
+    if not settings.database_url and not (settings.data_dir / "courtyard.db").exists():
+        return []
+    database = Database(settings.effective_database_url)
+    database.start()
+    try:
+        with database.read() as connection:
+            return list_recipients(connection, None)
+    finally:
+        database.close()
+
+
+def _report(outcome: Outcome) -> None:
+    if isinstance(outcome, Delivered):
+        out.print("[green]Delivered.[/green] The other side has taken it.")
+        return
+    if isinstance(outcome, RetryLater):
+        out.print(f"[yellow]Not now:[/yellow] {escape(outcome.reason)}. A real notice would be tried again.")
+    else:
+        out.print(f"[red]Rejected:[/red] {escape(outcome.reason)}.")
+    raise typer.Exit(1)
