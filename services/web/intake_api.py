@@ -97,9 +97,6 @@ def _take(context: Context, principal: Principal, batch: Batch) -> int:
         context.telemetry.write(batch.readings)
     except TelemetryUnavailable as error:
         detail = f"The time series cannot be written: {error}"
-        raise Problem(
-            503, "telemetry-unavailable", detail, "The gateway keeps its readings and tries again."
-        ) from error
-    # The cursor moves with the intake's commit, so telemetry goes first: writing it twice changes nothing.
-    context.telemetry.write(batch.readings)
+        next_step = "The gateway keeps its readings and tries again."
+        raise Problem(503, "telemetry-unavailable", detail, next_step) from error
     return context.intake.take(batch)
