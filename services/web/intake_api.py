@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from gateway.reading import Batch, Registry
-from gateway.telemetry import TelemetryUnavailable
 from services.context import Context
 from services.web.problems import Problem
 from services.web.security import ContextOf, Gateway, Principal
@@ -91,12 +90,7 @@ def _take(context: Context, principal: Principal, batch: Batch) -> int:
         if foreign:
             detail = f"This token does not cover the site of {foreign[0]!r}."
             raise Problem(403, "other-site", detail, "Give this gateway a token for all the sites it serves.")
-    try:
-        # A gateway elsewhere has no time series of its own. Stored first: a reading written twice changes nothing,
-        # while one that is committed below and not stored would be missing for good.
-        context.telemetry.write(batch.readings)
-    except TelemetryUnavailable as error:
-        detail = f"The time series cannot be written: {error}"
-        next_step = "The gateway keeps its readings and tries again."
-        raise Problem(503, "telemetry-unavailable", detail, next_step) from error
+    # A gateway elsewhere has no time series of its own. Stored first: a reading written twice changes nothing, while
+    # one that is committed below and not stored would be missing for good.
+    context.telemetry.write(batch.readings)
     return context.intake.take(batch)
