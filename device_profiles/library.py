@@ -1,0 +1,135 @@
+"""The library of device profiles: find them, load them, and say every mistake of every file at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from device_profiles.checks import check
+from device_profiles.mistakes import Mistake, ProfileMistakes
+from device_profiles.schema import DeviceProfile
+from device_profiles.shape import profile_of
+from device_profiles.yaml_source import Document, Step, Unreadable, parse, read
+
+__all__ = ["SCHEMA_FILE", "SHIPPED", "Library", "Mistake", "ProfileMistakes", "json_schema", "load", "load_text"]
+
+SHIPPED = Path(__file__).parent
+"""The folder of the profiles that come with Courtyard."""
+SCHEMA_FILE = SHIPPED / "profile.schema.json"
+"""The same schema as editors read it."""
+
+
+class Library(Mapping[str, DeviceProfile]):
+    """Device profiles by id, in the order of their ids."""
+
+    def __init__(self, profiles: Mapping[str, tuple[DeviceProfile, Path]]) -> None:
+        self._profiles = {id_: profiles[id_] for id_ in sorted(profiles)}
+
+    def __getitem__(self, profile: str) -> DeviceProfile:
+        return self._profiles[profile][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._profiles)
+
+    def __len__(self) -> int:
+        return len(self._profiles)
+
+    def families(self) -> tuple[str, ...]:
+        """The families that have a profile here."""
+        return tuple(sorted({profile.family for profile in self.values()}))
+
+    def by_family(self, family: str) -> tuple[DeviceProfile, ...]:
+        """The profiles of one family."""
+        return tuple(profile for profile in self.values() if profile.family == family)
+
+    def file_of(self, profile: str) -> Path:
+        """The file a profile was read from."""
+        return self._profiles[profile][1]
+
+    def line_of(self, profile: str, *path: Step) -> int:
+        """The line of a part, e.g. `line_of("booster_set", "rules", 2)`; reads the file again."""
+        return read(self.file_of(profile)).line(*path)
+
+
+def load(*folders: Path) -> Library:
+    """Load every profile (*.yaml, *.yml) in these folders and below; without folders, the shipped ones.
+
+    Raises ProfileMistakes with every mistake of every file.
+    """
+    mistakes: list[Mistake] = []
+    profiles: dict[str, tuple[DeviceProfile, Path]] = {}
+    for file in _files(folders or (SHIPPED,), mistakes):
+        try:
+            document = read(file)
+        except Unreadable as error:
+            mistakes.append(error.mistake)
+            continue
+        profile, found = _checked(document)
+        mistakes += found
+        if profile is not None and profile.id in profiles:
+            known = profiles[profile.id][1]
+            expected = f"an id of its own: {known} has it already"
+            mistakes.append(Mistake(file, document.line("profile"), "profile", f"{profile.id!r} again", expected))
+        elif profile is not None:
+            profiles[profile.id] = (profile, file)
+    if mistakes:
+        raise ProfileMistakes(mistakes)
+    return Library(profiles)
+
+
+def load_text(text: str, file: Path = Path("profile.yaml")) -> DeviceProfile:
+    """Load one profile from a text; raises ProfileMistakes."""
+    try:
+        profile, mistakes = _checked(parse(file, text))
+    except Unreadable as error:
+        raise ProfileMistakes([error.mistake]) from None
+    if profile is None or mistakes:
+        raise ProfileMistakes(mistakes)
+    return profile
+
+
+def _files(folders: Iterable[Path], mistakes: list[Mistake]) -> list[Path]:
+    files: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.is_file():
+            files[folder.resolve()] = folder
+            continue
+        if not folder.is_dir():
+            mistakes.append(Mistake(folder, 1, "folder", "nothing", "a folder with profiles"))
+        for pattern in ("*.yaml", "*.yml"):
+            files |= {file.resolve(): file for file in folder.rglob(pattern)}
+    return sorted(files.values())
+
+
+def _checked(document: Document) -> tuple[DeviceProfile | None, list[Mistake]]:
+    if not isinstance(document.data, dict):
+        return None, [Mistake(document.file, 1, "profile", "no mapping", "a profile: keys such as profile, bindings")]
+    profile, mistakes, left_out = profile_of(document)
+    if profile is not None:
+        mistakes += check(profile, document, left_out)
+    return profile, mistakes
+
+
+# --- for editors -----------------------------------------------------------------------------------------------------
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a profile: point an editor at it and it completes and checks while you write."""
+    schema = DeviceProfile.model_json_schema(by_alias=True)
+    for part in schema["$defs"].values():
+        for entries in (part.get("properties", {}).get("fields", {}),):
+            if entries.get("additionalProperties", {}).get("$ref") == "#/$defs/FieldMap":
+                # A field may be no more than its path.
+                entries["additionalProperties"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/FieldMap"}]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Courtyard device profile", **schema}
+
+
+def write_json_schema() -> None:
+    """Bring the exported schema in step with the models: `python -m device_profiles.library`."""
+    SCHEMA_FILE.write_text(json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_json_schema()

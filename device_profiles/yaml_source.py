@@ -1,0 +1,172 @@
+"""Reading one YAML file safely: plain data, the line of every part of it, and a cap on everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
+
+from device_profiles.mistakes import Mistake, shown
+
+LARGEST_FILE = 1_000_000
+MOST_PARTS = 100_000
+"""Values of one file with every alias written out."""
+DEEPEST = 30
+
+Step = str | int
+
+
+class Unreadable(Exception):
+    """The file is no YAML that is taken; `mistake` says why."""
+
+    def __init__(self, mistake: Mistake) -> None:
+        super().__init__(str(mistake))
+        self.mistake = mistake
+
+
+class Document:
+    """A YAML file: `data` as plain dicts, lists and scalars, and the line of each part.
+
+    Parts can be left out (`leave_out`); lines of what remains stay right.
+    """
+
+    def __init__(self, file: Path, source: Any, data: Any) -> None:
+        self.file = file
+        self.data = data
+        self._source = source
+        self._kept: dict[int, list[int]] = {}
+
+    def line(self, *path: Step) -> int:
+        """The line (from 1) of the part at this path, or of the nearest part around it that exists."""
+        node, plain, line = self._source, self.data, 1
+        for step in path:
+            original = self._original(plain, step)
+            found = _position(node, original)
+            if found is None:
+                break
+            line = found
+            node = node[original]
+            plain = plain[step] if _has(plain, step) else None
+        return line
+
+    def at(self, *path: Step) -> Any:
+        """The plain value at this path, or None."""
+        node = self.data
+        for step in path:
+            if not _has(node, step):
+                return None
+            node = node[step]
+        return node
+
+    def leave_out(self, *path: Step) -> bool:
+        """Drop a part; False when it is not there."""
+        parent, last = self.at(*path[:-1]), path[-1]
+        if not _has(parent, last):
+            return False
+        if isinstance(parent, list):
+            assert isinstance(last, int)
+            self._indices(parent).pop(last)
+        del parent[last]
+        return True
+
+    def _original(self, plain: Any, step: Step) -> Step:
+        if isinstance(plain, list) and isinstance(step, int) and id(plain) in self._kept:
+            kept = self._kept[id(plain)]
+            return kept[step] if 0 <= step < len(kept) else step
+        return step
+
+    def _indices(self, items: list[Any]) -> list[int]:
+        return self._kept.setdefault(id(items), list(range(len(items))))
+
+
+def _has(node: Any, step: Step) -> bool:
+    if isinstance(node, dict):
+        return step in node
+    return isinstance(node, list) and isinstance(step, int) and 0 <= step < len(node)
+
+
+def _position(node: Any, step: Step) -> int | None:
+    if isinstance(node, CommentedMap) and step in node:
+        known = node.lc.data or {}
+        # A key that came in by a merge (<<) has no line of its own.
+        return int(known[step][0]) + 1 if step in known else int(node.lc.line) + 1
+    if isinstance(node, CommentedSeq) and isinstance(step, int) and 0 <= step < len(node):
+        return int(node.lc.item(step)[0]) + 1
+    return None
+
+
+def read(file: Path) -> Document:
+    """Read and parse; raises Unreadable."""
+    try:
+        size = file.stat().st_size
+        if size > LARGEST_FILE:
+            raise Unreadable(Mistake(file, 1, "file", f"{size} bytes", f"at most {LARGEST_FILE}"))
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(Mistake(file, 1, "file", f"bytes that are no UTF-8 at {error.start}", "UTF-8 text")) from None
+    except OSError as error:
+        raise Unreadable(Mistake(file, 1, "file", error.strerror or str(error), "a readable file")) from None
+    return parse(file, text)
+
+
+def parse(file: Path, text: str) -> Document:
+    """Parse YAML 1.2; raises Unreadable."""
+    try:
+        source = YAML(typ="rt").load(text)
+        return Document(file, source, _Plain(file).of(source, 0, 1))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = (error.problem or error.context or "something else").strip().splitlines()[0]
+        raise Unreadable(Mistake(file, line, "YAML", problem, "well-formed YAML")) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1
+        raise Unreadable(Mistake(file, line, "YAML", f"the character {error.character!r}", "printable text")) from None
+    except RecursionError:
+        raise Unreadable(Mistake(file, 1, "YAML", "parts nested too deeply", f"at most {DEEPEST} levels")) from None
+    except (YAMLError, ValueError) as error:
+        problem = str(error).splitlines()[0]
+        raise Unreadable(Mistake(file, 1, "YAML", problem, "well-formed YAML")) from None
+
+
+class _Plain:
+    """Turns ruamel's nodes into plain data. Each alias becomes a copy, so that parts can be left out one by one."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._parts = 0
+
+    def of(self, node: Any, depth: int, line: int) -> Any:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            self._refuse(line, f"more than {MOST_PARTS} parts, aliases written out", "a smaller file")
+        if depth > DEEPEST:
+            self._refuse(line, "parts nested too deeply", f"at most {DEEPEST} levels")
+        if isinstance(node, CommentedMap):
+            return {self._key(key, line): self.of(node[key], depth + 1, _position(node, key) or line) for key in node}
+        if isinstance(node, CommentedSeq):
+            return [self.of(item, depth + 1, _position(node, i) or line) for i, item in enumerate(node)]
+        return self._scalar(node, line)
+
+    def _key(self, key: Any, line: int) -> str:
+        if not isinstance(key, str):
+            self._refuse(line, f"the key {shown(self._scalar(key, line))}", 'a text as key; write "…" around it')
+        return str(key)
+
+    def _scalar(self, node: Any, line: int) -> Any:
+        if isinstance(node, TaggedScalar):
+            self._refuse(line, f"the tag {node.tag.value}", "plain YAML without tags")
+        if node is None or isinstance(node, bool):
+            return node
+        for kind in (int, float, str):
+            if isinstance(node, kind):
+                # ruamel's booleans with an anchor are numbers that remember being one.
+                return bool(node) if type(node).__name__ == "ScalarBoolean" else kind(node)
+        return self._refuse(line, f"a value of type {type(node).__name__}", "a text, a number, true or false")
+
+    def _refuse(self, line: int, found: str, expected: str) -> Any:
+        raise Unreadable(Mistake(self._file, line, "YAML", found, expected))
