@@ -1,4 +1,4 @@
-"""How one message reaches one recipient: a channel tries once and says what came of it, the outbox decides what next."""
+"""How one message reaches one recipient: a channel tries once and says what came of it, the outbox does the rest."""
 
 from __future__ import annotations
 
