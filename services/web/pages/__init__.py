@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from services.web.pages import board
+from services.web.pages import alarms, board, devices, tickets
 
 router = APIRouter(include_in_schema=False)
-for _module in (board,):
+for _module in (board, devices, alarms, tickets):
     router.include_router(_module.router)

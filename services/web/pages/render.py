@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.accounts.policy import Role
+from services.sites.store import Site
 from services.web import i18n
 from services.web.i18n import Language, Translations
 from services.web.pages import format as fmt
@@ -123,4 +126,9 @@ def static(name: str) -> str:
 
 
 def zone_of(timezone: str) -> ZoneInfo:
-    return cast(ZoneInfo, ZoneInfo(timezone))
+    return ZoneInfo(timezone)
+
+
+def zones_of(sites: Iterable[Site]) -> dict[str, ZoneInfo]:
+    """Lists over several sites show each time on its own site's clock."""
+    return defaultdict(lambda: ZoneInfo("UTC"), {site.id: ZoneInfo(site.timezone) for site in sites})

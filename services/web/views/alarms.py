@@ -1,0 +1,99 @@
+"""An alarm that explains itself: condition, values, since when, and where its threshold comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from device_profiles.schema import DeviceProfile, Metric, Rule, State
+from services.clock import from_millis, to_millis
+from services.rules.store import Alarm
+from services.web.i18n import Language, Translations
+from services.web.pages import format as fmt
+
+_BEFORE, _AFTER = timedelta(minutes=30), timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Because:
+    """One value that met the condition, in words."""
+
+    key: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    condition: str
+    values: tuple[Because, ...]
+    since: datetime | None
+    held_for: timedelta
+    clears_when: str
+    clears_after: timedelta
+    source_kind: str
+    source_ref: str
+    metrics: tuple[str, ...]
+    """What the curve shows."""
+    start: int
+    end: int
+
+
+def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: datetime) -> Explained:
+    reason = alarm.reason
+    rule = next((one for one in profile.rules if one.id == alarm.rule), None) if profile else None
+    values = tuple(_because(name, value, profile, t) for name, value in dict(reason.get("values") or {}).items())
+    source: Mapping[str, Any] = reason.get("source") or (rule.source.model_dump() if rule else {})
+    over = alarm.cleared_at or now
+    return Explained(
+        condition=str(reason.get("condition") or (rule.when if rule else "")),
+        values=values,
+        since=_time(reason.get("since")) or alarm.pending_since,
+        held_for=rule.for_ if rule else timedelta(0),
+        clears_when=(rule.clear.when or "") if rule else "",
+        clears_after=rule.clear.for_ if rule else timedelta(0),
+        source_kind=str(source.get("kind", "")),
+        source_ref=str(source.get("ref", "")),
+        metrics=_drawn(alarm, profile, rule, values),
+        start=to_millis(alarm.raised_at - _BEFORE),
+        end=to_millis(min(now, over + _AFTER)),
+    )
+
+
+def _because(name: str, value: Any, profile: DeviceProfile | None, t: Translations) -> Because:
+    entry = (profile.metrics.get(name) or profile.states.get(name)) if profile else None
+    if name == "presence":
+        return Because(name, t.gettext("Presence"), t.gettext(str(value).capitalize()))
+    if name == "silence":
+        return Because(name, t.gettext("Silent for"), fmt.duration(timedelta(seconds=float(value)), t))
+    if entry is None:
+        return Because(name, name, fmt.plain(value))
+    return Because(name, entry.name.in_(t.language), value_text(entry, value, t.language))
+
+
+def value_text(entry: Metric | State, value: Any, language: Language) -> str:
+    if isinstance(entry, State):
+        found = entry.values.get(str(value))
+        return str(getattr(found, language)) if found else fmt.plain(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return fmt.with_unit(fmt.number(float(value), entry.decimals), entry.uom)
+    return fmt.plain(value)
+
+
+def _drawn(
+    alarm: Alarm, profile: DeviceProfile | None, rule: Rule | None, values: tuple[Because, ...]
+) -> tuple[str, ...]:
+    """Metrics of the condition that belong to where the alarm is, in one unit, so that one axis is true for all."""
+    if profile is None:
+        return ()
+    scope = rule.scope if rule else (alarm.child.partition(":")[0] or None)
+    names = [one.key for one in values if one.key in profile.metrics and profile.metrics[one.key].scope == scope]
+    return tuple(name for name in names if profile.metrics[name].uom == profile.metrics[names[0]].uom)
+
+
+def _time(raw: object) -> datetime | None:
+    if isinstance(raw, (int, float)):
+        return from_millis(int(raw))
+    return datetime.fromisoformat(raw) if isinstance(raw, str) and raw else None
