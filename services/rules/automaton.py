@@ -117,10 +117,11 @@ def advance(mark: Mark, delays: Delays, at: Millis, judge: Judge, valid_until: M
     entered = phase is not before.phase
     since = at if entered else before.since
     seen = IDLE
-    if phase is not _P.IDLE:
-        waits = phase in _WAITING
-        held = before.held if waits and not entered else 0
-        seen = Mark(phase, since, held, at, valid_until, waits and verdict is True)
+    if phase in _WAITING:
+        held = 0 if entered else before.held
+        seen = Mark(phase, since, held, at, valid_until, verdict is True)
+    elif phase is _P.ACTIVE:
+        seen = Mark(phase, since, at=since)  # the same however often it is looked at
     due = elapse(seen, delays, at)  # a delay of zero is over at once
     return Step(due.mark, (*_news(passed), Transition(outcome, at, since), *_news(due)))
 
@@ -134,7 +135,7 @@ def elapse(mark: Mark, delays: Delays, at: Millis) -> Step:
     if mark.held + fresh >= delay and mark.counting:
         phase, outcome = _WAITING[mark.phase]
         over = mark.at + max(0, delay - mark.held)
-        after = IDLE if phase is _P.IDLE else Mark(phase=phase, since=over, at=max(at, mark.at))
+        after = IDLE if phase is _P.IDLE else Mark(phase=phase, since=over, at=over)
         return Step(after, (Transition(outcome, over, mark.since),))
     running = _O.STILL_PENDING if mark.phase is _P.PENDING else _O.STILL_CLEARING
     outcome = _O.FROZEN if fresh == 0 and at > mark.at else running

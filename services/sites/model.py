@@ -30,6 +30,8 @@ def _no_wildcards(raw: str) -> str:
 
 Words = Annotated[Text, BeforeValidator(_text_shorthand)]
 Id = Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+SiteId = Annotated[Id, Field(max_length=32)]
+RecipientId = Annotated[Id, Field(max_length=31)]
 Address = Annotated[
     str, BeforeValidator(_number_as_text), Field(min_length=1, max_length=128), AfterValidator(_no_wildcards)
 ]
@@ -75,6 +77,8 @@ class Member(Part):
 
     device: Id
     child: str = Field("", max_length=64)
+    vital: bool = False
+    """Without it there is no service at all (a pressure zone, a common valve); it does not count towards `needs`."""
 
 
 class UnitRef(Part):
@@ -98,7 +102,7 @@ class Supply(Part):
 class Recipient(Part):
     """Who is told, by which channel. `to` is an address, a URL, or env:NAME where that is a secret."""
 
-    id: Id
+    id: RecipientId
     name: str = Field("", max_length=200)
     audience: Literal["engineers", "crew", "residents"]
     channel: Literal["email", "webhook", "apprise"]
@@ -112,7 +116,7 @@ class Recipient(Part):
 
 
 class SiteFile(Part):
-    site: Id
+    site: SiteId
     name: Words
     timezone: str
     contact: Words = Text(zh="", en="")

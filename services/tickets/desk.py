@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
-from device_profiles.schema import Text, TicketTemplate
+from device_profiles.schema import TicketTemplate
 from services.changes import Change, Changes
 from services.database import Database
 from services.ids import new_id
@@ -48,17 +47,15 @@ class Opening:
     profile: str
     template_id: str
     template: TicketTemplate
-    title: Text
-    reason: Mapping[str, Any]
 
 
-def open_for_alarm(connection: Connection, opening: Opening, *, number: int, now: datetime) -> dict[str, Any]:
-    """Insert the ticket of one alarm episode, within the caller's transaction; the row as stored.
+def ticket_row(opening: Opening, *, number: int, now: datetime) -> dict[str, Any]:
+    """The row of a ticket that one alarm episode opens.
 
     The unique index on `alarm` makes a second ticket for the same episode impossible.
     """
     template = opening.template
-    row = {
+    return {
         "id": new_id(now),
         "number": number,
         "site": opening.site,
@@ -67,8 +64,8 @@ def open_for_alarm(connection: Connection, opening: Opening, *, number: int, now
         "child": opening.child,
         "template": opening.template_id,
         "profile": opening.profile,
-        "title_zh": opening.title.zh[:300],
-        "title_en": opening.title.en[:300],
+        "title_zh": template.title.zh[:300],
+        "title_en": template.title.en[:300],
         "trade": template.trade,
         "priority": template.priority.value,
         "state": TicketState.OPEN.value,
@@ -79,18 +76,9 @@ def open_for_alarm(connection: Connection, opening: Opening, *, number: int, now
         "closed_at": None,
         "version": 1,
     }
-    connection.execute(insert(tickets), row)
-    _event(connection, str(row["id"]), "opened", now=now, data=dict(opening.reason))
-    return row
 
 
-def note_alarm_cleared(connection: Connection, *, ticket: str, alarm: str, now: datetime) -> None:
-    """The alarm is over; the ticket stays with the people who work it."""
-    _event(connection, ticket, "alarm_cleared", now=now, data={"alarm": alarm})
-
-
-def _event(
-    connection: Connection,
+def event_row(
     ticket: str,
     what: str,
     *,
@@ -98,9 +86,9 @@ def _event(
     who: str | None = None,
     note: str = "",
     data: dict[str, Any] | None = None,
-) -> None:
-    row = {"id": new_id(now), "ticket": ticket, "at": now, "who": who, "what": what, "note": note, "data": data or {}}
-    connection.execute(insert(ticket_events), row)
+) -> dict[str, Any]:
+    """One line of a ticket's history."""
+    return {"id": new_id(now), "ticket": ticket, "at": now, "who": who, "what": what, "note": note, "data": data or {}}
 
 
 class Desk:
@@ -145,7 +133,7 @@ class Desk:
         """Notes need no version: they never overwrite anything."""
         with self._database.write() as connection:
             self._find(connection, scope, ticket)
-            _event(connection, ticket, "note", now=now, who=by, note=text[:_NOTE_MAX])
+            _record(connection, event_row(ticket, "note", now=now, who=by, note=text[:_NOTE_MAX]))
             after = self._find(connection, scope, ticket)
         self._publish(after)
         return after
@@ -173,7 +161,7 @@ class Desk:
             steps[step] |= mark
             self._update(connection, before, version, {"steps": steps})
             what = "step_done" if mark["done_at"] else "step_undone"
-            _event(connection, ticket, what, now=now, who=by, data={"step": step})
+            _record(connection, event_row(ticket, what, now=now, who=by, data={"step": step}))
             after = self._find(connection, scope, ticket)
         self._publish(after)
         return after
@@ -197,7 +185,8 @@ class Desk:
                 raise VersionConflict(ticket, before.version, version)
             state = next_state(TicketState(before.state), action)
             self._update(connection, before, version, {"state": state.value, **columns})
-            _event(connection, ticket, EVENT_OF[action], now=now, who=by, note=note[:_NOTE_MAX], data=data)
+            event = event_row(ticket, EVENT_OF[action], now=now, who=by, note=note[:_NOTE_MAX], data=data)
+            _record(connection, event)
             after = self._find(connection, scope, ticket)
             self._tell(connection, after, action, now)
         self._publish(after)
@@ -229,6 +218,10 @@ class Desk:
 
     def _publish(self, ticket: store.Ticket) -> None:
         self._changes.publish([Change("ticket", ticket.id, ticket.site)])
+
+
+def _record(connection: Connection, event: dict[str, Any]) -> None:
+    connection.execute(insert(ticket_events), event)
 
 
 def _step_row(step: store.Step) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -161,6 +161,23 @@ def _ticket(row: Row[Any], events: tuple[TicketEvent, ...] = ()) -> Ticket:
         closed_at=row.closed_at,
         version=row.version,
         events=events,
+    )
+
+
+def ticket_of_row(
+    row: Mapping[str, Any], *, severity: str, device_name: Text, place: Text, building: str | None
+) -> Ticket:
+    """The ticket that a new row will be, for those who must be told of it at once."""
+    columns = {name: row[name] for name in Ticket.__dataclass_fields__ if name in row and name != "steps"}
+    return Ticket(
+        **columns,
+        title=Text(zh=row["title_zh"], en=row["title_en"]),
+        steps=tuple(step_of(step) for step in row["steps"]),
+        alarm_state="active",
+        severity=severity,
+        device_name=device_name,
+        place=place,
+        building=building,
     )
 
 

@@ -1,0 +1,350 @@
+"""Everything intake holds in memory, and how it is read from the database. What is not committed is not believed:
+after a failed transaction all of it is thrown away and read again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from device_profiles.schema import DeviceProfile, Text
+from gateway.reading import Millis, Presence, Quality
+from services.clock import to_millis
+from services.notices.plan import Audience
+from services.notices.store import audience_of
+from services.outages.impact import Impairment, Loss, MemberShape, Served, SupplyShape
+from services.rules.automaton import Mark, Phase
+from services.rules.compiled import CompiledProfile, CompiledRule, compile_profile
+from services.rules.engine import GatewayView
+from services.rules.state import ChildState, DeviceState, load_mark
+from services.tables import (
+    alarms,
+    device_states,
+    devices,
+    gateways,
+    outages,
+    rule_states,
+    sites,
+    supplies,
+    tickets,
+    units,
+)
+
+Library = Mapping[str, DeviceProfile]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What messages say about a device."""
+
+    name: Text
+    place: Text
+    building: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveAlarm:
+    id: str
+    site: str
+    device: str
+    child: str
+    rule: str
+    severity: str
+    profile: str
+    reason: dict[str, Any]
+    ticket: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class OngoingOutage:
+    id: str
+    supply: str
+    service: str
+    loss: Loss
+    alarms: tuple[str, ...]
+    started_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class GatewayState:
+    id: str
+    cursor: int = 0
+    stored: bool = False
+    progress: Millis | None = None
+    heard_at: datetime
+    connected: bool = True
+    watching_since: Millis | None = None
+    status: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class SiteState:
+    id: str
+    audience: Audience
+    supplies: dict[str, SupplyShape]
+    supplies_of: dict[str, tuple[str, ...]]
+    """Device -> the supplies that its alarms can touch."""
+    impairments: dict[str, Impairment] = field(default_factory=dict)
+    """Alarm -> what residents lose by it."""
+    outages: dict[str, OngoingOutage] = field(default_factory=dict)
+    """Supply -> its ongoing outage."""
+
+
+@dataclass(kw_only=True)
+class Memory:
+    stamp: tuple[int, datetime | None]
+    """Changes when a site file was imported, by whatever process."""
+    profiles: dict[str, CompiledProfile]
+    devices: dict[str, DeviceState]
+    cards: dict[str, Card]
+    by_address: dict[tuple[str, str], str]
+    retired: set[str]
+    unclaimed: int
+    sites: dict[str, SiteState]
+    gateways: dict[str, GatewayState]
+    active: dict[tuple[str, str, str], ActiveAlarm]
+    """(device, child, rule) -> the episode that is not over."""
+    orphans: list[ActiveAlarm]
+    """Active alarms whose device left service, or whose rule is gone from the profile."""
+    last_ticket_number: int
+
+    def view(self, gateway: str | None, now: datetime, silent_after_seconds: float) -> GatewayView:
+        """How far a gateway lets us judge. One that has gone quiet says nothing about its devices."""
+        if gateway is None and len(self.gateways) == 1:
+            gateway = next(iter(self.gateways))
+        state = self.gateways.get(gateway) if gateway is not None else None
+        if state is None:
+            return GatewayView(None, False)
+        heard = (now - state.heard_at).total_seconds() <= silent_after_seconds
+        return GatewayView(state.progress, state.connected and heard, state.watching_since)
+
+
+def read_stamp(connection: Connection) -> tuple[int, datetime | None]:
+    row = connection.execute(select(func.count(), func.max(sites.c.updated_at))).one()
+    return row[0], row[1]
+
+
+def load(connection: Connection, library: Library, now: datetime) -> Memory:
+    """Read everything. Gateways count as heard at `now`, so that a restart makes no device unknown."""
+    profiles = {id: compile_profile(profile) for id, profile in library.items()}
+    rows = connection.execute(select(devices)).all()
+    active_rows = _active(connection)
+    memory = Memory(
+        stamp=read_stamp(connection),
+        profiles=profiles,
+        devices={row.id: _device(row, profiles) for row in rows if row.retired_at is None},
+        cards={row.id: _card(row) for row in rows},
+        by_address={(row.profile, row.address): row.id for row in rows if row.retired_at is None},
+        retired={row.id for row in rows if row.retired_at is not None},
+        unclaimed=sum(1 for row in rows if row.site is None),
+        sites=_sites(connection, {row.id: row.parent or "" for row in rows}),
+        gateways={row.id: _gateway(row, now) for row in connection.execute(select(gateways))},
+        active={},
+        orphans=[],
+        last_ticket_number=connection.scalar(select(func.max(tickets.c.number))) or 0,
+    )
+    _load_states(connection, memory)
+    _load_marks(connection, memory)
+    for alarm in active_rows:
+        _adopt(memory, alarm)
+    _forget_marks_without_alarm(memory)
+    _load_outages(connection, memory)
+    return memory
+
+
+def rule_of(memory: Memory, device: str, rule: str) -> CompiledRule | None:
+    state = memory.devices.get(device)
+    return state.profile.rules.get(rule) if state is not None and state.profile is not None else None
+
+
+def impairment_of(alarm: ActiveAlarm, rule: CompiledRule) -> Impairment | None:
+    """What residents lose by an alarm; None where its rule has no words for them."""
+    if rule.wording is None or rule.rule.residents is None:
+        return None
+    return Impairment(
+        alarm=alarm.id,
+        device=alarm.device,
+        child=alarm.child,
+        service=rule.wording.service,
+        loss=Loss(rule.wording.loss),
+        wording=rule.rule.residents,
+        profile=alarm.profile,
+    )
+
+
+def _active(connection: Connection) -> list[ActiveAlarm]:
+    query = (
+        select(alarms, tickets.c.id.label("ticket"))
+        .select_from(alarms.outerjoin(tickets, tickets.c.alarm == alarms.c.id))
+        .where(alarms.c.state == "active")
+    )
+    return [
+        ActiveAlarm(
+            id=row.id,
+            site=row.site,
+            device=row.device,
+            child=row.child,
+            rule=row.rule,
+            severity=row.severity,
+            profile=row.profile,
+            reason=row.reason,
+            ticket=row.ticket,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _device(row: Row[Any], profiles: Mapping[str, CompiledProfile]) -> DeviceState:
+    profile = profiles.get(row.profile) if row.site is not None else None
+    params = {**profile.params, **row.params} if profile is not None else {}
+    return DeviceState(id=row.id, site=row.site, profile_id=row.profile, profile=profile, params=params)
+
+
+def _card(row: Row[Any]) -> Card:
+    return Card(
+        name=Text(zh=row.name_zh, en=row.name_en),
+        place=Text(zh=row.place_zh, en=row.place_en),
+        building=row.building,
+    )
+
+
+def _gateway(row: Row[Any], now: datetime) -> GatewayState:
+    status = row.status or {}
+    return GatewayState(
+        id=row.id,
+        cursor=row.cursor,
+        stored=True,
+        progress=None if row.progress_at is None else to_millis(row.progress_at),
+        heard_at=now,
+        connected=bool(status.get("connected", True)),
+        status=status,
+    )
+
+
+def _sites(connection: Connection, parents: Mapping[str, str]) -> dict[str, SiteState]:
+    households: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+    for row in connection.execute(select(units)):
+        households[row.site][row.building, row.id] = row.households
+    shapes: dict[str, dict[str, SupplyShape]] = defaultdict(dict)
+    for row in connection.execute(select(supplies).order_by(supplies.c.id)):
+        shapes[row.site][row.id] = _supply(row, parents, households[row.site])
+    return {
+        site: SiteState(
+            id=site,
+            audience=audience_of(connection, site),
+            supplies=shapes[site],
+            supplies_of=_supplies_of(shapes[site]),
+        )
+        for site in connection.scalars(select(sites.c.id)).all()
+    }
+
+
+def _supply(row: Row[Any], parents: Mapping[str, str], households: Mapping[tuple[str, str], int]) -> SupplyShape:
+    buildings = tuple(dict.fromkeys(entry["building"] for entry in row.scope))
+    whole = {entry["building"] for entry in row.scope if entry["unit"] is None}
+    parts = {(entry["building"], entry["unit"]) for entry in row.scope if entry["unit"] is not None}
+    served = Served(
+        buildings=buildings,
+        units=tuple(f"{building}/{unit}" for building, unit in sorted(parts) if building not in whole),
+        households=sum(count for unit, count in households.items() if unit[0] in whole or unit in parts),
+    )
+    members = tuple(
+        MemberShape(
+            device=member["device"],
+            child=member["child"],
+            vital=bool(member.get("vital")),
+            parent=parents.get(member["device"], ""),
+        )
+        for member in row.members
+    )
+    return SupplyShape(id=row.id, service=row.service, needs=row.needs, members=members, served=served)
+
+
+def _supplies_of(shapes: Mapping[str, SupplyShape]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for shape in shapes.values():
+        for device in shape.devices:
+            found[device].append(shape.id)
+    return {device: tuple(ids) for device, ids in found.items()}
+
+
+def _load_states(connection: Connection, memory: Memory) -> None:
+    for row in connection.execute(select(device_states)):
+        device = memory.devices.get(row.device)
+        if device is None:
+            continue
+        heard = None if row.last_heard_at is None else to_millis(row.last_heard_at)
+        measured = None if row.measured_at is None else to_millis(row.measured_at)
+        device.children[row.child] = ChildState(
+            values=row._mapping["values"],
+            times=row.value_times,
+            flags={name: Quality(flag) for name, flag in row.flags.items()},
+            measured_at=measured,
+            heard_at=heard,
+        )
+        if measured is not None and (device.last_measured is None or measured > device.last_measured):
+            device.last_measured, device.last_received = measured, heard or measured
+        if not row.child:
+            device.gateway, device.liveness, device.heard_at = row.gateway, row.presence, heard
+            device.said = _said(row.presence, heard)
+        elif row.presence == "offline":
+            device.children[row.child].said = Presence.OFFLINE
+
+
+def _said(presence: str, heard: Millis | None) -> Presence:
+    """What a restart may conclude: an offline device stays so until it speaks."""
+    if presence == "offline":
+        return Presence.OFFLINE
+    return Presence.ONLINE if presence == "online" and heard is None else Presence.UNSAID
+
+
+def _load_marks(connection: Connection, memory: Memory) -> None:
+    for row in connection.execute(select(rule_states)):
+        device = memory.devices.get(row.device)
+        if device is None or rule_of(memory, row.device, row.rule) is None:
+            continue
+        mark, evidence = load_mark(row.state)
+        key = (row.child, row.rule)
+        device.set_mark(key, mark)
+        if evidence is not None:
+            device.evidence[key] = evidence
+        device.moved.discard(key)
+
+
+def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
+    """Take an active alarm over; the alarm table is right about what is active, whatever the automaton says."""
+    rule = rule_of(memory, alarm.device, alarm.rule)
+    if rule is None or memory.devices[alarm.device].site != alarm.site:
+        memory.orphans.append(alarm)
+        return
+    memory.active[alarm.device, alarm.child, alarm.rule] = alarm
+    device, key = memory.devices[alarm.device], (alarm.child, alarm.rule)
+    mark = device.marks.get(key)
+    if mark is None or mark.phase not in (Phase.ACTIVE, Phase.CLEARING):
+        device.set_mark(key, Mark(phase=Phase.ACTIVE))
+    impairment = impairment_of(alarm, rule)
+    if impairment is not None:
+        memory.sites[alarm.site].impairments[alarm.id] = impairment
+
+
+def _forget_marks_without_alarm(memory: Memory) -> None:
+    for device in memory.devices.values():
+        for key, mark in list(device.marks.items()):
+            if mark.phase in (Phase.ACTIVE, Phase.CLEARING) and (device.id, *key) not in memory.active:
+                device.set_mark(key, Mark())
+
+
+def _load_outages(connection: Connection, memory: Memory) -> None:
+    for row in connection.execute(select(outages).where(outages.c.state == "ongoing")):
+        memory.sites[row.site].outages[row.supply] = OngoingOutage(
+            id=row.id,
+            supply=row.supply,
+            service=row.service,
+            loss=Loss(row.loss),
+            alarms=tuple(row.alarms),
+            started_at=row.started_at,
+        )

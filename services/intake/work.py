@@ -1,0 +1,176 @@
+"""What one batch or tick changes, collected first and written in one go: SQL in bulk is what makes it cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.changes import Change
+from services.clock import from_millis
+from services.intake.memory import GatewayState, Memory
+from services.notices.plan import Notice
+from services.notices.store import queue
+from services.rules.state import DeviceState, Key, dump_mark
+from services.tables import (
+    alarms,
+    device_states,
+    devices,
+    gateways,
+    outage_updates,
+    outages,
+    rule_states,
+    ticket_events,
+    tickets,
+)
+
+Row = dict[str, Any]
+
+
+class CursorMoved(Exception):
+    """Another process takes this gateway's readings as well. One site is always computed in one place."""
+
+
+@dataclass
+class Work:
+    now: datetime
+    touched: set[tuple[str, str]] = field(default_factory=set)
+    """(device, child) whose latest values or presence moved."""
+    moved: dict[str, DeviceState] = field(default_factory=dict)
+    """Devices with automata that the store does not know yet as they are."""
+    new_devices: list[Row] = field(default_factory=list)
+    new_alarms: dict[str, Row] = field(default_factory=dict)
+    cleared_alarms: list[Row] = field(default_factory=list)
+    new_tickets: list[Row] = field(default_factory=list)
+    ticket_events: list[Row] = field(default_factory=list)
+    new_outages: dict[str, Row] = field(default_factory=dict)
+    changed_outages: dict[str, Row] = field(default_factory=dict)
+    outage_updates: list[Row] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    gateway: GatewayState | None = None
+    gateway_cursor_before: int = 0
+    changes: dict[Change, None] = field(default_factory=dict)
+    """In order, each once."""
+
+    def change(self, kind: Any, id: str, site: str) -> None:
+        self.changes[Change(kind, id, site)] = None
+
+    def touch(self, device: DeviceState) -> None:
+        """The presence of a device is also that of its children."""
+        self.touched.update((device.id, child) for child in device.children)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.touched or self.moved or self.changes or self.gateway or self.new_devices or self.notices)
+
+
+def flush(connection: Connection, work: Work, memory: Memory) -> None:
+    """Write it all, within the caller's transaction."""
+    _write_gateway(connection, work)
+    if work.new_devices:
+        connection.execute(insert(devices), work.new_devices)
+    _upsert(connection, device_states, ("device", "child"), _state_rows(work, memory))
+    _write_marks(connection, work)
+    # Episodes that ended make room in the unique index for those that began in the same batch.
+    _update(connection, alarms, work.cleared_alarms)
+    _insert(connection, alarms, work.new_alarms.values())
+    _insert(connection, tickets, work.new_tickets)
+    _insert(connection, ticket_events, work.ticket_events)
+    _update(connection, outages, work.changed_outages.values())
+    _insert(connection, outages, work.new_outages.values())
+    _insert(connection, outage_updates, work.outage_updates)
+    queue(connection, work.notices, now=work.now)
+
+
+def _write_gateway(connection: Connection, work: Work) -> None:
+    state = work.gateway
+    if state is None:
+        return
+    columns = {
+        "cursor": state.cursor,
+        "progress_at": None if state.progress is None else from_millis(state.progress),
+        "heard_at": state.heard_at,
+        "status": state.status,
+    }
+    if not state.stored:
+        connection.execute(insert(gateways).values(id=state.id, **columns))
+        state.stored = True
+        return
+    done = connection.execute(
+        update(gateways)
+        .where(gateways.c.id == state.id, gateways.c.cursor == work.gateway_cursor_before)
+        .values(**columns)
+    )
+    if done.rowcount != 1:
+        raise CursorMoved(f"gateway {state.id}: the cursor is not at {work.gateway_cursor_before} any more")
+
+
+def _state_rows(work: Work, memory: Memory) -> list[Row]:
+    rows = []
+    for id, child in sorted(work.touched):  # in order: two writers never wait for each other crosswise
+        device = memory.devices[id]
+        state = device.children[child]
+        heard = device.heard_at if not child else state.heard_at
+        rows.append(
+            {
+                "device": id,
+                "child": child,
+                "presence": device.presence_of(child),
+                "last_heard_at": None if heard is None else from_millis(heard),
+                "measured_at": None if state.measured_at is None else from_millis(state.measured_at),
+                "values": state.values,
+                "value_times": state.times,
+                "flags": state.flags,
+                "gateway": device.gateway,
+            }
+        )
+    return rows
+
+
+def _write_marks(connection: Connection, work: Work) -> None:
+    kept: list[Row] = []
+    gone: list[Row] = []
+    for device in work.moved.values():
+        for key in device.moved:
+            _sort_mark(device, key, kept, gone)
+        device.moved.clear()
+    if gone:
+        columns = ("device", "child", "rule")
+        matches = [rule_states.c[column] == bindparam(f"_{column}") for column in columns]
+        connection.execute(delete(rule_states).where(*matches), gone)
+    _upsert(connection, rule_states, ("device", "child", "rule"), kept)
+
+
+def _sort_mark(device: DeviceState, key: Key, kept: list[Row], gone: list[Row]) -> None:
+    child, rule = key
+    mark = device.marks.get(key)
+    if mark is None:
+        gone.append({"_device": device.id, "_child": child, "_rule": rule})
+    else:
+        state = dump_mark(mark, device.evidence.get(key))
+        kept.append({"device": device.id, "child": child, "rule": rule, "state": state})
+
+
+def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    rows = list(rows)
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _update(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    for row in rows:
+        columns = {name: value for name, value in row.items() if name != "id"}
+        connection.execute(update(table).where(table.c.id == row["id"]).values(**columns))
+
+
+def _upsert(connection: Connection, table: Table, key: tuple[str, ...], rows: list[Row]) -> None:
+    if not rows:
+        return
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table)
+    others = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=others), rows)

@@ -1,0 +1,158 @@
+"""Profiles compiled for the engine: rules as closures, indexed by the names that touch them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from device_profiles.expression import names_of, parse
+from device_profiles.schema import Availability, DeviceProfile, ResidentWording, Rule, TicketTemplate
+from gateway.reading import Millis, Value
+from services.rules.automaton import FOREVER, Delays
+
+Condition = Callable[[Mapping[str, Value], Callable[[str], float | None]], Value | None]
+BUILTINS = frozenset({"presence", "silence"})
+PARENT = "parent."
+_AGE = re.compile(r"\bage\(\s*([\w.]+)\s*\)")
+_TIMED = re.compile(r"\b(presence|silence|age)\b")
+_FRESH_PERIODS = 3
+"""A metric's value may be trusted for this many of its periods."""
+
+
+class Source(Enum):
+    """Where a name's value stands."""
+
+    OWN = "own"  # a metric or state of what the rule runs on
+    PARENT = "parent"  # of the device, for a rule on its child
+    PARAM = "param"
+    PRESENCE = "presence"
+    SILENCE = "silence"
+
+
+class Read(NamedTuple):
+    name: str
+    source: Source
+    key: str
+    """The name where it stands: without "parent."."""
+    fresh_for: Millis
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledRule:
+    rule: Rule
+    condition: Condition
+    clear: Condition | None
+    reads: tuple[Read, ...]
+    """What the two conditions read."""
+    delays: Delays
+    fresh_for: Mapping[str, Millis]
+    """How long the value of a name may be trusted. FOREVER: as long as its device is heard."""
+    timed: bool
+    """It can change by the mere passing of time: presence, silence, age()."""
+    parent_names: frozenset[str]
+    """Names of the device that a child's rule reads, without "parent."."""
+    template: TicketTemplate | None
+    wording: ResidentWording | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledProfile:
+    """One profile's rules. Scope "" is the device itself."""
+
+    id: str
+    availability: Availability
+    stale_after: Millis
+    """How long a device that says nothing counts as heard; FOREVER where silence is normal."""
+    rules: Mapping[str, CompiledRule]
+    touched: Mapping[str, Mapping[str, tuple[CompiledRule, ...]]]
+    """Scope -> name -> the rules a new value of it can move."""
+    by_parent: Mapping[str, tuple[CompiledRule, ...]]
+    """Name of the device -> rules of its children that read it."""
+    timed: Mapping[str, tuple[CompiledRule, ...]]
+    params: Mapping[str, Value]
+    """Defaults."""
+
+
+def compile_profile(profile: DeviceProfile) -> CompiledProfile:
+    """Raises ExpressionError where a rule cannot be read (a loaded profile has been checked)."""
+    rules = {rule.id: _compile_rule(profile, rule) for rule in profile.rules}
+    touched: dict[str, dict[str, list[CompiledRule]]] = defaultdict(lambda: defaultdict(list))
+    timed: dict[str, list[CompiledRule]] = defaultdict(list)
+    by_parent: dict[str, list[CompiledRule]] = defaultdict(list)
+    for compiled in rules.values():
+        scope = compiled.rule.scope or ""
+        for name in compiled.fresh_for:
+            if not name.startswith(PARENT):
+                touched[scope][name].append(compiled)
+        for name in compiled.parent_names:
+            by_parent[name].append(compiled)
+        if compiled.timed:
+            timed[scope].append(compiled)
+    availability = profile.availability
+    return CompiledProfile(
+        id=profile.id,
+        availability=availability,
+        stale_after=FOREVER if availability.event_driven else millis(availability.stale_after.total_seconds()),
+        rules=rules,
+        touched={scope: _frozen(names) for scope, names in touched.items()},
+        by_parent=_frozen(by_parent),
+        timed=_frozen(timed),
+        params={name: param.default for name, param in profile.params.items()},
+    )
+
+
+def _compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
+    known = names_of(profile, rule.scope)
+    when = parse(rule.when, known)
+    clear = parse(rule.clear.when, known) if rule.clear.when is not None else None
+    names = when.names | (clear.names if clear else frozenset())
+    data = {name for name in names if name not in BUILTINS and name not in profile.params}
+    return CompiledRule(
+        rule=rule,
+        condition=when.compile(),
+        clear=clear.compile() if clear else None,
+        reads=tuple(_read(profile, name) for name in sorted(names - _aged_only(rule))),
+        delays=Delays(millis(rule.for_.total_seconds()), millis(rule.clear.for_.total_seconds())),
+        fresh_for={name: _fresh_for(profile, name) for name in data},
+        timed=bool(_TIMED.search(f"{rule.when} {rule.clear.when or ''}")),
+        parent_names=frozenset(name.removeprefix(PARENT) for name in data if name.startswith(PARENT)),
+        template=profile.tickets[rule.ticket] if rule.ticket else None,
+        wording=profile.residents[rule.residents] if rule.residents else None,
+    )
+
+
+def _aged_only(rule: Rule) -> frozenset[str]:
+    """Names whose age alone matters: such a rule waits for them to grow old, so their age must not freeze it."""
+    text = f"{rule.when} {rule.clear.when or ''}"
+    elsewhere = _AGE.sub(" ", text)
+    return frozenset(
+        name for name in _AGE.findall(text) if not re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", elsewhere)
+    )
+
+
+def _read(profile: DeviceProfile, name: str) -> Read:
+    key = name.removeprefix(PARENT)
+    if name in BUILTINS:
+        return Read(name, Source(name), name, FOREVER)
+    if name in profile.params:
+        return Read(name, Source.PARAM, name, FOREVER)
+    return Read(name, Source.OWN if key == name else Source.PARENT, key, _fresh_for(profile, name))
+
+
+def _fresh_for(profile: DeviceProfile, name: str) -> Millis:
+    metric = profile.metrics.get(name.removeprefix(PARENT))
+    if metric is None or metric.period is None:
+        return FOREVER
+    return millis(metric.period.total_seconds()) * _FRESH_PERIODS
+
+
+def millis(seconds: float) -> Millis:
+    return round(seconds * 1000)
+
+
+def _frozen(lists: Mapping[str, Iterable[CompiledRule]]) -> dict[str, tuple[CompiledRule, ...]]:
+    return {name: tuple(rules) for name, rules in lists.items()}

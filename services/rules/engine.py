@@ -1,0 +1,330 @@
+"""Readings and passing time through a device's rules. No SQL, no clock: it moves a DeviceState and says what fired.
+
+- Only rules that read a name which a reading touches are judged, and those whose delay runs.
+- A rule sees a value only while it is good (or `needs: any`) and fresh; otherwise the name is unknown.
+- Late and historic readings update what is known and judge nothing. Retained ones set state: what they say is judged,
+  but no delay runs on them alone. Readings that come out of order judge nothing either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.presence import Contact, Liveness, PresenceState, hear, judge
+from gateway.reading import Millis, Presence, Quality, Reading, Value, child_kind
+from services.clock import from_millis
+from services.rules.automaton import FOREVER, IDLE, Outcome, Phase, Step, Verdict, advance, elapse
+from services.rules.compiled import CompiledRule, Source
+from services.rules.state import ChildState, DeviceState, Evidence, Key
+
+_PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
+_NEVER_TRUSTED = frozenset({Quality.IMPOSSIBLE, Quality.LATE, Quality.HISTORIC})
+_RAISING = frozenset({Phase.IDLE, Phase.PENDING})
+
+
+class Firing(NamedTuple):
+    """An alarm to raise or to clear."""
+
+    device: DeviceState
+    child: str
+    rule: CompiledRule
+    outcome: Outcome
+    at: Millis
+    since: Millis
+    evidence: Evidence | None
+
+
+class GatewayView(NamedTuple):
+    """What a device's gateway lets us judge."""
+
+    progress: Millis | None
+    known: bool
+    """It is heard, and hears its broker."""
+    watching_since: Millis | None = None
+    """It had not been listening before: silence counts from here."""
+
+
+# --- one reading -----------------------------------------------------------------------------------------------------
+
+
+def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firing]:
+    """Everything one reading changes about a device."""
+    state = device.children.get(reading.child)
+    if state is None:
+        state = device.children[reading.child] = ChildState()
+    _hear(device, state, reading)
+    live = reading.quality not in _PAGES_NOBODY
+    in_order = state.measured_at is None or reading.measured_at >= state.measured_at
+    _merge(state, reading)
+    if live and (device.last_measured is None or reading.measured_at >= device.last_measured):
+        device.last_measured, device.last_received = reading.measured_at, reading.received_at
+    # An ordinary message of a device that is there already changes nothing about its presence.
+    said = reading.presence is not Presence.UNSAID
+    fired = look(device, view) if said or device.liveness != Liveness.ONLINE else []
+    if device.profile is None or not live or not in_order:
+        return fired
+    return fired + _judge_reading(device, reading)
+
+
+def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
+    if reading.quality is Quality.HISTORIC:
+        return  # a replay says nothing about now
+    said, speaks = reading.presence, not reading.retained
+    if reading.child:
+        state.said = said or state.said
+        if said is Presence.OFFLINE:
+            return  # a child that goes is no word about its device's own session
+        said = Presence.UNSAID
+    if speaks and said is not Presence.OFFLINE:
+        device.heard_at = max(device.heard_at or 0, reading.received_at)
+        state.heard_at = max(state.heard_at or 0, reading.received_at)
+    if said is not Presence.UNSAID or device.said is not Presence.UNSAID:
+        heard = None if device.heard_at is None else from_millis(device.heard_at)
+        word = reading if said is reading.presence else msgspec.structs.replace(reading, presence=said)
+        device.said = hear(Contact(heard, device.said), word, from_millis(reading.received_at)).said
+
+
+def _merge(state: ChildState, reading: Reading) -> None:
+    at, times = reading.measured_at, state.times
+    poor = None if reading.quality is Quality.GOOD else reading.quality
+    for name, value in reading.values.items():
+        if times.get(name, -1) <= at:
+            state.values[name] = value
+            times[name] = at
+            flag = reading.flags.get(name, poor) if reading.flags or poor else None
+            if flag is not None:
+                state.flags[name] = flag
+            elif state.flags:
+                state.flags.pop(name, None)
+    for name, flag in reading.flags.items():
+        if name not in reading.values and times.get(name, -1) <= at:
+            state.flags[name] = flag  # its value was left out; the old one stands, and is not trusted
+    if state.measured_at is None or at > state.measured_at:
+        state.measured_at = at
+
+
+def _judge_reading(device: DeviceState, reading: Reading) -> list[Firing]:
+    assert device.profile is not None
+    profile, child, at = device.profile, reading.child, reading.measured_at
+    fired: list[Firing] = []
+    judged: set[Key] = set()
+    names = (*reading.values, *reading.flags) if reading.flags else tuple(reading.values)
+    touched = profile.touched.get(child_kind(child))
+    if touched:
+        for name in names:
+            for rule in touched.get(name, ()):
+                key = (child, rule.rule.id)
+                if key not in judged:
+                    judged.add(key)
+                    fired += _evaluate(device, child, rule, at, retained=reading.retained)
+    if not child and profile.by_parent:
+        fired += _judge_children(device, names, at, judged, retained=reading.retained)
+    if device.waiting:
+        for key in [one for one in device.waiting if one not in judged]:
+            fired += _evaluate(device, key[0], profile.rules[key[1]], at, retained=reading.retained)
+    return fired
+
+
+def _judge_children(
+    device: DeviceState, names: Iterable[str], at: Millis, judged: set[Key], *, retained: bool
+) -> list[Firing]:
+    """Rules of children that read a name of their device."""
+    assert device.profile is not None
+    fired: list[Firing] = []
+    for name in names:
+        for rule in device.profile.by_parent.get(name, ()):
+            for child in [one for one in device.children if child_kind(one) == rule.rule.scope]:
+                key = (child, rule.rule.id)
+                if key not in judged:
+                    judged.add(key)
+                    fired += _evaluate(device, child, rule, at, retained=retained)
+    return fired
+
+
+# --- passing time ----------------------------------------------------------------------------------------------------
+
+
+def tick(device: DeviceState, view: GatewayView) -> list[Firing]:
+    """Time has passed up to the gateway's progress: silence, ages and delays."""
+    fired = look(device, view)
+    if device.profile is None or not view.known or view.progress is None:
+        return fired
+    at = device.event_now(view.progress)
+    for key in list(device.waiting):
+        rule = device.profile.rules[key[1]]
+        step = elapse(device.marks[key], rule.delays, at)
+        if step.mark.phase is not device.marks[key].phase:
+            # Otherwise the mark stays as it is: the same time can be counted again, from the mark, at any later tick.
+            fired += _settle(device, key[0], rule, step)
+    return fired + _judge_timed(device, at)
+
+
+def look(device: DeviceState, view: GatewayView) -> list[Firing]:
+    """Judge the presence anew; where it changed, judge the rules that depend on it."""
+    if device.profile is None:
+        return []
+    found = presence_of(device, view)
+    device.silence_seconds = None if found.silence is None else found.silence.total_seconds()
+    if found.liveness == device.liveness:
+        return []
+    device.liveness = found.liveness.value
+    if view.progress is None:
+        return []
+    return _judge_timed(device, device.event_now(view.progress))
+
+
+def presence_of(device: DeviceState, view: GatewayView) -> PresenceState:
+    """Silence before the gateway began to listen is nobody's: it counts from then on, and until then is unknown."""
+    assert device.profile is not None
+    since, heard = view.watching_since, device.heard_at
+    waits = since is not None and heard is not None and heard < since
+    found = judge(
+        device.profile.availability,
+        heard_at=None if heard is None else from_millis(since if waits and since is not None else heard),
+        said=device.said,
+        progress_at=None if view.progress is None else from_millis(view.progress),
+        gateway_known=view.known,
+    )
+    quiet = device.profile.availability.event_driven or device.said is not Presence.UNSAID
+    if waits and found.liveness is Liveness.ONLINE and not quiet:
+        return found._replace(liveness=Liveness.UNKNOWN, silence=None)
+    return found
+
+
+def _judge_timed(device: DeviceState, at: Millis) -> list[Firing]:
+    assert device.profile is not None
+    fired: list[Firing] = []
+    for scope, rules in device.profile.timed.items():
+        children = [""] if not scope else [one for one in device.children if child_kind(one) == scope]
+        for child in children:
+            for rule in rules:
+                if not _runs_on(device, child, rule, at):
+                    fired += _evaluate(device, child, rule, at, retained=False)
+    return fired
+
+
+def _runs_on(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> bool:
+    """Its delay runs and nothing else has changed: the mark can stay as it is."""
+    mark = device.marks.get((child, rule.rule.id))
+    if mark is None or not mark.counting:
+        return False
+    return _holds(rule, mark.phase, visible(device, child, rule, at), _ages(device, child, at)) is True
+
+
+# --- one rule --------------------------------------------------------------------------------------------------------
+
+
+def _evaluate(device: DeviceState, child: str, rule: CompiledRule, at: Millis, *, retained: bool) -> list[Firing]:
+    key = (child, rule.rule.id)
+    mark = device.marks.get(key, IDLE)
+    values = visible(device, child, rule, at)
+    age = _ages(device, child, at)
+    if mark is IDLE and rule.condition(values, age) is not True:
+        return []
+
+    def verdict(phase: Phase) -> Verdict:
+        holds = _holds(rule, phase, values, age)
+        if holds and phase in _RAISING:
+            device.evidence[key] = Evidence(values, at)
+        return holds
+
+    fresh_until = at if retained and rule.fresh_for else valid_until(device, child, rule)
+    step = advance(mark, rule.delays, at, verdict, fresh_until)
+    return _settle(device, child, rule, step, values)
+
+
+def _holds(rule: CompiledRule, phase: Phase, values: dict[str, Value], age: Callable[[str], float | None]) -> Verdict:
+    if phase in _RAISING:
+        return _truth(rule.condition(values, age))
+    if rule.clear is not None:
+        return _truth(rule.clear(values, age))
+    holds = _truth(rule.condition(values, age))
+    return None if holds is None else not holds
+
+
+def _truth(value: Value) -> Verdict:
+    return None if value is None else value is True
+
+
+def _settle(
+    device: DeviceState, child: str, rule: CompiledRule, step: Step, values: dict[str, Value] | None = None
+) -> list[Firing]:
+    """Keep the automaton's new mark; what it raised or cleared on the way."""
+    key = (child, rule.rule.id)
+    fired = []
+    for one in step.transitions:
+        if one.outcome is Outcome.RAISED:
+            fired.append(Firing(device, child, rule, one.outcome, one.at, one.since, device.evidence.get(key)))
+        elif one.outcome is Outcome.CLEARED:
+            last = Evidence(values, one.at) if values is not None else None
+            fired.append(Firing(device, child, rule, one.outcome, one.at, one.since, last))
+    device.set_mark(key, step.mark)
+    return fired
+
+
+def visible(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> dict[str, Value]:
+    """The names a rule reads with the values it may trust; the others are left out."""
+    own, top = device.children.get(child), device.children[""]
+    lenient = rule.rule.needs == "any"
+    found: dict[str, Value] = {}
+    for name, source, key, fresh_for in rule.reads:
+        if source is Source.PARAM:
+            found[name] = device.params.get(key)
+        elif source is Source.PRESENCE:
+            liveness = device.presence_of(child)
+            found[name] = None if liveness == Liveness.UNKNOWN else liveness
+        elif source is Source.SILENCE:
+            found[name] = device.silence_seconds
+        else:
+            state = own if source is Source.OWN else top
+            if state is None or key not in state.values:
+                continue
+            flag = state.flags.get(key) if state.flags else None
+            if flag is not None and (not lenient or flag in _NEVER_TRUSTED):
+                continue
+            if at - state.times.get(key, 0) <= fresh_for:
+                found[name] = state.values[key]
+    return found
+
+
+def valid_until(device: DeviceState, child: str, rule: CompiledRule) -> Millis:
+    """Until when the values behind a verdict count as fresh."""
+    own, top = device.children.get(child), device.children[""]
+    until = FOREVER
+    for _, source, key, fresh_for in rule.reads:
+        if source is not Source.OWN and source is not Source.PARENT:
+            continue
+        state = own if source is Source.OWN else top
+        if fresh_for < FOREVER and state is not None and key in state.times:
+            until = min(until, state.times[key] + fresh_for)
+        elif device.profile is not None and device.last_measured is not None:
+            until = min(until, device.last_measured + device.profile.stale_after)
+    return until
+
+
+def _ages(device: DeviceState, child: str, at: Millis) -> Callable[[str], float | None]:
+    def age(name: str) -> float | None:
+        key = name.removeprefix("parent.")
+        state = device.children[""] if key != name else device.children.get(child)
+        measured = state.times.get(key) if state is not None else None
+        return None if measured is None else max(0, at - measured) / 1000
+
+    return age
+
+
+def reason_of(firing: Firing) -> dict[str, Any]:
+    """Why an alarm was raised, as it is stored with it: {condition, values, since, measured_at, source, name, …}."""
+    rule, evidence = firing.rule.rule, firing.evidence
+    return {
+        "name": {"zh": rule.name.zh, "en": rule.name.en},
+        "condition": rule.when,
+        "for_seconds": rule.for_.total_seconds(),
+        "clear": rule.clear.when or f"not ({rule.when})",
+        "values": {name: value for name, value in (evidence.values if evidence else {}).items() if value is not None},
+        "since": from_millis(firing.since).isoformat(),
+        "measured_at": from_millis(evidence.measured_at).isoformat() if evidence else None,
+        "source": {"kind": rule.source.kind, "ref": rule.source.ref},
+    }

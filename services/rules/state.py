@@ -1,0 +1,111 @@
+"""What the engine remembers of a device between readings. Plain data; the store keeps it, the engine moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.reading import Millis, Presence, Quality, Value
+from services.rules.automaton import IDLE, Mark, Phase
+from services.rules.compiled import CompiledProfile
+
+Key = tuple[str, str]
+"""(child, rule id)"""
+
+
+@dataclass(slots=True)
+class ChildState:
+    """The latest of one device (child "") or one child."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    times: dict[str, Millis] = field(default_factory=dict)
+    flags: dict[str, Quality] = field(default_factory=dict)
+    """Names whose newest value cannot be trusted, and why."""
+    measured_at: Millis | None = None
+    heard_at: Millis | None = None
+    said: Presence = Presence.UNSAID
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The values that met a condition, for the alarm to explain itself."""
+
+    values: dict[str, Value]
+    measured_at: Millis
+
+
+@dataclass(slots=True)
+class DeviceState:
+    id: str
+    site: str | None
+    profile_id: str
+    profile: CompiledProfile | None
+    """None where the library does not know it, or the device is unclaimed: values only, no rules."""
+    params: Mapping[str, Value]
+    gateway: str | None = None
+    liveness: str = "unknown"
+    silence_seconds: float | None = None
+    heard_at: Millis | None = None
+    said: Presence = Presence.UNSAID
+    last_measured: Millis | None = None
+    last_received: Millis = 0
+    """Of the newest live reading: together they carry event time on while nothing is said."""
+    children: dict[str, ChildState] = field(default_factory=lambda: {"": ChildState()})
+    marks: dict[Key, Mark] = field(default_factory=dict)
+    """Automata that are not at rest."""
+    waiting: set[Key] = field(default_factory=set)
+    """Those of them whose delay runs."""
+    evidence: dict[Key, Evidence] = field(default_factory=dict)
+    moved: set[Key] = field(default_factory=set)
+    """Automata that the store does not know yet as they are."""
+
+    def event_now(self, progress: Millis) -> Millis:
+        """The device's event time when its gateway has seen time pass up to `progress`."""
+        if self.last_measured is None:
+            return progress
+        return self.last_measured + max(0, progress - self.last_received)
+
+    def presence_of(self, child: str) -> str:
+        """A child is as present as its device, unless it is said to be offline itself."""
+        state = self.children.get(child)
+        if child and state is not None and state.said is Presence.OFFLINE:
+            return "offline"
+        return self.liveness
+
+    def set_mark(self, key: Key, mark: Mark) -> None:
+        if mark != self.marks.get(key, IDLE):
+            self.moved.add(key)
+        if mark.phase is Phase.IDLE:
+            self.marks.pop(key, None)
+            self.evidence.pop(key, None)
+        else:
+            self.marks[key] = mark
+        (self.waiting.add if mark.phase in (Phase.PENDING, Phase.CLEARING) else self.waiting.discard)(key)
+
+
+def dump_mark(mark: Mark, evidence: Evidence | None) -> dict[str, Any]:
+    kept: dict[str, Any] = {
+        "phase": mark.phase.value,
+        "since": mark.since,
+        "held": mark.held,
+        "at": mark.at,
+        "valid_until": mark.valid_until,
+        "counting": mark.counting,
+    }
+    if evidence is not None:
+        kept["evidence"] = {"values": evidence.values, "measured_at": evidence.measured_at}
+    return kept
+
+
+def load_mark(kept: Mapping[str, Any]) -> tuple[Mark, Evidence | None]:
+    mark = Mark(
+        phase=Phase(kept["phase"]),
+        since=kept["since"],
+        held=kept["held"],
+        at=kept["at"],
+        valid_until=kept["valid_until"],
+        counting=kept["counting"],
+    )
+    seen = kept.get("evidence")
+    return mark, Evidence(seen["values"], seen["measured_at"]) if seen else None

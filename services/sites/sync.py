@@ -1,0 +1,274 @@
+"""Makes the tables of one site agree with its file. Idempotent: what is equal is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, or_, select, tuple_, update
+
+from device_profiles.schema import Text
+from services.sites.model import BuildingEntry, Member, SiteDevice, SiteFile, Supply
+from services.tables import buildings, device_states, devices, recipients, rule_states, sites, supplies, units
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    added: int = 0
+    changed: int = 0
+    retired: int = 0
+    """Devices leave service; everything else is removed."""
+    unchanged: int = 0
+
+    def __str__(self) -> str:
+        said = (
+            (self.added, "added"),
+            (self.changed, "changed"),
+            (self.retired, "retired"),
+            (self.unchanged, "unchanged"),
+        )
+        return ", ".join(f"{count} {word}" for count, word in said if count) or "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """What an import did, per kind of thing."""
+
+    site: str
+    devices: Counts
+    buildings: Counts
+    units: Counts
+    supplies: Counts
+    recipients: Counts
+    adopted: tuple[str, ...] = field(default=())
+    """Devices that had been heard before they stood in a file."""
+
+    @property
+    def is_unchanged(self) -> bool:
+        kinds = (self.devices, self.buildings, self.units, self.supplies, self.recipients)
+        return not any(counts.added or counts.changed or counts.retired for counts in kinds)
+
+
+def foreign_owners(connection: Connection, site: SiteFile) -> dict[str, str]:
+    """Ids and addresses of this file that devices of other sites have: "id:…" or "address:…" -> site."""
+    ids = [device.id for device in site.devices]
+    pairs = [(device.profile, device.wire_address) for device in site.devices]
+    query = select(devices).where(
+        devices.c.site != site.site,
+        devices.c.retired_at.is_(None),
+        or_(devices.c.id.in_(ids), tuple_(devices.c.profile, devices.c.address).in_(pairs)),
+    )
+    wanted = {f"id:{one}" for one in ids} | {f"address:{profile}:{address}" for profile, address in pairs}
+    found: dict[str, str] = {}
+    for row in connection.execute(query):
+        for key in (f"id:{row.id}", f"address:{row.profile}:{row.address}"):
+            if key in wanted:
+                found[key] = row.site
+    return found
+
+
+def sync(
+    connection: Connection, site: SiteFile, members: Mapping[str, Sequence[Member]], now: datetime
+) -> ImportReport:
+    """Write the file into the tables, in the caller's transaction."""
+    changed_head = _sync_head(connection, site, now)
+    adopted = _adopt(connection, site)
+    report = ImportReport(
+        site=site.site,
+        buildings=_sync_rows(connection, buildings, site.site, ("id",), _building_rows(site)),
+        units=_sync_rows(connection, units, site.site, ("building", "id"), _unit_rows(site)),
+        devices=_sync_devices(connection, site, now),
+        supplies=_sync_rows(connection, supplies, site.site, ("id",), _supply_rows(site, members)),
+        recipients=_sync_rows(connection, recipients, site.site, ("id",), _recipient_rows(site)),
+        adopted=adopted,
+    )
+    if changed_head or not report.is_unchanged:
+        # Whoever holds this site in memory sees by this stamp that it must be read again.
+        connection.execute(update(sites).where(sites.c.id == site.site).values(updated_at=now))
+    return report
+
+
+def _sync_head(connection: Connection, site: SiteFile, now: datetime) -> bool:
+    head = {
+        "name_zh": site.name.zh,
+        "name_en": site.name.en,
+        "timezone": site.timezone,
+        "contact_zh": site.contact.zh,
+        "contact_en": site.contact.en,
+    }
+    before = connection.execute(select(sites).where(sites.c.id == site.site)).mappings().one_or_none()
+    if before is None:
+        connection.execute(insert(sites).values(id=site.site, updated_at=now, **head))
+        return True
+    if all(before[name] == value for name, value in head.items()):
+        return False
+    connection.execute(update(sites).where(sites.c.id == site.site).values(**head))
+    return True
+
+
+def _sync_rows(
+    connection: Connection, table: Table, site: str, key: tuple[str, ...], wanted: list[dict[str, Any]]
+) -> Counts:
+    """Insert, update and delete so that the rows of one site are `wanted`."""
+    at = {column: table.c[column] for column in key}
+    before = {
+        tuple(row[column] for column in key): dict(row)
+        for row in connection.execute(select(table).where(table.c.site == site)).mappings()
+    }
+    after = {tuple(row[column] for column in key): row for row in wanted}
+    changed = [row for one, row in after.items() if one in before and before[one] != row]
+    added = [row for one, row in after.items() if one not in before]
+    gone = [one for one in before if one not in after]
+    for one in gone:
+        matches = [at[column] == value for column, value in zip(key, one, strict=True)]
+        connection.execute(delete(table).where(table.c.site == site, *matches))
+    for row in changed:
+        matches = [at[column] == row[column] for column in key]
+        connection.execute(update(table).where(table.c.site == site, *matches).values(**row))
+    if added:
+        connection.execute(insert(table), added)
+    unchanged = len(after) - len(changed) - len(added)
+    return Counts(added=len(added), changed=len(changed), retired=len(gone), unchanged=unchanged)
+
+
+def _sync_devices(connection: Connection, site: SiteFile, now: datetime) -> Counts:
+    query = select(devices).where(or_(devices.c.site == site.site, devices.c.id.in_([one.id for one in site.devices])))
+    before = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+    after = {device.id: _device_row(site.site, device) for device in site.devices}
+    gone = [one for one, row in before.items() if one not in after and row["retired_at"] is None]
+    if gone:
+        # Retire first: their addresses may go to others in the same file.
+        connection.execute(update(devices).where(devices.c.id.in_(gone)).values(retired_at=now))
+    changed = [one for one, row in after.items() if one in before and before[one] != row]
+    if changed:
+        _free_addresses(connection, changed)
+    for one in changed:
+        connection.execute(update(devices).where(devices.c.id == one).values(**after[one]))
+        if before[one]["profile"] != after[one]["profile"]:
+            _forget(connection, one)
+    added = [row for one, row in after.items() if one not in before]
+    if added:
+        connection.execute(insert(devices), added)
+    unchanged = len(after) - len(changed) - len(added)
+    return Counts(added=len(added), changed=len(changed), retired=len(gone), unchanged=unchanged)
+
+
+def _free_addresses(connection: Connection, changed: list[str]) -> None:
+    """Two devices that swap addresses would meet the unique index half-way."""
+    for one in changed:
+        connection.execute(update(devices).where(devices.c.id == one).values(address=f"#{one}"))
+
+
+def _forget(connection: Connection, device: str) -> None:
+    """Another kind of device now: the values of the old kind mean nothing."""
+    connection.execute(delete(device_states).where(device_states.c.device == device))
+    connection.execute(delete(rule_states).where(rule_states.c.device == device))
+
+
+def _adopt(connection: Connection, site: SiteFile) -> tuple[str, ...]:
+    """Unclaimed rows of devices that now stand in the file make room for them."""
+    pairs = [(device.profile, device.wire_address) for device in site.devices]
+    ids = [device.id for device in site.devices]
+    query = select(devices.c.id, devices.c.profile, devices.c.address).where(
+        devices.c.site.is_(None),
+        or_(tuple_(devices.c.profile, devices.c.address).in_(pairs), devices.c.id.in_(ids)),
+    )
+    rows = connection.execute(query).all()
+    if rows:
+        found = [row.id for row in rows]
+        connection.execute(delete(device_states).where(device_states.c.device.in_(found)))
+        connection.execute(delete(devices).where(devices.c.id.in_(found)))
+    by_pair = dict(zip(pairs, ids, strict=True))
+    return tuple(sorted(by_pair.get((row.profile, row.address), row.id) for row in rows))
+
+
+def _device_row(site: str, device: SiteDevice) -> dict[str, Any]:
+    name = _named(device.name, device.id, device.id)
+    return {
+        "id": device.id,
+        "site": site,
+        "profile": device.profile,
+        "address": device.wire_address,
+        "name_zh": name.zh,
+        "name_en": name.en,
+        "building": device.building,
+        "place_zh": device.place.zh,
+        "place_en": device.place.en,
+        "params": dict(device.params),
+        "parent": device.parent,
+        "retired_at": None,
+    }
+
+
+def _named(name: Text | None, zh: str, en: str) -> Text:
+    return name or Text(zh=zh, en=en)
+
+
+def _building_rows(site: SiteFile) -> list[dict[str, Any]]:
+    return [_building_row(site.site, building, number) for number, building in enumerate(site.buildings)]
+
+
+def _building_row(site: str, building: BuildingEntry, position: int) -> dict[str, Any]:
+    name = _named(building.name, f"{building.id}号楼", f"Building {building.id}")
+    return {"site": site, "id": building.id, "name_zh": name.zh, "name_en": name.en, "position": position}
+
+
+def _unit_rows(site: SiteFile) -> list[dict[str, Any]]:
+    rows = []
+    for building in site.buildings:
+        for unit in building.units:
+            name = _named(unit.name, f"{unit.id}单元", f"Stairwell {unit.id}")
+            rows.append(
+                {
+                    "site": site.site,
+                    "building": building.id,
+                    "id": unit.id,
+                    "name_zh": name.zh,
+                    "name_en": name.en,
+                    "households": unit.households,
+                }
+            )
+    return rows
+
+
+def _supply_rows(site: SiteFile, members: Mapping[str, Sequence[Member]]) -> list[dict[str, Any]]:
+    return [_supply_row(site, supply, members[supply.id]) for supply in site.supplies]
+
+
+def _supply_row(site: SiteFile, supply: Supply, members: Sequence[Member]) -> dict[str, Any]:
+    counted = sum(1 for member in members if not member.vital)
+    everywhere = not supply.buildings and not supply.units
+    whole = [building.id for building in site.buildings] if everywhere else list(supply.buildings)
+    scope = [{"building": one, "unit": None} for one in whole]
+    scope += [{"building": one.building, "unit": one.unit} for one in supply.units]
+    return {
+        "site": site.site,
+        "id": supply.id,
+        "service": supply.service,
+        "name_zh": supply.name.zh if supply.name else "",
+        "name_en": supply.name.en if supply.name else "",
+        "needs": supply.needs or counted,
+        "members": [{"device": one.device, "child": one.child, "vital": one.vital} for one in members],
+        "scope": scope,
+    }
+
+
+def _recipient_rows(site: SiteFile) -> list[dict[str, Any]]:
+    return [
+        {
+            # Recipients of two sites may have the same id in their files.
+            "id": f"{site.site}:{to.id}",
+            "site": site.site,
+            "name": to.name or to.id,
+            "audience": to.audience,
+            "channel": to.channel,
+            "target": to.to,
+            "language": to.lang,
+            "about": list(to.about),
+            "min_severity": to.min_severity.value,
+            "buildings": list(to.buildings),
+        }
+        for to in site.recipients
+    ]
