@@ -7,36 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from device_profiles.expression import PRESENCE_WORDS, ExpressionError, Names, names_of, parse
+from device_profiles.expression import LATER, PRESENCE_WORDS, ExpressionError, Names, names_of, parse
 from device_profiles.mistakes import Mistake, nearest, one_of, shown
 from device_profiles.schema import Binding, Codec, DeviceProfile, Each, EventMap, FieldMap, Scalar, parse_duration
 from device_profiles.shape import where
 from device_profiles.yaml_source import Document, Step
 
-RESERVED = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "in",
-        "true",
-        "false",
-        "min",
-        "max",
-        "abs",
-        "age",
-        "rate",
-        "delta",
-        "mean",
-        "count",
-        "changed",
-        "presence",
-        "silence",
-        "parent",
-    ]
-)
+_GRAMMAR = {"and", "or", "not", "in", "true", "false", "parent"}
+_FUNCTIONS = {"min", "max", "abs", "age"} | LATER
+RESERVED = frozenset(_GRAMMAR | _FUNCTIONS | {"presence", "silence"})
 SAMPLE_KEYS = frozenset(
-    ["address", "child", "measured_at", "binding", "values", "events", "quality", "flags", "presence", "retained"]
+    {"address", "child", "measured_at", "binding", "values", "events", "quality", "flags", "presence", "retained"}
 )
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\+?\}")
 

@@ -34,6 +34,7 @@ Condition = Callable[[Mapping[str, Value], Age], Value]
 
 LONGEST = 1000
 DEEPEST = 24
+BUILTINS = frozenset({"presence", "silence"})
 PRESENCE_WORDS = ("online", "stale", "offline", "unknown")
 LATER = frozenset({"rate", "delta", "mean", "count", "changed"})
 _FUNCTIONS = frozenset({"min", "max", "abs", "age"})
@@ -202,6 +203,13 @@ class Expression:
     root: Node
     names: frozenset[str]
     """Every name that is read, as it is written (`parent.x` included)."""
+    aged: frozenset[str] = frozenset()
+    """Those of which only the age is read."""
+
+    @property
+    def timed(self) -> bool:
+        """It can change by the mere passing of time."""
+        return bool(self.names & BUILTINS) or _has_age(self.root)
 
     def compile(self) -> Condition:
         """One closure; call it with (values, age)."""
@@ -216,9 +224,14 @@ def parse(text: str, names: Names) -> Expression:
     if end.kind != "end":
         raise ExpressionError(end.column, _shown(end), "an operator or the end")
     root = parser.condition(root)
-    if not parser.used:
+    if not parser.used and not parser.aged:
         raise ExpressionError(1, "no name", "at least one metric, state or builtin")
-    return Expression(text, root, frozenset(parser.used))
+    used = frozenset(parser.used | parser.aged)
+    return Expression(text, root, used, frozenset(parser.aged - parser.used))
+
+
+def _has_age(node: Node) -> bool:
+    return node.op == "age" or any(_has_age(arg) for arg in node.args)
 
 
 def _shown(token: Token) -> str:
@@ -241,6 +254,7 @@ class _Parser:
         self._at = 0
         self._names = names
         self.used: set[str] = set()
+        self.aged: set[str] = set()
 
     def peek(self) -> Token:
         return self._tokens[self._at]
@@ -450,7 +464,7 @@ class _Parser:
                 raise ExpressionError(token.column, repr(token.text), self._names.elsewhere[token.text])
             nearest = _nearest(token.text, self._names.aged)
             raise ExpressionError(token.column, _shown(token), f"a metric or a state as the argument of age{nearest}")
-        self.used.add(token.text)
+        self.aged.add(token.text)
         return Node("name", self._names.types[token.text], value=token.text, column=token.column)
 
 

@@ -11,9 +11,19 @@ from device_profiles.checks import check
 from device_profiles.mistakes import Mistake, ProfileMistakes
 from device_profiles.schema import DeviceProfile
 from device_profiles.shape import profile_of
-from device_profiles.yaml_source import Document, Step, Unreadable, parse, read
+from device_profiles.yaml_source import Document, Unreadable, parse, read
 
-__all__ = ["SCHEMA_FILE", "SHIPPED", "Library", "Mistake", "ProfileMistakes", "json_schema", "load", "load_text"]
+__all__ = [
+    "SCHEMA_FILE",
+    "SHIPPED",
+    "Library",
+    "Mistake",
+    "ProfileMistakes",
+    "json_schema",
+    "load",
+    "load_text",
+    "survey",
+]
 
 SHIPPED = Path(__file__).parent
 """The folder of the profiles that come with Courtyard."""
@@ -48,9 +58,9 @@ class Library(Mapping[str, DeviceProfile]):
         """The file a profile was read from."""
         return self._profiles[profile][1]
 
-    def line_of(self, profile: str, *path: Step) -> int:
-        """The line of a part, e.g. `line_of("booster_set", "rules", 2)`; reads the file again."""
-        return read(self.file_of(profile)).line(*path)
+    def document_of(self, profile: str) -> Document:
+        """The profile's file read again, for the lines of its parts."""
+        return read(self.file_of(profile))
 
 
 def load(*folders: Path) -> Library:
@@ -58,6 +68,14 @@ def load(*folders: Path) -> Library:
 
     Raises ProfileMistakes with every mistake of every file.
     """
+    library, mistakes = survey(*folders)
+    if mistakes:
+        raise ProfileMistakes(mistakes)
+    return library
+
+
+def survey(*folders: Path) -> tuple[Library, list[Mistake]]:
+    """Like `load`, but without raising: the profiles that are sound, and the mistakes of the others."""
     mistakes: list[Mistake] = []
     profiles: dict[str, tuple[DeviceProfile, Path]] = {}
     for file in _files(folders or (SHIPPED,), mistakes):
@@ -68,15 +86,14 @@ def load(*folders: Path) -> Library:
             continue
         profile, found = _checked(document)
         mistakes += found
-        if profile is not None and profile.id in profiles:
-            known = profiles[profile.id][1]
-            expected = f"an id of its own: {known} has it already"
+        if profile is None:
+            continue
+        if profile.id in profiles:
+            expected = f"an id of its own: {profiles[profile.id][1]} has it already"
             mistakes.append(Mistake(file, document.line("profile"), "profile", f"{profile.id!r} again", expected))
-        elif profile is not None:
+        elif not found:
             profiles[profile.id] = (profile, file)
-    if mistakes:
-        raise ProfileMistakes(mistakes)
-    return Library(profiles)
+    return Library(profiles), sorted(mistakes)
 
 
 def load_text(text: str, file: Path = Path("profile.yaml")) -> DeviceProfile:
