@@ -50,12 +50,19 @@ class Decoder:
     """Turns messages into readings, for all profiles of a gateway and the devices it serves.
 
     Not thread-safe: one thread owns it. `stamps` holds the last `received_at` given out per device; hand it to the next
-    decoder when the registry changes, so that stamps stay strictly increasing.
+    decoder when the registry changes, so that stamps stay strictly increasing. `zone` is what times without one mean
+    on devices that are not in the registry.
     """
 
     def __init__(
-        self, profiles: Iterable[DeviceProfile], registry: Registry, stamps: dict[str, Millis] | None = None
+        self,
+        profiles: Iterable[DeviceProfile],
+        registry: Registry,
+        stamps: dict[str, Millis] | None = None,
+        *,
+        zone: tzinfo = UTC,
     ) -> None:
+        self._zone = zone
         self.stamps: dict[str, Millis] = {} if stamps is None else stamps
         self.registry_version = registry.version
         bindings = [_compiled(profile, i) for profile in profiles for i in range(len(profile.bindings))]
@@ -155,7 +162,7 @@ class Decoder:
         known = self._devices.get((binding.profile, address))
         if known is not None:
             return known
-        return Device(f"{binding.profile}:{address.replace('/', '.')}", UTC, False)
+        return Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False)
 
     def _choose(self, candidates: list[_Candidate], payload: bytes) -> tuple[_Candidate, Device, Any]:
         """The first candidate that takes the message; one of a registered device comes before all others."""
