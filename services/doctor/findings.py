@@ -1,0 +1,344 @@
+"""The judgements: facts in, one finding out. Pure; who gathered the facts is examine's matter.
+
+Every finding that is not fine says the next step in words that can be typed or done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from services.doctor.facts import (
+    BrokerFacts,
+    DatabaseFacts,
+    FolderFacts,
+    GatewayFacts,
+    JournalFacts,
+    MailFacts,
+    OutboxFacts,
+    PortFacts,
+    ProfileFacts,
+    RemoteFacts,
+    Urllib3Facts,
+)
+
+OLDEST_PYTHON = (3, 11)
+EARLIEST = datetime(2025, 11, 1, tzinfo=UTC)
+"""Before this Courtyard did not exist, so a clock that says so is wrong."""
+FREE_LOW = 2 * 1024**3
+FREE_NONE = 200 * 1024**2
+GATEWAY_LATE = timedelta(minutes=2)
+CLOCK_SLACK = timedelta(seconds=10)
+BACKLOG_SHARE = 0.5
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: Level
+    what: str
+    found: str
+    next_step: str = ""
+
+
+def _ok(what: str, found: str) -> Finding:
+    return Finding(Level.OK, what, found)
+
+
+def _warn(what: str, found: str, next_step: str) -> Finding:
+    return Finding(Level.WARN, what, found, next_step)
+
+
+def _fail(what: str, found: str, next_step: str) -> Finding:
+    return Finding(Level.FAIL, what, found, next_step)
+
+
+# --- this machine -------------------------------------------------------------------------------------------------
+
+
+def python(version: Sequence[int]) -> Finding:
+    found = ".".join(str(part) for part in version[:3])
+    if tuple(version[:2]) < OLDEST_PYTHON:
+        return _fail("Python", found, "Install Python 3.11 or newer and start again with make PYTHON=/path/to/it up.")
+    return _ok("Python", found)
+
+
+def urllib3(facts: Urllib3Facts) -> Finding:
+    if facts.replaced_by:
+        return _fail(
+            "urllib3",
+            f"replaced by urllib3-future ({facts.replaced_by}); InfluxDB writes fail with it",
+            "Install again with make clean && make up, or: "
+            "URLLIB3_NO_OVERRIDE=1 pip install --force-reinstall --no-binary urllib3-future urllib3-future urllib3",
+        )
+    return _ok("urllib3", facts.version)
+
+
+def zones(missing: Sequence[str]) -> Finding:
+    if missing:
+        return _fail(
+            "Time zones", f"no data for {', '.join(missing)}", "pip install tzdata, or mend the site's timezone."
+        )
+    return _ok("Time zones", "data is there")
+
+
+def clock(now: datetime, newest_seen: datetime | None, others: Mapping[str, datetime]) -> Finding:
+    """`newest_seen`: the latest time stored here; `others`: clocks of other machines, read just now."""
+    step = "Switch time synchronisation on (timedatectl set-ntp true) and restart Courtyard."
+    if now < EARLIEST:
+        return _fail("Clock", f"says {now:%Y-%m-%d %H:%M} UTC", step)
+    if newest_seen is not None and newest_seen - now > CLOCK_SLACK:
+        return _fail("Clock", f"is {_for(newest_seen - now)} behind what has been stored already", step)
+    for name, theirs in others.items():
+        if abs(theirs - now) > CLOCK_SLACK:
+            return _warn("Clock", f"differs from that of {name} by {_for(abs(theirs - now))}", step)
+    return _ok("Clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def folder(facts: FolderFacts) -> Finding:
+    what = "Data folder"
+    if facts.exists and not facts.is_folder:
+        return _fail(what, f"{facts.path} is a file", "Name a folder with --data DIR or COURTYARD_DATA_DIR.")
+    if not facts.writable:
+        missing = "cannot be made" if not facts.exists else "cannot be written"
+        return _fail(
+            what, f"{facts.path} {missing} by this user", f"chown it to the user that runs Courtyard: {facts.user}."
+        )
+    space = f"{facts.free_bytes / 1024**3:.1f} GB free"
+    if facts.free_bytes < FREE_NONE:
+        return _fail(
+            what, f"{facts.path}: {space}", "Free some space now: at a full disk the gateway stops acknowledging."
+        )
+    if facts.free_bytes < FREE_LOW:
+        return _warn(what, f"{facts.path}: {space}", "Free some space, or lower COURTYARD_TELEMETRY_DAYS.")
+    if not facts.exists:
+        return _ok(what, f"{facts.path} will be made at the first start, {space}")
+    return _ok(what, f"{facts.path}, {space}")
+
+
+def http_port(facts: PortFacts) -> Finding:
+    what = "Web port"
+    where = f"{facts.host}:{facts.port}"
+    if facts.mistake:
+        return _fail(what, f"{where}: {facts.mistake}", "Give COURTYARD_HTTP an address of this machine as HOST:PORT.")
+    if facts.courtyard_version:
+        return _ok(what, f"Courtyard {facts.courtyard_version} answers on {where}")
+    if facts.free:
+        return _ok(what, f"{where} is free; Courtyard is not running")
+    return _fail(
+        what, f"{where} is taken by {facts.holder}", f"Stop it, or start with --http {facts.host}:{facts.port + 1}."
+    )
+
+
+# --- broker -------------------------------------------------------------------------------------------------------
+
+
+def broker(facts: BrokerFacts) -> Finding:
+    what = "MQTT broker"
+    if facts.mistake:
+        return _fail(what, facts.mistake, "Write it as mqtt://[user:password@]host[:port] in --mqtt or COURTYARD_MQTT.")
+    if facts.embedded and facts.free:
+        return _ok(what, f"embedded; {facts.where} is free")
+    if facts.accepted:
+        return _ok(what, f"{facts.where} lets the gateway in")
+    if facts.embedded:
+        step = (
+            "Devices that expect a broker there will not find ours. Stop it, or use it with --mqtt if it is a broker."
+        )
+        return _warn(what, f"embedded, on another port: {facts.where} is taken by {facts.holder}", step)
+    if "not authori" in facts.said.lower() or "bad user" in facts.said.lower():
+        return _fail(
+            what,
+            f"{facts.where} says: {facts.said}",
+            "Check user and password in COURTYARD_MQTT and the broker's password file.",
+        )
+    return _fail(what, f"{facts.where}: {facts.said}", "Start the broker, and check host, port and firewall.")
+
+
+# --- what the product keeps ---------------------------------------------------------------------------------------
+
+
+def journal(facts: JournalFacts) -> list[Finding]:
+    what = "Journal"
+    if not facts.exists:
+        return [_ok(what, "will be made at the first start")]
+    if facts.damage:
+        step = (
+            "Start Courtyard: it keeps the damaged file aside and goes on with what can be read. Then check the disk."
+        )
+        return [_fail(what, f"damaged: {facts.damage}", step)]
+    if facts.shut:
+        return [_fail(what, facts.shut, "Run the doctor as the user that runs Courtyard.")]
+    findings = [_backlog(facts)]
+    if facts.shed:
+        step = "Raise COURTYARD_JOURNAL_MAX_BYTES, and see why a consumer stood still."
+        findings.append(_warn("Readings given up", f"{facts.shed} at the journal's cap so far", step))
+    if facts.quarantine_entries:
+        step = "See why with courtyard quarantine list, mend the profile, then courtyard quarantine replay."
+        findings.append(_warn("Quarantine", f"{facts.quarantine_entries} messages could not be decoded", step))
+    else:
+        findings.append(_ok("Quarantine", "empty"))
+    return findings
+
+
+def _backlog(facts: JournalFacts) -> Finding:
+    waiting = ", ".join(f"{count} for {consumer}" for consumer, count in sorted(facts.waiting.items()) if count)
+    share = facts.bytes / facts.max_bytes
+    found = f"{facts.bytes / 1024**2:.0f} of {facts.max_bytes / 1024**2:.0f} MB, waiting: {waiting or 'nothing'}"
+    if share >= BACKLOG_SHARE and waiting:
+        step = "See which consumer stands still (its error is on the board), or raise COURTYARD_JOURNAL_MAX_BYTES."
+        return _warn("Journal", found, step)
+    return _ok("Journal", found)
+
+
+def database(facts: DatabaseFacts) -> list[Finding]:
+    what = "Database"
+    if not facts.exists:
+        return [_ok(what, "will be made at the first start")]
+    if facts.unreachable:
+        return [_fail(what, facts.unreachable, "Start PostgreSQL, and check COURTYARD_DATABASE_URL.")]
+    if facts.damage:
+        step = "Stop Courtyard, keep a copy of the file, and restore the last backup."
+        return [_fail(what, f"damaged: {facts.damage}", step)]
+    if facts.revision != facts.newest_revision:
+        found = f"schema {facts.revision or 'empty'}, this version needs {facts.newest_revision}"
+        return [_fail(what, found, "Run courtyard migrate (courtyard up does it by itself).")]
+    findings = [_ok(what, f"{facts.kind}, schema {facts.revision}")]
+    if facts.admins:
+        findings.append(_ok("Administrator", f"{facts.admins} can sign in"))
+    else:
+        findings.append(
+            _fail(
+                "Administrator",
+                "nobody may administer every site",
+                "Start Courtyard once: it makes one and prints the password.",
+            )
+        )
+    findings.append(_sites(facts))
+    if facts.unknown_profiles:
+        names = ", ".join(facts.unknown_profiles)
+        findings.append(
+            _fail(
+                "Devices",
+                f"profiles that are not loaded: {names}",
+                "Give their folder with COURTYARD_PROFILES_DIR, or mend the site file.",
+            )
+        )
+    return findings
+
+
+def _sites(facts: DatabaseFacts) -> Finding:
+    if not facts.sites:
+        return _warn("Sites", "none yet", "Import one with courtyard site import FILE, or try courtyard up --demo.")
+    if not facts.devices:
+        return _warn("Sites", f"{facts.sites} without devices", "Add devices to the site file and import it again.")
+    return _ok("Sites", f"{facts.sites} with {facts.devices} devices")
+
+
+def gateways(facts: Sequence[GatewayFacts], now: datetime, running: Running) -> list[Finding]:
+    if not facts:
+        return (
+            []
+            if running is Running.NO
+            else [_warn("Gateway", "none has reported yet", "Wait a minute; then see its log.")]
+        )
+    return [_gateway(one, now, running) for one in facts]
+
+
+class Running(StrEnum):
+    """Whether services answer on their port."""
+
+    YES = "yes"
+    NO = "no"
+
+
+def _gateway(facts: GatewayFacts, now: datetime, running: Running) -> Finding:
+    what = f"Gateway {facts.id}"
+    if facts.progress_at is None:
+        return _warn(what, "has never reported", "Start it, and see its log.")
+    age = now - facts.progress_at
+    found = f"last progress {_for(age)} ago"
+    if running is Running.NO:
+        return _ok(what, f"{found}; Courtyard is not running")
+    if age > GATEWAY_LATE:
+        step = "See whether it runs and reaches services; its devices count as unknown meanwhile, nothing is lost."
+        return _fail(what, found + (f": {facts.last_error}" if facts.last_error else ""), step)
+    if not facts.connected:
+        return _fail(
+            what, f"not connected to its broker: {facts.last_error or 'no reason given'}", "See the MQTT broker above."
+        )
+    if facts.last_error:
+        return _warn(what, facts.last_error, "It tries again by itself; if this stays, act on what it says.")
+    return _ok(what, f"{found}, {facts.messages_per_second:g} messages a second")
+
+
+def outbox(facts: OutboxFacts) -> Finding:
+    what = "Notices"
+    if facts.failed:
+        step = "Mend the recipient's address or channel in the site file and import it again."
+        return _warn(
+            what, f"{facts.failed} could not be delivered; the last: {facts.last_error or 'no reason given'}", step
+        )
+    if facts.overdue:
+        return _warn(what, f"{facts.overdue} are overdue", "See that services run and that the channel can be reached.")
+    return _ok(what, f"{facts.queued} waiting, {facts.delivered} delivered")
+
+
+def profiles(facts: ProfileFacts) -> Finding:
+    if facts.mistakes:
+        more = f" (and {len(facts.mistakes) - 1} more)" if len(facts.mistakes) > 1 else ""
+        return _fail(
+            "Device profiles",
+            facts.mistakes[0] + more,
+            "Mend them; courtyard check lists every mistake with file and line.",
+        )
+    return _ok("Device profiles", f"{facts.count} load")
+
+
+# --- others -------------------------------------------------------------------------------------------------------
+
+
+def mail(facts: MailFacts) -> Finding | None:
+    """None where no mail server is set: e-mail is a choice."""
+    if not facts.where:
+        return None
+    if facts.mistake:
+        return _fail(
+            "Mail server",
+            f"{facts.where}: {facts.mistake}",
+            "Check COURTYARD_SMTP_URL, and that its port can be reached.",
+        )
+    return _ok("Mail server", f"{facts.where} answers")
+
+
+def services(facts: RemoteFacts) -> Finding:
+    """What a separate gateway depends on. Without it the gateway goes on collecting, so this is never a failure."""
+    if facts.mistake:
+        step = "Start services, check COURTYARD_SERVICES_URL; the journal keeps everything meanwhile."
+        return _warn("Services", f"{facts.url}: {facts.mistake}", step)
+    return _ok("Services", f"{facts.url} answers (Courtyard {facts.version})")
+
+
+def token(path: str, mistake: str) -> Finding:
+    if mistake:
+        return _fail(
+            "Gateway token",
+            f"{path or 'not given'}: {mistake}",
+            "Make one in services and name its file in COURTYARD_GATEWAY_TOKEN_FILE.",
+        )
+    return _ok("Gateway token", f"{path} can be read")
+
+
+def _for(duration: timedelta) -> str:
+    seconds = int(duration.total_seconds())
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"

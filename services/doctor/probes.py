@@ -1,0 +1,287 @@
+"""Gathering facts: this touches the machine, the network and files, waits seconds at most, and changes nothing."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import smtplib
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import httpx
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from device_profiles.schema import DeviceProfile
+from gateway import ports
+from gateway.journal.inspect import integrity, look
+from gateway.mqtt import BrokerAddress
+from gateway.probe import probe_broker
+from services import migrations
+from services.accounts.store import everywhere_admins
+from services.clock import from_millis
+from services.database import Database
+from services.doctor.facts import (
+    BrokerFacts,
+    DatabaseFacts,
+    FolderFacts,
+    GatewayFacts,
+    JournalFacts,
+    MailFacts,
+    OutboxFacts,
+    PortFacts,
+    RemoteFacts,
+    Urllib3Facts,
+)
+from services.sites.store import list_gateways
+from services.tables import devices, notices, sites
+
+PATIENCE_SECONDS = 5.0
+OVERDUE = timedelta(minutes=5)
+
+
+# --- this machine -------------------------------------------------------------------------------------------------
+
+
+def urllib3() -> Urllib3Facts:
+    found = importlib.util.find_spec("urllib3")
+    folder = Path(found.origin).parent.parent if found is not None and found.origin else Path()
+    hooks = sorted(folder.glob("urllib3_future*.pth")) if folder.name else []
+    return Urllib3Facts(importlib.metadata.version("urllib3"), str(hooks[0]) if hooks else "")
+
+
+def missing_zones(names: Iterable[str]) -> list[str]:
+    missing = []
+    for name in sorted(set(names)):
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            missing.append(name)
+    return missing
+
+
+def folder(path: Path) -> FolderFacts:
+    exists = path.exists()
+    nearest = path
+    while not nearest.exists():
+        nearest = nearest.absolute().parent
+    return FolderFacts(
+        path=path,
+        exists=exists,
+        is_folder=path.is_dir(),
+        writable=os.access(nearest, os.W_OK | os.X_OK),
+        free_bytes=shutil.disk_usage(nearest).free,
+        user=_user(),
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+# --- the network --------------------------------------------------------------------------------------------------
+
+
+def http_port(address: str) -> PortFacts:
+    host, _, port_text = address.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port_text.isdigit() or not 0 < int(port_text) < 65536:
+        return PortFacts(address, 0, mistake=f"{port_text!r} is no port")
+    port = int(port_text)
+    try:
+        if ports.is_free(host, port):
+            return PortFacts(host, port, free=True)
+    except OSError as refused:
+        return PortFacts(host, port, mistake=str(refused))
+    reached = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    answer = services(f"http://{f'[{reached}]' if ':' in reached else reached}:{port}")
+    return PortFacts(host, port, holder=ports.holder(port), courtyard_version=answer.version)
+
+
+def services(url: str) -> RemoteFacts:
+    """Whether Courtyard's services answer there."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/api/v1/health", timeout=PATIENCE_SECONDS, trust_env=False)
+        answer.raise_for_status()
+        version = str(answer.json()["version"])
+    except httpx.HTTPStatusError as wrong:
+        return RemoteFacts(url, mistake=f"answers {wrong.response.status_code}")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as wrong:
+        return RemoteFacts(url, mistake=str(wrong) or type(wrong).__name__)
+    date = answer.headers.get("date")
+    return RemoteFacts(url, version=version, now=parsedate_to_datetime(date) if date else None)
+
+
+def broker(url: str, *, embedded: tuple[str, int]) -> BrokerFacts:
+    """`embedded`: where the embedded broker would listen."""
+    if url == "embedded":
+        host, port = embedded
+        where = f"{host}:{port}"
+        if ports.is_free(host, port):
+            return BrokerFacts(where, embedded=True, free=True)
+        answer = probe_broker(BrokerAddress(host, port, tls=False, user=None, password=None), seconds=PATIENCE_SECONDS)
+        return BrokerFacts(where, True, holder=ports.holder(port), accepted=answer.accepted, said=answer.said)
+    try:
+        address = BrokerAddress.parse(url)
+    except ValueError:
+        return BrokerFacts("", mistake="not an MQTT address")
+    answer = probe_broker(address, seconds=PATIENCE_SECONDS)
+    return BrokerFacts(str(address), accepted=answer.accepted, said=answer.said)
+
+
+def mail(url: str) -> MailFacts:
+    if not url:
+        return MailFacts("")
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        return MailFacts("COURTYARD_SMTP_URL", "expected smtp://[user:password@]host[:port] or smtps://…")
+    tls = parts.scheme == "smtps"
+    port = parts.port or (465 if tls else 25)
+    where = f"{parts.hostname}:{port}"
+    try:
+        connect = smtplib.SMTP_SSL if tls else smtplib.SMTP
+        with connect(parts.hostname, port, timeout=PATIENCE_SECONDS) as server:
+            server.ehlo()
+            if not tls and server.has_extn("starttls"):
+                server.starttls()
+                server.ehlo()
+            if parts.username:
+                server.login(unquote(parts.username), unquote(parts.password or ""))
+    except (OSError, smtplib.SMTPException) as refused:
+        return MailFacts(where, str(refused) or type(refused).__name__)
+    return MailFacts(where)
+
+
+def readable(path: Path | None) -> str:
+    """Why a secret file cannot be used; "" when it can."""
+    if path is None:
+        return "no file is named"
+    try:
+        return "" if path.read_text().strip() else "the file is empty"
+    except (OSError, UnicodeDecodeError) as refused:
+        return str(refused)
+
+
+# --- what the product keeps ---------------------------------------------------------------------------------------
+
+
+def journal(path: Path, max_bytes: int, *, check_seconds: float) -> JournalFacts:
+    if not path.exists():
+        return JournalFacts(False, max_bytes)
+    if not os.access(path, os.R_OK):
+        return JournalFacts(True, max_bytes, shut=f"{path} cannot be read by this user")
+    try:
+        found = look(path)
+        damage = integrity(path, seconds=check_seconds) if check_seconds else None
+    except sqlite3.DatabaseError as error:
+        return JournalFacts(True, max_bytes, damage=str(error))
+    return JournalFacts(
+        True,
+        max_bytes,
+        bytes=found.bytes,
+        waiting=found.waiting,
+        quarantine_entries=found.quarantine_entries,
+        shed=found.shed,
+        newest_at=from_millis(found.newest_at) if found.newest_at else None,
+        damage="" if damage in (None, "ok") else str(damage),
+    )
+
+
+def database(
+    database: Database, library: Mapping[str, DeviceProfile], now: datetime, *, check_seconds: float
+) -> DatabaseFacts:
+    kind = "SQLite" if database.is_sqlite else "PostgreSQL"
+    file = Path(database.url.removeprefix("sqlite:///"))
+    if database.is_sqlite:
+        if not file.exists():
+            return DatabaseFacts(kind, exists=False)
+        damage = _sqlite_damage(file, check_seconds)
+        if damage:
+            return DatabaseFacts(kind, damage=damage)
+    try:
+        database.start()
+        revision, newest = migrations.current(database), migrations.newest()
+        if revision != newest:
+            return DatabaseFacts(kind, revision=revision, newest_revision=newest)
+        with database.read() as connection:
+            return _inside(connection, kind, str(revision), library, now)
+    except SQLAlchemyError as refused:
+        return DatabaseFacts(kind, unreachable=str(getattr(refused, "orig", None) or refused).strip().splitlines()[0])
+    finally:
+        database.close()
+
+
+def _sqlite_damage(file: Path, check_seconds: float) -> str:
+    try:
+        found = integrity(file, seconds=check_seconds) if check_seconds else None
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found in (None, "ok") else str(found)
+
+
+def _inside(
+    connection: Connection, kind: str, revision: str, library: Mapping[str, DeviceProfile], now: datetime
+) -> DatabaseFacts:
+    used = (
+        connection.execute(select(devices.c.profile).where(devices.c.site.is_not(None), devices.c.retired_at.is_(None)))
+        .scalars()
+        .all()
+    )
+    zones = connection.execute(select(sites.c.timezone)).scalars().all()
+    return DatabaseFacts(
+        kind,
+        revision=revision,
+        newest_revision=revision,
+        admins=len(everywhere_admins(connection)),
+        sites=len(zones),
+        devices=len(used),
+        zones=tuple(zones),
+        unknown_profiles=tuple(sorted(set(used) - set(library))),
+        gateways=_gateways(connection),
+        outbox=_outbox(connection, now),
+        now=None if kind == "SQLite" else connection.execute(text("SELECT now()")).scalar_one().astimezone(UTC),
+    )
+
+
+def _gateways(connection: Connection) -> tuple[GatewayFacts, ...]:
+    return tuple(
+        GatewayFacts(
+            id=row.id,
+            progress_at=row.progress_at,
+            connected=bool(row.status.get("connected", True)),
+            last_error=str(row.status.get("last_error", "")),
+            messages_per_second=float(row.status.get("messages_per_second", 0)),
+        )
+        for row in list_gateways(connection)
+    )
+
+
+def _outbox(connection: Connection, now: datetime) -> OutboxFacts:
+    counts = {
+        state: int(number)
+        for state, number in connection.execute(select(notices.c.state, func.count()).group_by(notices.c.state))
+    }
+    overdue = connection.execute(
+        select(func.count()).where(notices.c.state == "queued", notices.c.next_attempt_at < now - OVERDUE)
+    ).scalar_one()
+    last = connection.execute(
+        select(notices.c.last_error).where(notices.c.state == "failed").order_by(notices.c.created_at.desc()).limit(1)
+    ).scalar()
+    return OutboxFacts(
+        queued=counts.get("queued", 0),
+        delivered=counts.get("delivered", 0),
+        failed=counts.get("failed", 0),
+        overdue=int(overdue),
+        last_error=str(last or ""),
+    )
