@@ -152,6 +152,7 @@ class Outbox:
         deadline = time.monotonic() + timeout
         if self._forget_changes:
             self._forget_changes()
+            self._forget_changes = None
         self._stopping.set()
         self._wake.set()
         with self._lock:
