@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from services.context import Context
 from services.web import api, problems, security, session_routes
 from services.web.headers import SecurityHeaders
+from services.web.pages.errors import install as install_error_pages
 
 BODY_CAP = 256 * 1024
 """Bytes a request may carry; the intake of readings declares its own."""
@@ -31,6 +32,7 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
+    install_error_pages(app)
     app.include_router(api.router)
     app.include_router(session_routes.router)
     _mount_pages(app)

@@ -253,8 +253,10 @@ _ALARMS: tuple[tuple[Any, ...], ...] = (
 )  # fmt: skip
 
 
+_PROFILES = {"pile": "ebike_charger_json", "pumps": "booster_set", "gate": "access_gate_json"}
+
+
 def _trouble(connection: Connection, now: datetime) -> None:
-    profiles = {"pile": "ebike_charger_json", "pumps": "booster_set", "gate": "access_gate_json"}
     rows = []
     for id, device, child, rule, zh, en, severity, condition, values, minutes, source in _ALARMS:
         raised = now - timedelta(minutes=minutes)
@@ -266,7 +268,7 @@ def _trouble(connection: Connection, now: datetime) -> None:
                 "device": device,
                 "child": child,
                 "rule": rule,
-                "profile": profiles[device.partition("-")[0]],
+                "profile": _PROFILES[device.partition("-")[0]],
                 "severity": severity,
                 "state": "active",
                 "reason": {
@@ -307,7 +309,7 @@ def _tickets(connection: Connection, now: datetime) -> None:
         rows.append(
             {
                 "id": id, "number": number, "site": SITE, "alarm": alarm, "device": device, "child": child,
-                "profile": "", "template": "", "title_zh": zh, "title_en": en, "trade": trade, "priority": priority,
+                "profile": _PROFILES.get(device.partition("-")[0], ""), "template": "", "title_zh": zh, "title_en": en, "trade": trade, "priority": priority,
                 "state": state, "assignee": who,
                 "steps": [{**step, "done_at": None, "done_by": None} for step in steps],
                 "opened_at": now - timedelta(minutes=minutes), "due_at": now + timedelta(minutes=due),

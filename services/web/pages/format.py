@@ -34,12 +34,12 @@ def plain(value: Value) -> str:
     return str(value)
 
 
-def moment(at: datetime, zone: ZoneInfo, locale: str, *, now: datetime) -> str:
+def moment(at: datetime, zone: ZoneInfo, locale: str, *, now: datetime, today: str = "%H:%M:%S") -> str:
     """The site's clock; the day is named only when it is not today, the year only when it is not this one."""
-    local, today = at.astimezone(zone), now.astimezone(zone)
-    if local.date() == today.date():
-        return local.strftime("%H:%M:%S")
-    if local.year == today.year:
+    local, here = at.astimezone(zone), now.astimezone(zone)
+    if local.date() == here.date():
+        return local.strftime(today)
+    if local.year == here.year:
         return str(format_datetime(local, "M月d日 HH:mm" if locale == "zh_CN" else "d MMM HH:mm", locale=locale))
     return str(format_datetime(local, "y年M月d日 HH:mm" if locale == "zh_CN" else "d MMM y HH:mm", locale=locale))
 

@@ -39,6 +39,9 @@ class Explained:
     """What the curve shows."""
     start: int
     end: int
+    raised: int
+    cleared: int
+    """0 while it is active. All four in milliseconds."""
 
 
 def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: datetime) -> Explained:
@@ -59,6 +62,8 @@ def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: d
         metrics=_drawn(alarm, profile, rule, values),
         start=to_millis(alarm.raised_at - _BEFORE),
         end=to_millis(min(now, over + _AFTER)),
+        raised=to_millis(alarm.raised_at),
+        cleared=to_millis(alarm.cleared_at) if alarm.cleared_at else 0,
     )
 
 

@@ -70,8 +70,8 @@
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.textAlign = "right";
-      ctx.fillText(line.text, bbox.left + bbox.width - 4 * ratio, y - 4 * ratio);
+      ctx.textAlign = "left";
+      ctx.fillText(line.text, bbox.left + 4 * ratio, y - 4 * ratio);
     }
     for (const [at, name] of [[history.raised, "--bad"], [history.cleared, "--ok"]]) {
       if (!at) continue;
@@ -122,6 +122,7 @@
     figure.querySelector(".nothing").hidden = !empty;
     figure.querySelector(".summary").textContent = empty ? "" : history.series.map(summary).filter(Boolean).join(" · ");
     plot.hidden = empty;
+    figure.classList.toggle("is-empty", empty);
     if (figure.plot) figure.plot.destroy();
     figure.plot = null;
     figure.history = history;
@@ -134,7 +135,8 @@
     try {
       const response = await fetch(figure.dataset.history, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(response.status);
-      draw(figure, await response.json());
+      const marks = { raised: Number(figure.dataset.raised), cleared: Number(figure.dataset.cleared) };
+      draw(figure, { ...(await response.json()), ...marks });
       figure.querySelector(".failed").hidden = true;
     } catch {
       figure.querySelector(".failed").hidden = false; // the curve drawn before stays, with the note that it is old
