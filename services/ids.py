@@ -1,14 +1,34 @@
-"""Ids that sort by time, so that a list can be paged by id and an index stays dense."""
+"""Ids that sort by time, so that a list can be paged by id, and what one transaction writes keeps its order."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from threading import Lock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter looks like a digit
+_RANDOM_BITS = 80
+
+
+class IdSource:
+    """26 characters each: 48 bits of milliseconds, then 80 bits that begin at random and count on within one."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last = 0
+
+    def next(self, now: datetime) -> str:
+        number = (int(now.timestamp() * 1000) << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS - 1)
+        with self._lock:
+            if number >> _RANDOM_BITS == self._last >> _RANDOM_BITS:
+                number = self._last + 1 + secrets.randbits(32)  # later in the same millisecond, still not guessable
+            self._last = number
+        return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+_ids = IdSource()
 
 
 def new_id(now: datetime) -> str:
-    """26 characters: 48 bits of milliseconds, then 80 random bits."""
-    number = (int(now.timestamp() * 1000) << 80) | secrets.randbits(80)
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    """The next id of this process."""
+    return _ids.next(now)

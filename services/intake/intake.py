@@ -107,7 +107,10 @@ class Intake:
                 readings = self._new_readings(batch, gateway)
                 _note_gateway(gateway, batch, readings, now)
                 for reading in readings:
+                    # A backlog is judged by the time it was heard, not by the time it is handed over.
+                    gateway.progress = max(gateway.progress or 0, reading.received_at)
                     self._take_one(reading, gateway, memory, work, consequences)
+                gateway.progress = max(gateway.progress or 0, batch.progress_at)
                 work.change("gateway", gateway.id, "")
             self.readings += len(readings)
             return gateway.cursor
@@ -281,7 +284,6 @@ def _note_gateway(gateway: GatewayState, batch: Batch, readings: list[Reading], 
     if came_back or was_away:
         # What its devices said meanwhile it could not hear: their silence counts from now on.
         gateway.watching_since = max(batch.progress_at if came_back else begins, gateway.progress or 0)
-    gateway.progress = max(gateway.progress or 0, batch.progress_at)
     gateway.heard_at = now
     gateway.connected = connected
     if batch.status is not None:

@@ -167,6 +167,7 @@ def look(device: DeviceState, view: GatewayView) -> list[Firing]:
     if device.profile is None:
         return []
     found = presence_of(device, view)
+    device.listen_from(view.watching_since)
     device.silence_seconds = None if found.silence is None else found.silence.total_seconds()
     if found.liveness == device.liveness:
         return []
@@ -310,7 +311,7 @@ def _ages(device: DeviceState, child: str, at: Millis) -> Callable[[str], float 
         key = name.removeprefix("parent.")
         state = device.children[""] if key != name else device.children.get(child)
         measured = state.times.get(key) if state is not None else None
-        return None if measured is None else max(0, at - measured) / 1000
+        return None if measured is None else max(0, at - max(measured, device.listening_from or 0)) / 1000
 
     return age
 

@@ -51,6 +51,8 @@ class DeviceState:
     last_measured: Millis | None = None
     last_received: Millis = 0
     """Of the newest live reading: together they carry event time on while nothing is said."""
+    listening_from: Millis | None = None
+    """Event time before which its gateway was not listening: ages count from here at the earliest."""
     children: dict[str, ChildState] = field(default_factory=lambda: {"": ChildState()})
     marks: dict[Key, Mark] = field(default_factory=dict)
     """Automata that are not at rest."""
@@ -65,6 +67,11 @@ class DeviceState:
         if self.last_measured is None:
             return progress
         return self.last_measured + max(0, progress - self.last_received)
+
+    def listen_from(self, watching_since: Millis | None) -> None:
+        if watching_since is not None:
+            ahead = 0 if self.last_measured is None else self.last_measured - self.last_received
+            self.listening_from = watching_since + ahead
 
     def presence_of(self, child: str) -> str:
         """A child is as present as its device, unless it is said to be offline itself."""
