@@ -83,11 +83,12 @@ def _fault(device: str, fault: str, child: str, after: float, lasting: float) ->
 
 
 def _quiet_life(dice: random.Random) -> list[ScriptedFault]:
+    # The same order every round: no fault can come again while it still lasts.
+    order = dice.sample(_EVERYDAY, len(_EVERYDAY))
     faults: list[ScriptedFault] = []
     at = OPENING_ENDS
     while at < LASTS:
-        # Each of them once before any comes again, in another order every round.
-        for one in dice.sample(_EVERYDAY, len(_EVERYDAY)):
-            faults.append(_fault(one.device, one.fault, one.child, at.total_seconds(), one.minutes * 60))
-            at += timedelta(seconds=dice.randint(180, 420))
+        one = order[len(faults) % len(order)]
+        faults.append(_fault(one.device, one.fault, one.child, at.total_seconds(), one.minutes * 60))
+        at += timedelta(seconds=dice.randint(180, 420))
     return faults
