@@ -10,7 +10,7 @@ from typing import Any
 from device_profiles.expression import LATER, PRESENCE_WORDS, ExpressionError, Names, names_of, parse
 from device_profiles.mistakes import Mistake, nearest, one_of, shown
 from device_profiles.schema import Binding, Codec, DeviceProfile, Each, EventMap, FieldMap, Scalar, parse_duration
-from device_profiles.shape import where
+from device_profiles.shape import STAND_IN, where
 from device_profiles.yaml_source import Document, Step
 
 _GRAMMAR = {"and", "or", "not", "in", "true", "false", "parent"}
@@ -24,7 +24,7 @@ _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\+?\}")
 
 def check(profile: DeviceProfile, document: Document, left_out: frozenset[str] = frozenset()) -> list[Mistake]:
     """Every mistake across sections. `left_out` are names that had a mistake of their own: nothing is said of them."""
-    return [*_Checks(profile, document, left_out).all()]
+    return [one for one in _Checks(profile, document, left_out).all() if repr(STAND_IN) not in one.found]
 
 
 class _Checks:
@@ -117,10 +117,10 @@ class _Checks:
             if not fits:
                 yield self._mistake(path, shown(default), f"a default of type {param.type}")
             elif isinstance(default, int | float) and not isinstance(default, bool):
-                low = param.min if param.min is not None else default
-                high = param.max if param.max is not None else default
-                if not low <= default <= high:
-                    yield self._mistake(path, shown(default), f"a default from {param.min} to {param.max}")
+                if param.min is not None and default < param.min:
+                    yield self._mistake(path, shown(default), f"a default of at least {param.min:g}")
+                if param.max is not None and default > param.max:
+                    yield self._mistake(path, shown(default), f"a default of at most {param.max:g}")
 
     def _metrics(self) -> Iterator[Mistake]:
         for name, metric in self._profile.metrics.items():

@@ -32,7 +32,7 @@ class ProfileMistakes(Exception):
 
 def one_of(known: Iterable[object]) -> str:
     """`one of a, b, c`, shortened where there are many."""
-    words = sorted(str(word) for word in known)
+    words = sorted({str(word) for word in known})
     if not words:
         return "none: nothing of the kind is declared"
     shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")

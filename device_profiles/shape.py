@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable
-from typing import Annotated, Any, Union, get_args, get_origin
+from datetime import timedelta
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from device_profiles.mistakes import Mistake, nearest, one_of, shown
 from device_profiles.schema import DeviceProfile
 from device_profiles.yaml_source import Document, Step
 
-_ROUNDS = 40
+_ROUNDS = 12
+STAND_IN = "stand_in"
+"""A name put where a required one is missing; nothing is said of it."""
 
 
 def profile_of(document: Document) -> tuple[DeviceProfile | None, list[Mistake], frozenset[str]]:
     """The profile, the mistakes of its shape, and the names that were left out because of them.
 
-    What has a mistake is left out and the rest is tried again: so the checks that follow can find theirs in the same
-    run. Without a profile there is nothing left to check.
+    Where a mistake stands, something that fits is put in its place and the rest is tried again: so the checks that
+    follow can find theirs in the same run. Without a profile there is nothing left to check.
     """
     mistakes: dict[tuple[str, str], Mistake] = {}
-    left_out: set[str] = set()
+    left_out: set[str] = {STAND_IN}
     for _ in range(_ROUNDS):
         try:
             return DeviceProfile.model_validate(document.data), list(mistakes.values()), frozenset(left_out)
         except ValidationError as error:
             found = _grouped(document, error.errors(include_url=False))
-            first_round = not mistakes
             for path, details in found.items():
                 mistake = _mistake(document, path, details)
-                # What is missing in a later round is missing because we took it out.
-                if first_round or details[0]["type"] != "missing":
-                    mistakes.setdefault((mistake.where, mistake.found), mistake)
-            if not _leave_out(document, found, left_out):
-                break
+                mistakes.setdefault((mistake.where, mistake.found), mistake)
+            left_out |= _mend(document, found)
     return None, list(mistakes.values()), frozenset(left_out)
 
 
@@ -105,7 +107,8 @@ def _words(document: Document, path: tuple[Step, ...], details: list[ErrorDetail
 def _plain(message: str) -> str:
     text = message.removeprefix("Input should be ").removeprefix("Value should ")
     return (
-        text.replace("a valid string", "a text")
+        re.sub(r" or instance of \w+", "", text)
+        .replace("a valid string", "a text")
         .replace("a valid number", "a number")
         .replace("a valid integer", "a whole number")
         .replace("a valid boolean", "true or false")
@@ -115,50 +118,85 @@ def _plain(message: str) -> str:
     )
 
 
-def _leave_out(document: Document, found: dict[tuple[Step, ...], list[ErrorDetails]], left_out: set[str]) -> bool:
-    done = False
-    # From the end, so that the indices of what is still to be left out stay right.
+# --- putting something that fits where a mistake stands --------------------------------------------------------------
+
+
+def _mend(document: Document, found: dict[tuple[Step, ...], list[ErrorDetails]]) -> set[str]:
+    """Mend the copy in memory, so that the next round gets further; returns the names that had to go."""
+    gone: set[str] = set()
+    # From the end, so that the indices of what is still to be mended stay right.
     for path in sorted(found, key=_order, reverse=True):
-        target = path[:-1] if found[path][0]["type"] == "missing" else path
-        if not target:
-            continue
-        left_out.add(str(target[-1]))
-        item = document.at(*target)
-        if isinstance(item, dict) and isinstance(item.get("id"), str):
-            left_out.add(item["id"])
-        done = document.leave_out(*target) or done
-    return done
+        kind = found[path][0]["type"]
+        fitting = None if kind == "extra_forbidden" else _fitting(path)
+        if fitting is not None:
+            document.put(fitting, *path)
+        elif path:
+            gone.add(str(path[-1]))
+            document.leave_out(*path)
+    return gone
 
 
 def _order(path: tuple[Step, ...]) -> list[tuple[int, str]]:
     return [(step, "") if isinstance(step, int) else (-1, step) for step in path]
 
 
+def _fitting(path: tuple[Step, ...]) -> Any:
+    """A value that fits a required place; None where there is a default, or where the part can be left out."""
+    parent = _annotation_at(DeviceProfile, path[:-1])
+    if not path or not (isinstance(parent, type) and issubclass(parent, BaseModel)):
+        return None
+    field = _field_of(parent, path[-1])
+    return _value_for(field.annotation) if field is not None and field.is_required() else None
+
+
+def _value_for(annotation: Any) -> Any:
+    """The smallest value of a type."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _value_for(args[0])
+    if origin is Literal:
+        return args[0]
+    if origin in (Union, types.UnionType):
+        return _value_for(args[0])
+    if origin in (dict, tuple):
+        return {} if origin is dict else []
+    if issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.items()
+        return {field.alias or name: _value_for(field.annotation) for name, field in fields if field.is_required()}
+    if issubclass(annotation, Enum):
+        return next(iter(annotation)).value
+    return {str: STAND_IN, timedelta: "1m", bool: False}.get(annotation, 1)
+
+
 # --- which keys a part of the schema knows ---------------------------------------------------------------------------
 
 
 def _keys(path: tuple[Step, ...]) -> list[str]:
-    model = _model_at(DeviceProfile, path)
-    if model is None:
+    model = _annotation_at(DeviceProfile, path)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return []
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _model_at(annotation: Any, path: tuple[Step, ...]) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not path:
-            return annotation
-        for name, field in annotation.model_fields.items():
-            if path[0] in (name, field.alias):
-                return _model_at(field.annotation, path[1:])
-        return None
+def _field_of(model: type[BaseModel], step: Step) -> FieldInfo | None:
+    fields = model.model_fields.items()
+    return next((field for name, field in fields if step in (name, field.alias)), None)
+
+
+def _annotation_at(annotation: Any, path: tuple[Step, ...]) -> Any:
+    """The type that the schema has at this path; None where it has none."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _model_at(args[0], path)
+        return _annotation_at(args[0], path)
+    if not path:
+        return annotation
     if origin in (Union, types.UnionType):
-        return next((model for arg in args if (model := _model_at(arg, path))), None)
-    if origin is dict and path:
-        return _model_at(args[1], path[1:])
-    if origin is tuple and path:
-        return _model_at(args[0], path[1:])
+        return next((inner for arg in args if (inner := _annotation_at(arg, path)) is not None), None)
+    if origin is dict:
+        return _annotation_at(args[1], path[1:])
+    if origin is tuple:
+        return _annotation_at(args[0], path[1:])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = _field_of(annotation, path[0])
+        return None if field is None else _annotation_at(field.annotation, path[1:])
     return None

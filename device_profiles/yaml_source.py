@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ LARGEST_FILE = 1_000_000
 MOST_PARTS = 100_000
 """Values of one file with every alias written out."""
 DEEPEST = 30
+_MOST_BRACKETS = 200
 
 Step = str | int
 
@@ -62,6 +64,12 @@ class Document:
             node = node[step]
         return node
 
+    def put(self, value: Any, *path: Step) -> None:
+        """Stand something in for a part, which need not have been there."""
+        parent = self.at(*path[:-1])
+        if isinstance(parent, dict) or _has(parent, path[-1]):
+            parent[path[-1]] = value
+
     def leave_out(self, *path: Step) -> bool:
         """Drop a part; False when it is not there."""
         parent, last = self.at(*path[:-1]), path[-1]
@@ -90,13 +98,14 @@ def _has(node: Any, step: Step) -> bool:
 
 
 def _position(node: Any, step: Step) -> int | None:
-    if isinstance(node, CommentedMap) and step in node:
-        known = node.lc.data or {}
-        # A key that came in by a merge (<<) has no line of its own.
-        return int(known[step][0]) + 1 if step in known else int(node.lc.line) + 1
-    if isinstance(node, CommentedSeq) and isinstance(step, int) and 0 <= step < len(node):
-        return int(node.lc.item(step)[0]) + 1
-    return None
+    if not isinstance(node, CommentedMap | CommentedSeq):
+        return None
+    there = step in node if isinstance(node, CommentedMap) else isinstance(step, int) and 0 <= step < len(node)
+    if not there:
+        return None
+    known = node.lc.data or {}
+    # A key that came in by a merge (<<) and an alias have no line of their own.
+    return int(known[step][0] if step in known else node.lc.line) + 1
 
 
 def read(file: Path) -> Document:
@@ -115,22 +124,46 @@ def read(file: Path) -> Document:
 
 def parse(file: Path, text: str) -> Document:
     """Parse YAML 1.2; raises Unreadable."""
+    _check_brackets(file, text)
     try:
         source = YAML(typ="rt").load(text)
         return Document(file, source, _Plain(file).of(source, 0, 1))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        problem = (error.problem or error.context or "something else").strip().splitlines()[0]
-        raise Unreadable(Mistake(file, line, "YAML", problem, "well-formed YAML")) from None
+        raise Unreadable(
+            Mistake(file, line, "YAML", *_syntax(error.problem or error.context or "other text"))
+        ) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1
-        raise Unreadable(Mistake(file, line, "YAML", f"the character {error.character!r}", "printable text")) from None
+        raise Unreadable(
+            Mistake(file, line, "YAML", f"the character U+{error.character:04X}", "printable text")
+        ) from None
     except RecursionError:
         raise Unreadable(Mistake(file, 1, "YAML", "parts nested too deeply", f"at most {DEEPEST} levels")) from None
     except (YAMLError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise Unreadable(Mistake(file, 1, "YAML", problem, "well-formed YAML")) from None
+
+
+def _check_brackets(file: Path, text: str) -> None:
+    """Refuse towers of brackets before the parser climbs them."""
+    depth = 0
+    for found in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > _MOST_BRACKETS:
+            line = text.count("\n", 0, found.start()) + 1
+            raise Unreadable(Mistake(file, line, "YAML", "parts nested too deeply", f"at most {DEEPEST} levels"))
+
+
+def _syntax(problem: str) -> tuple[str, str]:
+    """What was found and what was expected, from the parser's words."""
+    text = problem.strip().splitlines()[0]
+    for between in (", but found ", ", but got "):
+        expected, cut, found = text.partition(between)
+        if cut:
+            return found, expected.removeprefix("expected ")
+    return text.removeprefix("but ").removeprefix("found "), "well-formed YAML"
 
 
 class _Plain:
@@ -146,6 +179,8 @@ class _Plain:
             self._refuse(line, f"more than {MOST_PARTS} parts, aliases written out", "a smaller file")
         if depth > DEEPEST:
             self._refuse(line, "parts nested too deeply", f"at most {DEEPEST} levels")
+        if isinstance(node, CommentedMap | CommentedSeq) and node.tag.value is not None:
+            self._refuse(line, f"the tag {node.tag.value}", "plain YAML without tags")
         if isinstance(node, CommentedMap):
             return {self._key(key, line): self.of(node[key], depth + 1, _position(node, key) or line) for key in node}
         if isinstance(node, CommentedSeq):
