@@ -1,0 +1,60 @@
+"""`courtyard site`: the site file into the database, or only looked over."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.cli import app
+from services.cli.shared import explained, settings_with
+from services.clock import SystemClock
+
+site = typer.Typer(name="site", help="What stands where, what serves whom, who is told.", no_args_is_help=True)
+app.add_typer(site)
+out = Console()
+
+File = Annotated[Path, typer.Argument(help="The site file (YAML).", show_default=False)]
+
+
+@site.command("import")
+@explained
+def site_import(
+    file: File,
+    data: Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder.")] = None,
+) -> None:
+    """Bring a site up to its file. The same file again changes nothing; a device that is gone from it is retired."""
+    from services.bootstrap import open_database
+    from services.profiles import load_library
+    from services.sites.importer import import_site
+
+    settings = settings_with(data_dir=data)
+    library = load_library(settings)
+    with ExitStack() as stack:
+        database = open_database(stack, settings)
+        report = import_site(database, file, library, SystemClock().now())
+    out.print(f"Site [bold]{report.site}[/bold]" + (": nothing has changed." if report.is_unchanged else ""))
+    for kind in ("buildings", "units", "devices", "supplies", "recipients"):
+        out.print(f"  {kind:<11} {getattr(report, kind)}", highlight=False)
+    if report.adopted:
+        out.print(f"  adopted     {', '.join(report.adopted)} (had been heard before)", highlight=False)
+
+
+@site.command("check")
+@explained
+def site_check(file: File) -> None:
+    """Say every mistake of a site file with its line, and touch nothing."""
+    from services.profiles import load_library
+    from services.sites.importer import read_site
+
+    read = read_site(file, load_library(settings_with()))
+    households = sum(unit.households for building in read.buildings for unit in building.units)
+    out.print(
+        f"{file}: fine. {len(read.buildings)} buildings, {households} households, {len(read.devices)} devices, "
+        f"{len(read.supplies)} supplies, {len(read.recipients)} recipients.",
+        highlight=False,
+        soft_wrap=True,
+    )
