@@ -105,7 +105,9 @@ class MqttSession:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "\ufffd" + repr(message._topic)[2:-1]  # no filter matches it: it goes to the quarantine
-        self._incoming.append(Message(topic, bytes(message.payload), message.mid, message.qos, message.dup, message.retain))
+        self._incoming.append(
+            Message(topic, bytes(message.payload), message.mid, message.qos, message.dup, message.retain)
+        )
 
     # --- the session ----------------------------------------
 

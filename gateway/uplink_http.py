@@ -33,9 +33,8 @@ class HttpUplink:
 
     def __init__(self, services_url: str, token_file: Path) -> None:
         self._token_file = token_file
-        self._client = httpx.Client(
-            base_url=services_url.rstrip("/") + "/api/v1/intake", timeout=_TIMEOUT, follow_redirects=False
-        )
+        self._url = services_url.rstrip("/") + "/api/v1/intake"
+        self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
 
     def cursor(self, gateway: str) -> int:
         return _decoded(self._ask("GET", "/cursor", params={"gateway": gateway}), _Committed).cursor
@@ -62,12 +61,13 @@ class HttpUplink:
     ) -> bytes:
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
         try:
-            answer = self._client.request(method, path, params=params, content=content, headers=headers)
+            answer = self._client.request(method, self._url + path, params=params, content=content, headers=headers)
         except httpx.TransportError as error:
             raise UplinkUnavailable(f"services cannot be reached: {error or type(error).__name__}") from error
         if answer.status_code == 200:
             return answer.content
-        if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
+        # 409: the batch does not fit what services have; asking for the cursor again mends it.
+        if answer.status_code >= 500 or answer.status_code in (408, 409, 425, 429):
             raise UplinkUnavailable(f"services answered {answer.status_code}{_said(answer)}")
         raise UplinkRejected(f"services answered {answer.status_code}{_said(answer)}")
 

@@ -11,21 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
-from device_profiles.library import SHIPPED, load
-from gateway.uplink_http import HttpUplink
 
 from device_profiles.schema import DeviceProfile
-from gateway.decode.samples import check_samples
-from gateway.service import Gateway, GatewayConfig
+from gateway.service import Gateway
 from gateway.telemetry.sqlite import SqliteTelemetry
-from gateway.uplink import Uplink
 from services import migrations
 from services.changes import Changes
 from services.clock import Clock, to_millis
 from services.context import Context
 from services.database import Database
+from services.gateway_node import make_gateway
 from services.intake import Intake
 from services.notices.outbox import Outbox
+from services.profiles import load_library
 from services.settings import Settings
 from services.ticker import Chore, Ticker
 from services.uplink import InProcessUplink
@@ -33,14 +31,6 @@ from services.web.app import create_app
 from services.web.server import Server
 
 log = structlog.get_logger("courtyard.bootstrap")
-
-
-class ProfileSamplesFail(Exception):
-    """Profiles whose own samples do not decode as they say: they do not load."""
-
-    def __init__(self, failures: list[str]) -> None:
-        super().__init__("\n".join(failures))
-        self.failures = failures
 
 
 @dataclass(frozen=True)
@@ -66,16 +56,6 @@ class Core:
             clock=self.clock,
             intake=self.intake,
         )
-
-
-def load_library(settings: Settings) -> Mapping[str, DeviceProfile]:
-    """Shipped profiles and the user's own. Raises ProfileMistakes, or ProfileSamplesFail."""
-    own = [settings.profiles_dir] if settings.profiles_dir else []
-    library = load(SHIPPED, *own)
-    failures = [f"{profile.id}: {failure}" for profile in library.values() for failure in check_samples(profile)]
-    if failures:
-        raise ProfileSamplesFail(failures)
-    return library
 
 
 def open_database(stack: ExitStack, settings: Settings) -> Database:
@@ -108,48 +88,11 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
 
 def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
     """A gateway in this process."""
-    gateway = _gateway(core.settings, core.clock, core.library, InProcessUplink(core.intake), core.telemetry, mqtt_url)
+    uplink = InProcessUplink(core.intake)
+    gateway = make_gateway(core.settings, core.clock, core.library, uplink, core.telemetry, mqtt_url)
     gateway.start()
     stack.callback(gateway.stop)
     return gateway
-
-
-def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> Gateway:
-    """A gateway alone: it needs nothing but its disk to go on collecting; services take telemetry with the readings."""
-    library = load_library(settings)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    if settings.gateway_token_file is None:
-        raise ValueError("COURTYARD_GATEWAY_TOKEN_FILE is not set; `courtyard token create` on services makes one")
-    uplink = HttpUplink(settings.services_url, settings.gateway_token_file)
-    stack.callback(uplink.close)
-    gateway = _gateway(settings, clock, library, uplink, None, settings.mqtt)
-    gateway.start()
-    stack.callback(gateway.stop)
-    return gateway
-
-
-def _gateway(
-    settings: Settings,
-    clock: Clock,
-    library: Mapping[str, DeviceProfile],
-    uplink: Uplink,
-    telemetry: SqliteTelemetry | None,
-    mqtt_url: str,
-) -> Gateway:
-    config = GatewayConfig(
-        id=settings.gateway_id,
-        data_dir=settings.data_dir,
-        mqtt_url=mqtt_url,
-        client_id=settings.mqtt_client_id,
-        journal_max_bytes=settings.journal_max_bytes,
-    )
-    return Gateway(
-        config=config,
-        profiles=library.values(),
-        uplink=uplink,
-        telemetry=telemetry,
-        now_millis=lambda: to_millis(clock.now()),
-    )
 
 
 def start_clockwork(stack: ExitStack, core: Core) -> Ticker:

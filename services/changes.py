@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Literal, NamedTuple
 
 _MAX_WAITING = 1000
@@ -36,7 +36,7 @@ class Changes:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def subscribe(self) -> AsyncIterator[list[Change] | None]:
+    async def subscribe(self) -> AsyncGenerator[list[Change] | None, None]:
         """Batches of changes as they come; None means "you missed some, reload"."""
         subscriber = _Subscriber(asyncio.get_running_loop())
         self._subscribers.add(subscriber)

@@ -1,5 +1,5 @@
 """Gathers every command; the console script `courtyard` starts here."""
 
-from services.cli import app, bench, check, quarantine, run, up
+from services.cli import app, bench, check, dashboards, doctor, enrol, quarantine, run, up
 
-__all__ = ["app", "bench", "check", "quarantine", "run", "up"]
+__all__ = ["app", "bench", "check", "dashboards", "doctor", "enrol", "quarantine", "run", "up"]

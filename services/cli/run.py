@@ -39,13 +39,13 @@ def gateway(
         raise ValueError("a gateway alone needs a broker: --mqtt mqtt://host[:port] (or COURTYARD_MQTT)")
     if not settings.services_url:
         raise ValueError("a gateway alone needs services: --services http://host:port (or COURTYARD_SERVICES_URL)")
-    from services import bootstrap
     from services.clock import SystemClock
+    from services.gateway_node import start_remote_gateway
 
     set_up_logging(settings.log_level)
     stopping = stopped_by_signal()
     with ExitStack() as stack:
-        bootstrap.start_remote_gateway(stack, settings, SystemClock())
+        start_remote_gateway(stack, settings, SystemClock())
         console.print(f"Gateway {settings.gateway_id} collects from its broker and delivers to {settings.services_url}")
         stopping.wait()
 

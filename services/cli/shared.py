@@ -37,13 +37,13 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    from device_profiles.library import ProfileMistakes
     from sqlalchemy.exc import OperationalError
 
+    from device_profiles.library import ProfileMistakes
     from gateway.broker import BrokerNotStarted
     from gateway.mqtt import MqttUnavailable
     from gateway.uplink import UplinkRejected, UplinkUnavailable
-    from services.bootstrap import ProfileSamplesFail
+    from services.profiles import ProfileSamplesFail
     from services.sites.importer import SiteMistakes
     from services.web.server import AddressTaken
 

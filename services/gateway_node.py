@@ -1,0 +1,54 @@
+"""Puts a gateway together. Apart from bootstrap, so that a gateway alone does not carry the web and the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from device_profiles.schema import DeviceProfile
+from gateway.service import Gateway, GatewayConfig
+from gateway.telemetry import TelemetryStore
+from gateway.uplink import Uplink
+from gateway.uplink_http import HttpUplink
+from services.clock import Clock, to_millis
+from services.profiles import load_library
+from services.settings import Settings
+
+
+def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> Gateway:
+    """A gateway alone: it needs nothing but its disk to go on collecting; services take telemetry with the readings."""
+    library = load_library(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.gateway_token_file is None:
+        raise ValueError("COURTYARD_GATEWAY_TOKEN_FILE is not set; `courtyard token create` on services makes one")
+    uplink = HttpUplink(settings.services_url, settings.gateway_token_file)
+    stack.callback(uplink.close)
+    gateway = make_gateway(settings, clock, library, uplink, None, settings.mqtt)
+    gateway.start()
+    stack.callback(gateway.stop)
+    return gateway
+
+
+def make_gateway(
+    settings: Settings,
+    clock: Clock,
+    library: Mapping[str, DeviceProfile],
+    uplink: Uplink,
+    telemetry: TelemetryStore | None,
+    mqtt_url: str,
+) -> Gateway:
+    """A gateway as the settings say, not started."""
+    config = GatewayConfig(
+        id=settings.gateway_id,
+        data_dir=settings.data_dir,
+        mqtt_url=mqtt_url,
+        client_id=settings.mqtt_client_id,
+        journal_max_bytes=settings.journal_max_bytes,
+    )
+    return Gateway(
+        config=config,
+        profiles=library.values(),
+        uplink=uplink,
+        telemetry=telemetry,
+        now_millis=lambda: to_millis(clock.now()),
+    )
