@@ -123,7 +123,8 @@ def test_every_start_line_is_a_command_of_the_product(name: str) -> None:
     check = SERVICES[name].get("healthcheck", {}).get("test", [])
     lines += [check[2:]] if "courtyard" in check else []
     for line in lines:
-        done = subprocess.run([str(Path(sys.executable).parent / "courtyard"), *line, "--help"], capture_output=True)
+        program = [sys.executable, "-c", "from services.cli.main import app; app()"]
+        done = subprocess.run([*program, *line, "--help"], capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from device_profiles.schema import DeviceProfile
@@ -17,11 +17,15 @@ from services.settings import Settings
 CHECK_SECONDS = 10.0
 """An integrity check that takes longer is given up: a big database is no reason to wait."""
 EMBEDDED = ("127.0.0.1", 1883)
+Loaded = tuple[Mapping[str, DeviceProfile], ProfileFacts]
+Load = Callable[[Settings], Loaded]
 
 
-def examine(settings: Settings, clock: Clock, *, check_seconds: float = CHECK_SECONDS) -> list[Finding]:
+def examine(
+    settings: Settings, clock: Clock, *, check_seconds: float = CHECK_SECONDS, load: Load | None = None
+) -> list[Finding]:
     """Every finding, the machine first. With `services_url` set this is a gateway alone: no database, no pages."""
-    library, loaded = _profiles(settings)
+    library, loaded = (load or load_profiles)(settings)
     journal = probes.journal(settings.data_dir / "journal.db", settings.journal_max_bytes, check_seconds=check_seconds)
     found = [
         findings.python(sys.version_info[:3]),
@@ -73,9 +77,10 @@ def _newest(journal: JournalFacts, database: DatabaseFacts) -> datetime | None:
     return max((at for at in times if at is not None), default=None)
 
 
-def _profiles(settings: Settings) -> tuple[Mapping[str, DeviceProfile], ProfileFacts]:
+def load_profiles(settings: Settings) -> Loaded:
+    """The library, or its mistakes; every profile is tried on its own samples, which takes a second."""
     from device_profiles.library import ProfileMistakes
-    from services.bootstrap import ProfileSamplesFail, load_library
+    from services.profiles import ProfileSamplesFail, load_library
 
     try:
         library = load_library(settings)
