@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.telemetry import TelemetryUnavailable
 from services.accounts.desk import AccountMistake, LoginTaken
+from services.intake import BatchRefused, CursorMoved
 from services.scope import NotFound
 from services.tickets.desk import StepMissing, VersionConflict
 from services.tickets.lifecycle import IllegalTransition
@@ -76,6 +77,8 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
         503, "telemetry", "The telemetry store does not answer.", "Run `courtyard doctor`."
     ),
     OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
+    BatchRefused: _conflict,
+    CursorMoved: _conflict,
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }
 _NEXT_STEPS = {
