@@ -174,10 +174,9 @@ def _take_unit(text: str, at: int, unit: re.Pattern[str], names: Names, tokens: 
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, sorted(known), n=1, cutoff=0.55)
-    if not close:
-        lower = {name.lower(): name for name in sorted(known)}
-        close = [lower[word.lower()]] if word.lower() in lower else []
+    names = sorted(known)
+    same = [name for name in names if name.lower() == word.lower()]
+    close = same or get_close_matches(word, names, n=1, cutoff=0.55)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

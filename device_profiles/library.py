@@ -134,13 +134,20 @@ def _checked(document: Document) -> tuple[DeviceProfile | None, list[Mistake]]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a profile: point an editor at it and it completes and checks while you write."""
-    schema = DeviceProfile.model_json_schema(by_alias=True)
-    for part in schema["$defs"].values():
-        for entries in (part.get("properties", {}).get("fields", {}),):
-            if entries.get("additionalProperties", {}).get("$ref") == "#/$defs/FieldMap":
-                # A field may be no more than its path.
-                entries["additionalProperties"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/FieldMap"}]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Courtyard device profile", **schema}
+    schema = _with_shorthand(DeviceProfile.model_json_schema(by_alias=True))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Courtyard device profile"}
+
+
+_FIELD = {"$ref": "#/$defs/FieldMap"}
+
+
+def _with_shorthand(schema: Any) -> Any:
+    """A field may be no more than its path: pydantic cannot know, a validator does it."""
+    if schema == _FIELD:
+        return {"anyOf": [{"type": "string"}, _FIELD]}
+    if isinstance(schema, dict):
+        return {key: _with_shorthand(value) for key, value in schema.items()}
+    return [_with_shorthand(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def write_json_schema() -> None:

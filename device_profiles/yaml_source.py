@@ -182,7 +182,8 @@ class _Plain:
         if isinstance(node, CommentedMap | CommentedSeq) and node.tag.value is not None:
             self._refuse(line, f"the tag {node.tag.value}", "plain YAML without tags")
         if isinstance(node, CommentedMap):
-            return {self._key(key, line): self.of(node[key], depth + 1, _position(node, key) or line) for key in node}
+            lines = {key: _position(node, key) or line for key in node}
+            return {self._key(key, lines[key]): self.of(node[key], depth + 1, lines[key]) for key in node}
         if isinstance(node, CommentedSeq):
             return [self.of(item, depth + 1, _position(node, i) or line) for i, item in enumerate(node)]
         return self._scalar(node, line)

@@ -1,0 +1,215 @@
+"""The closed grammar: what it means, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device_profiles.expression import DEEPEST, LONGEST, ExpressionError, Value, names_of, parse
+from tests.device_profiles.profiles import lamp
+
+LAMP = names_of(lamp(), "lamp")
+DEVICE = names_of(lamp(), None)
+
+
+def never(_name: str) -> float | None:
+    return None
+
+
+def judged(text: str, values: Mapping[str, Value], age: float | None = None) -> Value:
+    return parse(text, LAMP).compile()(values, lambda _name: age)
+
+
+def refused(text: str) -> ExpressionError:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, LAMP)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("power > 60", {"power": 61.0}, True),
+        ("power > 60", {"power": 60}, False),
+        ("power >= rated_power", {"power": 60, "rated_power": 60}, True),
+        ("power < 0.5 * rated_power", {"power": 29, "rated_power": 60}, True),
+        ("power > 0.06 kW", {"power": 61}, True),
+        ("power > 0.06 kW", {"power": 59}, False),
+        ("current > 0.4 A", {"current": 401}, True),
+        ("0.4 A < current", {"current": 399}, False),
+        ("parent.pressure < 350 kPa", {"parent.pressure": 0.349}, True),
+        ("parent.pressure < 350kPa", {"parent.pressure": 0.351}, False),
+        ("parent.pressure < 3.5 bar", {"parent.pressure": 0.34}, True),
+        ("parent.hours > 90m", {"parent.hours": 1.6}, True),
+        ("parent.hours > 90 m", {"parent.hours": 1.4}, False),
+        ("silence >= 6m", {"silence": 360.0}, True),
+        ("light == fault", {"light": "fault"}, True),
+        ('light != "fault"', {"light": "lit"}, True),
+        ("light in (dark, fault)", {"light": "dark"}, True),
+        ("light not in (dark, fault)", {"light": "dark"}, False),
+        ("power in (1, 0.002 kW)", {"power": 2.0}, True),
+        ("presence == offline", {"presence": "offline"}, True),
+        ("dimmable and power > 1", {"dimmable": True, "power": 2}, True),
+        ("crew == 'east'", {"crew": "east"}, True),
+        ("not power > 1 or light == lit", {"power": 2, "light": "lit"}, True),
+        ("not (power > 1 or light == lit)", {"power": 2, "light": "lit"}, False),
+        ("power > 1 or power > 2 and light == dark", {"power": 2, "light": "lit"}, True),
+        ("2 + 3 * 4 == power", {"power": 14}, True),
+        ("(2 + 3) * 4 == power", {"power": 20}, True),
+        ("10 - 3 - 2 == power", {"power": 5}, True),
+        ("-power < -1", {"power": 2}, True),
+        ("abs(power - 5) > 3", {"power": 1}, True),
+        ("max(power, 3, 2) == 3", {"power": 1}, True),
+        ("min(power, rated_power) < 1", {"power": 5, "rated_power": 0.5}, True),
+        ("power / rated_power > 1.1", {"power": 70, "rated_power": 60}, True),
+    ],
+)
+def test_what_holds(text: str, values: dict[str, Value], expected: bool) -> None:
+    assert judged(text, values) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("power > 1", {}, None),
+        ("power > 1", {"power": None}, None),
+        ("not power > 1", {}, None),
+        ("power > 1 or light == lit", {"light": "lit"}, True),
+        ("light == lit or power > 1", {"light": "dark"}, None),
+        ("power > 1 and light == lit", {"light": "dark"}, False),
+        ("power > 1 and light == lit", {"light": "lit"}, None),
+        ("power + 1 > 1", {}, None),
+        ("max(power, 3) > 1", {}, None),
+        ("light in (lit, dark)", {}, None),
+        ("power / rated_power > 1", {"power": 1, "rated_power": 0}, None),
+        ("age(power) > 5", {}, None),
+        # A value of another kind than declared is unknown, not an error in the middle of the night.
+        ("power > 1", {"power": "many"}, None),
+        ("power > 1", {"power": True}, None),
+        ("light == lit", {"light": 3}, None),
+        ("power * power > 1", {"power": 1e300}, None),
+    ],
+)
+def test_unknown_is_neither_true_nor_false(text: str, values: dict[str, Value], expected: bool | None) -> None:
+    assert judged(text, values) is expected
+
+
+def test_age_is_asked_for_by_name() -> None:
+    asked: list[str] = []
+
+    def age(name: str) -> float:
+        asked.append(name)
+        return 400.0
+
+    assert parse("age(parent.voltage) > 6m", LAMP).compile()({}, age) is True
+    assert asked == ["parent.voltage"]
+
+
+def test_an_expression_says_what_it_reads() -> None:
+    read = parse("power > rated_power and age(current) > 5m and parent.voltage > 1", LAMP)
+    assert read.names == {"power", "rated_power", "current", "parent.voltage"}
+    assert read.aged == {"current"}
+    assert read.timed
+    assert not parse("power > 1", LAMP).timed
+    assert parse("presence == offline", LAMP).timed
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "found", "expected"),
+    [
+        ("powr > 3", 1, "'powr'", "did you mean power?"),
+        ("light == falt", 10, "'falt'", "did you mean fault?"),
+        ("presence == offlin", 13, "'offlin'", "did you mean offline?"),
+        ("light in (lit, drk)", 16, "'drk'", "did you mean dark?"),
+        ("power > 3 kPa", 9, "kPa", "one in W"),
+        ("power > current", 9, "mA", "one in W"),
+        ("power > 3 kw", 11, "'kw'", "did you mean kW?"),
+        ("power > 3 °F", 11, "°F", "a unit"),
+        ("voltage > 3", 1, "'voltage'", "parent.voltage"),
+        ("age(voltage) > 3", 5, "'voltage'", "parent.voltage"),
+        ("age(rated_power) > 3", 5, "'rated_power'", "a metric or a state"),
+        ("power", 1, "a number in W", "a condition"),
+        ("power and light == lit", 1, "a number in W", "a condition"),
+        ("light", 1, "a state", "a condition"),
+        ("light > 3", 1, "a state", "numbers on both sides"),
+        ("light == 3", 10, "a number", "one of dark, fault, lit"),
+        ("power == lit", 10, "'lit'", "a metric, state or param"),
+        ("crew == 3", 9, "a number", "a text"),
+        ("power = 3", 7, "'='", "=="),
+        ("power > 3 && light == lit", 11, "'&&'", "and"),
+        ("power > 3 || light == lit", 11, "'||'", "or"),
+        ("(power > 3", 11, "the end", "')'"),
+        ("power > 3)", 10, "')'", "an operator or the end"),
+        ("power >", 8, "the end", "a name, a number"),
+        ("", 1, "the end", "a name, a number"),
+        ("1 < power < 3", 11, "'<'", "'and' between"),
+        ("1 < 2", 1, "no name", "at least one"),
+        ("power > 1 / 0", 9, "cannot be computed", "finite"),
+        ("power > 1e999", 9, "'1e999'", "ordinary size"),
+        ("power ? 3", 7, "'?'", "an operator"),
+        ("rate(power, 5m) > 2", 1, "rate", "not yet supported here"),
+        ("delta(power, 5m) > 2", 1, "delta", "not yet supported here"),
+        ("mean(power, 5m) > 2", 1, "mean", "not yet supported here"),
+        ("count(power > 1, 5m) > 2", 1, "count", "not yet supported here"),
+        ("changed(light, 5m)", 1, "changed", "not yet supported here"),
+        ("eval(power) > 2", 1, "eval", "min, max, abs"),
+        ("mx(power, 1) > 2", 1, "mx", "did you mean max?"),
+        ("power.__class__ == 3", 1, "power.__class__", "a metric"),
+        ("light == lit.upper", 10, "lit.upper", "one of dark"),
+        ("abs(power, 3) > 1", 1, "2 arguments", "one argument"),
+        ("power in ()", 11, "')'", "a name"),
+        ("power in (current)", 11, "a number in mA", "a number"),
+    ],
+)
+def test_refusals_say_where_what_and_what_instead(text: str, column: int, found: str, expected: str) -> None:
+    error = refused(text)
+    assert (error.column, found in error.found, expected in error.expected) == (column, True, True), str(error)
+
+
+def test_a_name_of_a_child_is_told_where_it_belongs() -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse("power > 3", DEVICE)
+    assert "scope: lamp" in caught.value.expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 5000 + "power > 1" + ")" * 5000,
+        "(" * (DEEPEST + 1) + "power > 1" + ")" * (DEEPEST + 1),
+        "not " * 200 + "power > 1",
+        "-" * 400 + "power > 1",
+        "abs(" * 150 + "power" + ")" * 150 + " > 1",
+        "+".join(["power"] * 160) + " > 1",
+        "power > 1" + " " * LONGEST,
+    ],
+)
+def test_nothing_can_exhaust_the_stack(text: str) -> None:
+    assert refused(text).column >= 1
+
+
+def test_as_deep_as_promised() -> None:
+    assert judged("(" * DEEPEST + "power > 1" + ")" * DEEPEST, {"power": 2}) is True
+    assert judged(" or ".join(["power > 1"] * 70), {"power": 2}) is True
+
+
+_TEXT = (
+    "power light lit parent.voltage and or not in ( ) , < >= == + - * / 3 0 1e308 5m kW min age abs true 'x' . rate = "
+    "presence offline"
+)
+_PIECES = st.sampled_from(_TEXT.split())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.lists(_PIECES, max_size=14).map(" ".join), st.text(max_size=40)))
+def test_any_text_is_a_condition_or_is_refused(text: str) -> None:
+    try:
+        condition = parse(text, LAMP).compile()
+    except ExpressionError as error:
+        assert 1 <= error.column <= len(text) + 1
+        return
+    for values in ({}, {"power": 3.0, "light": "lit", "parent.voltage": 0.0, "presence": "offline"}):
+        assert condition(values, never) in (True, False, None)
