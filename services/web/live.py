@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ async def _stream(changes: Changes, scope: Scope, site: str) -> AsyncIterator[st
 
 async def gathered(
     changes: Changes, *, pause: float = PAUSE_SECONDS, beat: float = BEAT_SECONDS
-) -> AsyncIterator[list[Change] | None]:
+) -> AsyncGenerator[list[Change] | None, None]:
     """Batches of changes with at least `pause` between them; an empty one after `beat` of silence; None: reload."""
     source = changes.subscribe()
     following = asyncio.ensure_future(anext(source))

@@ -165,9 +165,7 @@ def _devices(connection: Connection, now: datetime) -> None:
     names = ",".join(f"cam_{n}" for n in range(1, 21))
     rows.append(_device("nvr-1", "camera_frigate", "监控主机", "Camera recorder", None, params={"cameras": names}))
     rows += [_device(f"pumps-{n}", "booster_set", f"{n} 号泵组", f"Booster set {n}", str(n * 3)) for n in (1, 2)]
-    rows += [
-        _device(f"sump-{n}", "sump_pump_json", f"车库 {n} 号集水坑", f"Garage sump {n}", None) for n in (1, 2, 3)
-    ]
+    rows += [_device(f"sump-{n}", "sump_pump_json", f"车库 {n} 号集水坑", f"Garage sump {n}", None) for n in (1, 2, 3)]
     connection.execute(insert(devices), rows)
     states = [state for row in rows for state in _states(row["id"], now)]
     connection.execute(insert(device_states), states)
@@ -277,6 +275,8 @@ def _trouble(connection: Connection, now: datetime) -> None:
                     "values": values,
                     "since": since.isoformat(),
                     "measured_at": raised.isoformat(),
+                    "for_seconds": 30.0,
+                    "clear": f"not ({condition})",
                     "source": source,
                 },
                 "pending_since": since,
@@ -292,30 +292,54 @@ def _trouble(connection: Connection, now: datetime) -> None:
     _outages(connection, now)
 
 
+# number, id, alarm, device/child, title, trade, priority, state, who, minutes since opened, minutes until due
+_TICKETS: tuple[tuple[Any, ...], ...] = (
+    (101, "t-old", None, "sump-1", ("清理集水坑", "Clean the sump"), "plumbing", "P4", "closed", "li.wei", 2880, 0),
+    (102, "t-stuck", "a-stuck", "pile-6/port:2", ("检修充电口", "Repair the port"), "electrical", "P3", "assigned",
+     "li.wei", 190, 1250),
+    (103, "t-pump", "a-pump", "pumps-1/pump:2", ("检修水泵", "Repair the pump"), "plumbing", "P2", "in_progress",
+     "li.wei", 38, -8),
+    (104, "t-offline", "a-offline", "pile-8", ("恢复充电站通讯", "Bring the station back online"), "network", "P3",
+     "open", None, 27, 1400),
+    (105, "t-hot", "a-hot", "pile-3/port:5", ("充电口过热", "Port too hot"), "electrical", "P1", "open", None, 4, 56),
+)  # fmt: skip
+
+
 def _tickets(connection: Connection, now: datetime) -> None:
     steps = [
-        {"zh": "现场确认该口已断电，请车主移开车辆和电池", "en": "See on site that the port is cut; have the bike moved away"},
-        {"zh": "检查插座触点、接线端子有无松动、变色、熔化", "en": "Look at contacts and terminals: loose, discoloured, molten"},
-        {"zh": "更换插座或接线后测温，带载 30 分钟不超过 60 °C", "en": "Replace, then measure: below 60 °C after 30 minutes"},
-    ]  # fmt: skip
+        {"zh": "现场确认已断电", "en": "See on site that the power is cut"},
+        {
+            "zh": "检查触点、接线端子有无松动、变色、熔化",
+            "en": "Look at contacts and terminals: loose or molten",
+        },
+        {"zh": "更换后测试，带载 30 分钟", "en": "Replace, then test under load for 30 minutes"},
+    ]
     rows = []
-    for number, id, alarm, device, child, zh, en, trade, priority, state, who, minutes, due in (
-        (101, "t-old", None, "sump-1", "", "清理集水坑", "Clean the sump", "plumbing", "P4", "closed", "li.wei", 2880, 0),
-        (102, "t-stuck", "a-stuck", "pile-6", "port:2", "检修充电口", "Repair the port", "electrical", "P3", "assigned", "li.wei", 190, 1250),
-        (103, "t-pump", "a-pump", "pumps-1", "pump:2", "检修水泵", "Repair the pump", "plumbing", "P2", "in_progress", "li.wei", 38, -8),
-        (104, "t-offline", "a-offline", "pile-8", "", "恢复充电站通讯", "Bring the station back online", "network", "P3", "open", None, 27, 1400),
-        (105, "t-hot", "a-hot", "pile-3", "port:5", "充电口过热", "Port too hot", "electrical", "P1", "open", None, 4, 56),
-    ):  # fmt: skip
+    for number, id, alarm, where, titles, trade, priority, state, who, minutes, due in _TICKETS:
+        device, _, child = where.partition("/")
         rows.append(
             {
-                "id": id, "number": number, "site": SITE, "alarm": alarm, "device": device, "child": child,
-                "profile": _PROFILES.get(device.partition("-")[0], ""), "template": "", "title_zh": zh, "title_en": en, "trade": trade, "priority": priority,
-                "state": state, "assignee": who,
+                "id": id,
+                "number": number,
+                "site": SITE,
+                "alarm": alarm,
+                "device": device,
+                "child": child,
+                "profile": _PROFILES.get(device.partition("-")[0], ""),
+                "template": "",
+                "title_zh": titles[0],
+                "title_en": titles[1],
+                "trade": trade,
+                "priority": priority,
+                "state": state,
+                "assignee": who,
                 "steps": [{**step, "done_at": None, "done_by": None} for step in steps],
-                "opened_at": now - timedelta(minutes=minutes), "due_at": now + timedelta(minutes=due),
-                "closed_at": now - timedelta(minutes=2700) if state == "closed" else None, "version": 1,
+                "opened_at": now - timedelta(minutes=minutes),
+                "due_at": now + timedelta(minutes=due),
+                "closed_at": now - timedelta(minutes=2700) if state == "closed" else None,
+                "version": 1,
             }
-        )  # fmt: skip
+        )
     connection.execute(insert(tickets), rows)
     connection.execute(
         insert(ticket_events),

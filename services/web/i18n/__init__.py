@@ -32,10 +32,8 @@ class Translations:
 
     def ngettext(self, one: str, many: str, n: int, /, **values: object) -> str:
         found = self.messages.get(one)
-        if isinstance(found, tuple):
-            text = found[0] if n == 1 else found[-1]
-        else:
-            text = one if n == 1 else many
+        forms = found if isinstance(found, tuple) else (one, many)
+        text = forms[0] if n == 1 else forms[-1]
         return text % {"n": n, **values}
 
     @property
@@ -61,8 +59,9 @@ def read_catalog(path: Path) -> dict[str, str | tuple[str, ...]]:
         if not message.id or message.fuzzy:
             continue
         if isinstance(message.id, (tuple, list)):
-            if all(message.string):
-                found[message.id[0]] = tuple(message.string)
+            forms = tuple(message.string or ())
+            if forms and all(forms):
+                found[message.id[0]] = forms
         elif message.string:
             found[message.id] = str(message.string)
     return found

@@ -23,7 +23,9 @@ SiteId = Annotated[str, Query(max_length=64)]
 
 
 @router.get("/")
-def board(request: Request, context: ContextOf, principal: Crew, site: SiteId = "", group: GroupBy = "family") -> Response:
+def board(
+    request: Request, context: ContextOf, principal: Crew, site: SiteId = "", group: GroupBy = "family"
+) -> Response:
     """Engineers see the board; a crew member is led to the tickets."""
     engineer = principal.narrowed(Role.ENGINEER)
     if engineer.scope == frozenset():

@@ -231,5 +231,5 @@ def _page(
 
 def _place(ticket: store.Ticket, site: sites.Site | None, reader: Reader) -> str:
     building = next((one for one in site.buildings if one.id == ticket.building), None) if site else None
-    parts = [building.name.in_(reader.language) if building else "", ticket.place.in_(reader.language) if ticket.place else ""]
-    return " · ".join(part for part in parts if part)
+    names = (building.name if building else None, ticket.place)
+    return " · ".join(name.in_(reader.language) for name in names if name and name.in_(reader.language))

@@ -29,6 +29,8 @@ class Because:
 class Explained:
     condition: str
     values: tuple[Because, ...]
+    cleared_by: tuple[Because, ...]
+    """The values that ended it."""
     since: datetime | None
     held_for: timedelta
     clears_when: str
@@ -47,15 +49,17 @@ class Explained:
 def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: datetime) -> Explained:
     reason = alarm.reason
     rule = next((one for one in profile.rules if one.id == alarm.rule), None) if profile else None
-    values = tuple(_because(name, value, profile, t) for name, value in dict(reason.get("values") or {}).items())
+    values = _values(reason, profile, t)
+    ended: Mapping[str, Any] = reason.get("cleared") or {}
     source: Mapping[str, Any] = reason.get("source") or (rule.source.model_dump() if rule else {})
     over = alarm.cleared_at or now
     return Explained(
         condition=str(reason.get("condition") or (rule.when if rule else "")),
         values=values,
+        cleared_by=_values(ended, profile, t),
         since=_time(reason.get("since")) or alarm.pending_since,
-        held_for=rule.for_ if rule else timedelta(0),
-        clears_when=(rule.clear.when or "") if rule else "",
+        held_for=timedelta(seconds=reason.get("for_seconds") or 0),
+        clears_when=str(reason.get("clear") or ""),
         clears_after=rule.clear.for_ if rule else timedelta(0),
         source_kind=str(source.get("kind", "")),
         source_ref=str(source.get("ref", "")),
@@ -67,8 +71,13 @@ def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: d
     )
 
 
+def _values(reason: Mapping[str, Any], profile: DeviceProfile | None, t: Translations) -> tuple[Because, ...]:
+    return tuple(_because(name, value, profile, t) for name, value in dict(reason.get("values") or {}).items())
+
+
 def _because(name: str, value: Any, profile: DeviceProfile | None, t: Translations) -> Because:
-    entry = (profile.metrics.get(name) or profile.states.get(name)) if profile else None
+    declared = name.removeprefix("parent.")
+    entry = (profile.metrics.get(declared) or profile.states.get(declared)) if profile else None
     if name == "presence":
         return Because(name, t.gettext("Presence"), t.gettext(str(value).capitalize()))
     if name == "silence":

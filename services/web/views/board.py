@@ -88,7 +88,7 @@ def counts_of(connection: Connection, site: str, outages: Iterable[Outage], now:
 
 def active_alarms(connection: Connection) -> dict[str, int]:
     query = select(alarms.c.site, func.count()).where(alarms.c.state == "active").group_by(alarms.c.site)
-    return {site: count for site, count in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def gateway_views(rows: Iterable[GatewayRow], now: datetime) -> list[Gateway]:
@@ -137,7 +137,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def grouped(devices: Iterable[Device], site: Site, group: Grouping, t: Translations) -> list[tuple[str, list[Device]]]:
     if group == "building":
-        titles = {building.id: building.name.in_(t.language) for building in site.buildings} | {"": t.gettext("Outside")}
+        titles = {building.id: building.name.in_(t.language) for building in site.buildings}
+        titles[""] = t.gettext("Outside")
         order = list(titles)
         key = {device.id: device.building if device.building in titles else "" for device in devices}
     else:
@@ -167,9 +168,7 @@ def ongoing_outages(connection: Connection, site: str) -> list[Outage]:
     return list_outages(connection, frozenset({site}), state="ongoing")
 
 
-def labels_of(
-    found: Iterable[Alarm], library: Mapping[str, DeviceProfile], language: Language
-) -> dict[str, str]:
+def labels_of(found: Iterable[Alarm], library: Mapping[str, DeviceProfile], language: Language) -> dict[str, str]:
     """Alarm id -> what its child is called."""
     return {alarm.id: label_of(alarm.profile, alarm.child, library, language) for alarm in found}
 

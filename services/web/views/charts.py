@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from device_profiles.schema import DeviceProfile, Metric, Rule, Scalar
+from dashboards.thresholds import Limit, limit_of
+from device_profiles.schema import DeviceProfile, Metric, Rule
 from gateway.reading import child_kind
 from gateway.telemetry import TelemetryStore
 from services.clock import to_millis
@@ -17,7 +18,7 @@ from services.web.pages import words
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _POINTS = 800
-_COMPARISON = re.compile(r"^\s*\(?\s*([a-z][a-z0-9_]*)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?|[a-z][a-z0-9_]*)\s*[^\s\w()]*[A-Za-z/%°]*\s*\)?\s*$")
+_PARAM = re.compile(r"(>=|<=|>|<)\s*([a-z][a-z0-9_]*)\s*$")
 
 
 @dataclass(frozen=True)
@@ -55,33 +56,29 @@ def thresholds_of(
 ) -> list[Threshold]:
     """Lines for rules that only compare a metric with a number or a param; what is more involved is left out."""
     wanted = set(metrics)
-    found = []
-    for rule in profile.rules:
-        for name, value in _limits(rule, profile, params):
-            if name in wanted:
-                found.append(Threshold(value, rule.name.in_(language), words.SEVERITY[rule.severity].tone))
-    return found
+    return [
+        Threshold(limit.value, rule.name.in_(language), words.SEVERITY[rule.severity].tone)
+        for rule in profile.rules
+        for limit in _limits(rule, profile, params)
+        if limit.metric in wanted
+    ]
 
 
-def _limits(rule: Rule, profile: DeviceProfile, params: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
-    parts = rule.when.split(" or ")  # with `and` a line would tell only half of it
-    matches = [_COMPARISON.match(part) for part in parts]
-    for match in matches:
-        if match is None or match[1] not in profile.metrics:
-            continue
-        value = _number(match[3], profile, params)
-        if value is not None:
-            yield match[1], value
+def _limits(rule: Rule, profile: DeviceProfile, params: Mapping[str, Any]) -> Iterable[Limit]:
+    # A rule with `and` would be told only by half in a line, and a line is one comparison; `or` is several lines.
+    for part in rule.when.split(" or "):
+        plain = _PARAM.sub(lambda found: _spelled(found, profile, params), part.strip(" ()"))
+        limit = limit_of(rule.model_copy(update={"when": plain}), profile.metrics)
+        if limit is not None:
+            yield limit
 
 
-def _number(text: str, profile: DeviceProfile, params: Mapping[str, Any]) -> float | None:
-    if text in profile.params:
-        raw: Scalar = params.get(text, profile.params[text].default)
-        return float(raw) if isinstance(raw, (int, float)) and not isinstance(raw, bool) else None
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _spelled(found: re.Match[str], profile: DeviceProfile, params: Mapping[str, Any]) -> str:
+    """`> max_port_power` as `> 2000 W`."""
+    param = profile.params.get(found[2])
+    if param is None:
+        return found[0]
+    return f"{found[1]} {params.get(found[2], param.default)} {param.uom}"
 
 
 def history(

@@ -24,6 +24,7 @@ from services.web.pages.words import Mark
 Severities = Mapping[tuple[str, str], list[str]]
 """(device, child) -> severities of its active alarms."""
 
+
 @dataclass(frozen=True)
 class Figure:
     """One metric or state with its value, ready to print."""
@@ -166,15 +167,14 @@ def figure_of(name: str, entry: Metric | State, state: Latest | None, language: 
     )
 
 
-def _parts(
-    device: store.Device, profile: DeviceProfile, severities: Severities, language: Language
-) -> Iterable[Part]:
+def _parts(device: store.Device, profile: DeviceProfile, severities: Severities, language: Language) -> Iterable[Part]:
     states = {latest.child: latest for latest in device.children}
     for child in sorted({*declared_children(profile, device.params), *states}, key=store.natural_key):
         kind = profile.children.get(child_kind(child))
         figures = tuple(_figures(profile, states.get(child), language, scope=child_kind(child), headline=False))
         worst = words.worst_of(severities.get((device.id, child), []))
-        yield Part(child, child_label(kind, child, language), _part_mark(figures, worst, states.get(child)), figures, worst)
+        mark = _part_mark(figures, worst, states.get(child))
+        yield Part(child, child_label(kind, child, language), mark, figures, worst)
 
 
 def declared_children(profile: DeviceProfile, params: Mapping[str, Any]) -> list[str]:

@@ -103,7 +103,7 @@
         { ...axis, size: 56, values: (plot, splits) => splits.map((value) => value.toLocaleString(lang, { maximumFractionDigits: 4 })) },
       ],
       series: [
-        { label: document.body.dataset.timeWord || "", value: (plot, at) => (at ? full.format(at * 1000) : "–") },
+        { label: history.timeWord, value: (plot, at) => (at ? full.format(at * 1000) : "–") },
         ...history.series.map((series, i) => ({
           label: series.name,
           stroke: css(strokes[i % strokes.length]),
@@ -135,7 +135,7 @@
     try {
       const response = await fetch(figure.dataset.history, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(response.status);
-      const marks = { raised: Number(figure.dataset.raised), cleared: Number(figure.dataset.cleared) };
+      const marks = { timeWord: figure.dataset.time, raised: Number(figure.dataset.raised), cleared: Number(figure.dataset.cleared) };
       draw(figure, { ...(await response.json()), ...marks });
       figure.querySelector(".failed").hidden = true;
     } catch {

@@ -1,0 +1,103 @@
+"""What pages make of values: pure functions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from device_profiles.library import SHIPPED, load
+from services.web.i18n import Translations
+from services.web.i18n import load as load_languages
+from services.web.pages import format as fmt
+from services.web.pages import words
+from services.web.views.board import natural
+from services.web.views.charts import charts_of, thresholds_of
+from services.web.views.devices import declared_children
+
+NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+EN, ZH = Translations("en"), load_languages()["zh"]
+LIBRARY = load(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "en", "zh"),
+    [
+        (0, "0 s ago", "0 秒前"),
+        (59.9, "59 s ago", "59 秒前"),
+        (60, "1 min ago", "1 分钟前"),
+        (7200, "2 h ago", "2 小时前"),
+        (172800, "2 d ago", "2 天前"),
+        (-90, "in 1 min", "1 分钟后"),
+    ],
+)
+def test_age(seconds: float, en: str, zh: str) -> None:
+    at = NOW - timedelta(seconds=seconds)
+    assert (fmt.age(at, EN, now=NOW), fmt.age(at, ZH, now=NOW)) == (en, zh)
+
+
+def test_times_are_the_sites() -> None:
+    shanghai = ZoneInfo("Asia/Shanghai")
+    assert fmt.moment(NOW, shanghai, "en", now=NOW) == "16:00:00"
+    late = datetime(2026, 2, 28, 17, 30, tzinfo=UTC)  # already March in Shanghai
+    assert fmt.moment(late, shanghai, "en", now=NOW) == "01:30:00"
+    assert fmt.moment(late, ZoneInfo("UTC"), "zh_CN", now=NOW) == "2月28日 17:30"
+    assert fmt.moment(NOW - timedelta(days=400), shanghai, "en", now=NOW) == "25 Jan 2025 16:00"
+
+
+def test_numbers_keep_their_decimals_and_units() -> None:
+    assert fmt.with_unit(fmt.number(1234.5, 2), "kWh") == "1,234.50\u00a0kWh"
+    assert fmt.with_unit(fmt.number(-0.004, 2), "%") == "0.00%"
+    assert fmt.number(-12.5, 1) == "\u221212.5"
+    assert fmt.plain(None) == "–"
+
+
+def test_bytes_are_shown_without_doing_harm() -> None:
+    dump = fmt.hexdump(b"<b>\x00\xff" + bytes(range(20)))
+    assert dump.splitlines()[0].startswith("0000  3c 62 3e 00 ff 00")
+    assert dump.splitlines()[0].endswith("<b>·············")
+    assert len(fmt.hexdump(bytes(100_000)).splitlines()) == 32
+
+
+@pytest.mark.parametrize(
+    ("presence", "worst", "key"),
+    [
+        ("online", None, "ok"),
+        ("online", "warning", "warning"),
+        ("offline", "warning", "offline"),
+        ("offline", "critical", "critical"),
+        ("stale", None, "stale"),
+        ("gone", None, "unknown"),
+    ],
+)
+def test_a_tile_says_the_worst_first(presence: str, worst: str | None, key: str) -> None:
+    assert words.device_mark(words.presence(presence).key, worst).key == key
+
+
+def test_thresholds_are_drawn_only_where_they_tell_the_whole_rule() -> None:
+    charger = LIBRARY["ebike_charger_json"]
+    lines = thresholds_of(charger, ["port_power"], {"max_port_power": 3500}, "en")
+    assert [line.value for line in lines] == [3500.0]  # and not the 10 W that count only while the port is idle
+    assert {line.value for line in thresholds_of(charger, ["supply_voltage"], {}, "en")} == {198.0, 235.4}
+
+
+def test_charts_follow_the_profile_and_leave_nothing_out() -> None:
+    pumps = LIBRARY["booster_set"]
+    assert charts_of(pumps, "zone:1", "en")[0].metrics == ("outlet_pressure", "setpoint")
+    drawn = {name for chart in charts_of(pumps, "", "en") for name in chart.metrics}
+    assert drawn == {name for name, metric in pumps.metrics.items() if metric.scope is None}
+
+
+def test_children_are_known_before_they_speak() -> None:
+    assert declared_children(LIBRARY["ebike_charger_json"], {"ports": 3}) == ["port:1", "port:2", "port:3"]
+    assert declared_children(LIBRARY["camera_frigate"], {"cameras": "gate, yard"}) == ["camera:gate", "camera:yard"]
+
+
+def test_names_sort_as_people_count() -> None:
+    assert sorted(["Door 10", "Door 2", "Door 1-12", "Door 1-2"], key=natural) == [
+        "Door 1-2",
+        "Door 1-12",
+        "Door 2",
+        "Door 10",
+    ]
