@@ -165,10 +165,17 @@ def _turn(field: StructField) -> Callable[[bytes], str] | None:
             return lambda raw: raw[::-1].hex().upper()
         return lambda raw: raw.hex().upper()
     if field.type == "ascii":
-        return lambda raw: raw.rstrip(b"\0 ").decode("ascii")
+        return lambda raw: _ascii(raw, field.name or "ascii")
     if field.type == "bcd":
         return lambda raw: _digits(raw, field.name or "bcd")
     return None
+
+
+def _ascii(raw: bytes, name: str) -> str:
+    text = raw.rstrip(b"\0 ")
+    if not text.isascii():
+        raise DecodeError("malformed", field=name, found=text.hex(), expected="ASCII text")
+    return text.decode("ascii")
 
 
 def _digits(raw: bytes, name: str) -> str:

@@ -159,18 +159,16 @@ def _converter(name: str, field: FieldMap, *, to_number: bool) -> Callable[[Any]
             raw = text
         elif type(raw) not in (int, float, bool):
             raise DecodeError("wrong_type", field=name, found=shown(raw), expected="a single value")
+        if sentinels and wire_word(raw) in sentinels:
+            return None  # "--" for "no sensor" could not be cast
         value = raw if cast is None else _cast(raw, cast, name)
-        if value is None or _is_sentinel(value, raw, sentinels):
+        if value is None or (sentinels and wire_word(value) in sentinels):
             return None
         if measure is not None and type(value) in (int, float):
             value = measure(value)
         return value if lookup is None else lookup(value)
 
     return convert
-
-
-def _is_sentinel(value: Any, raw: Any, sentinels: frozenset[str]) -> bool:
-    return bool(sentinels) and (wire_word(value) in sentinels or wire_word(raw) in sentinels)
 
 
 def _measure(field: FieldMap) -> Callable[[float], float] | None:

@@ -1,0 +1,70 @@
+"""Profiles prove themselves by their samples, and a sample that lies is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from device_profiles.library import load
+from device_profiles.schema import DeviceProfile
+from gateway.decode.samples import check_samples
+from tests.gateway.decode.mini import flat, profile
+
+_SHIPPED = load()
+
+
+@pytest.mark.parametrize("shipped", _SHIPPED.values(), ids=list(_SHIPPED))
+def test_every_shipped_profile_proves_itself(shipped: DeviceProfile) -> None:
+    assert shipped.samples
+    assert check_samples(shipped) == []
+
+
+@pytest.mark.parametrize("shipped", _SHIPPED.values(), ids=list(_SHIPPED))
+def test_every_message_shape_of_a_shipped_profile_has_a_sample(shipped: DeviceProfile) -> None:
+    played = {expected.get("binding") for sample in shipped.samples for expected in sample.expect}
+    assert played - {None}
+
+
+_SAMPLE = {"name": "one", "topic": "t/d1", "text": '{"p": 5, "s": "busy", "t": 500}'}
+_TRUE = {"address": "d1", "child": "", "values": {"power": 5, "state": "busy"}, "flags": {"temp": "impossible"}}
+
+
+def _check(**sample: Any) -> list[str]:
+    return check_samples(profile(flat(power="p", state="s", temp="t"), samples=[{**_SAMPLE, **sample}]))
+
+
+def test_a_sample_that_tells_the_truth() -> None:
+    assert _check(expect=[_TRUE]) == []
+    assert _check(expect=[{"values": {"power": 5.0000001, "state": "busy"}}]) == []
+    assert _check(text="{", expect=[], error="malformed") == []
+    assert _check(text=None, hex="7b7d", expect=[], error="nothing_known") == []
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        ({"expect": [{**_TRUE, "values": {"power": 6, "state": "busy"}}]}, "values: found"),
+        ({"expect": [{**_TRUE, "values": {"power": 5}}]}, "values: found"),
+        ({"expect": [{**_TRUE, "values": {"power": True, "state": "busy"}}]}, "values: found"),
+        ({"expect": [{**_TRUE, "flags": {}}]}, "flags: found {'temp': 'impossible'}, expected {}"),
+        ({"expect": [{**_TRUE, "address": "d2"}]}, "address: found 'd1', expected 'd2'"),
+        ({"expect": [{**_TRUE, "colour": "red"}]}, "found the key 'colour'"),
+        ({"expect": [_TRUE, _TRUE]}, "found 1 readings (device), expected 2"),
+        ({"expect": []}, "found 1 readings (device), expected 0"),
+        ({"expect": [], "error": "malformed"}, "expected an error with 'malformed'"),
+        ({"text": "{", "expect": [_TRUE]}, "found the error malformed"),
+        ({"text": "{", "error": "integrity"}, "expected one with 'integrity'"),
+        ({"hex": "00"}, "found both"),
+        ({"text": None}, "found neither"),
+    ],
+)
+def test_a_sample_that_lies_is_named(sample: dict[str, Any], says: str) -> None:
+    failures = _check(**sample)
+    assert len(failures) == 1
+    assert "sample 'one'" in failures[0]
+    assert says in failures[0]
+
+
+def test_bindings_that_do_not_compile_are_a_failure_too() -> None:
+    assert "expected a metric or a state" in check_samples(profile(flat(nonsense="p")))[0]
