@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, update
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.changes import Change
@@ -29,6 +30,7 @@ from services.tables import (
 )
 
 Row = dict[str, Any]
+_MOVE_CURSOR = update(gateways).where(gateways.c.id == bindparam("_id"), gateways.c.cursor == bindparam("_before"))
 
 
 class CursorMoved(Exception):
@@ -90,21 +92,17 @@ def _write_gateway(connection: Connection, work: Work) -> None:
     state = work.gateway
     if state is None:
         return
-    columns = {
+    row = {
         "cursor": state.cursor,
         "progress_at": None if state.progress is None else from_millis(state.progress),
         "heard_at": state.heard_at,
         "status": state.status,
     }
     if not state.stored:
-        connection.execute(insert(gateways).values(id=state.id, **columns))
+        connection.execute(insert(gateways), {"id": state.id, **row})
         state.stored = True
         return
-    done = connection.execute(
-        update(gateways)
-        .where(gateways.c.id == state.id, gateways.c.cursor == work.gateway_cursor_before)
-        .values(**columns)
-    )
+    done = connection.execute(_MOVE_CURSOR, {"_id": state.id, "_before": work.gateway_cursor_before, **row})
     if done.rowcount != 1:
         raise CursorMoved(f"gateway {state.id}: the cursor is not at {work.gateway_cursor_before} any more")
 
@@ -168,9 +166,15 @@ def _update(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
 
 
 def _upsert(connection: Connection, table: Table, key: tuple[str, ...], rows: list[Row]) -> None:
-    if not rows:
-        return
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
-    others = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=others), rows)
+    if rows:
+        connection.execute(_upsert_statement(connection.dialect.name, table, key), rows)
+
+
+@cache
+def _upsert_statement(dialect: str, table: Table, key: tuple[str, ...]) -> Executable:
+    """Built once: building it costs more than running it for a small batch."""
+    engine: Any = sqlite if dialect == "sqlite" else postgresql
+    statement = engine.insert(table)
+    others = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in key}
+    upsert: Executable = statement.on_conflict_do_update(index_elements=list(key), set_=others)
+    return upsert
