@@ -1,0 +1,102 @@
+"""The shipped profiles played by their own simulator, decoded by their own bindings and judged by their own rules.
+
+A healthy device is quiet; each fault raises what it should; and all of it is over once the fault is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from device_profiles.library import load
+from gateway.decode import Decoder
+from gateway.reading import DeviceEntry, Millis, Registry
+from gateway.simulator import ScriptedFault, Simulation
+from services.rules.automaton import Outcome
+from services.rules.compiled import compile_profile
+from services.rules.engine import GatewayView, take, tick
+from services.rules.state import DeviceState
+
+LIBRARY = load()
+START: Millis = 1_763_740_800_000
+PARAMS = {"camera_frigate": {"cameras": "lobby_1, garage_in"}, "ebike_charger_ap3000": {"ports": 3}}
+SECOND = 1000
+
+EXPECTED = {
+    ("ebike_charger_json", "hot_port"): {"port_hot", "port_warm"},
+    ("ebike_charger_json", "relay_welded"): {"relay_welded"},
+    ("ebike_charger_json", "over_power"): {"port_over_power"},
+    ("ebike_charger_json", "smoke"): {"smoke"},
+    ("ebike_charger_json", "leakage"): {"leakage", "leakage_warn"},
+    ("ebike_charger_json", "silent"): {"offline", "stale"},
+    ("ebike_charger_ap3000", "hot_port"): {"port_hot", "port_warm"},
+    ("ebike_charger_ap3000", "relay_welded"): {"relay_welded"},
+    ("ebike_charger_ap3000", "over_power"): {"port_over_power"},
+    ("ebike_charger_ap3000", "smoke"): {"smoke"},
+    ("ebike_charger_ap3000", "silent"): {"offline", "stale"},
+    ("access_gate_json", "forced_open"): {"forced"},
+    ("access_gate_json", "held_open"): {"held_open", "held_open_long"},
+    ("access_gate_json", "lock_fault"): {"lock_fault"},
+    ("access_gate_json", "supply_low"): {"supply_low"},
+    ("access_gate_json", "tamper"): {"tamper"},
+    ("access_gate_json", "silent"): {"offline"},
+    ("camera_frigate", "low_fps"): {"fps_low"},
+    ("camera_frigate", "no_picture"): {"no_picture"},
+    ("camera_frigate", "not_recording"): {"not_recording"},
+    ("camera_frigate", "silent"): {"offline"},
+    ("booster_set", "pump_failure"): {"pump_fault"},
+    ("booster_set", "pressure_loss"): {"pressure_low", "pressure_off_setpoint"},
+    ("booster_set", "overload"): {"overload", "overload_severe"},
+    ("booster_set", "tank_empty"): {"tank_low"},
+    ("booster_set", "flood"): {"flood"},
+    ("booster_set", "smoke"): {"smoke"},
+    ("booster_set", "silent"): {"offline"},
+    ("sump_pump_json", "high_level"): {"level_high", "level_critical", "pump_not_starting"},
+    ("sump_pump_json", "pump_failure"): {"pump_fault"},
+    ("sump_pump_json", "silent"): {"offline"},
+}
+
+
+def played(profile_id: str, minutes: int, *script: ScriptedFault) -> Iterator[tuple[float, str, Outcome]]:
+    """(minute, rule, raised or cleared) while one device is played."""
+    profile = LIBRARY[profile_id]
+    address = "04AB373B" if profile_id.endswith("ap3000") else "d-1"
+    entry = DeviceEntry("d", profile_id, address, "yard", "Asia/Shanghai", PARAMS.get(profile_id, {}))
+    simulation = Simulation([entry], LIBRARY, script, seed=7, started_at=START)
+    decoder = Decoder([profile], Registry("1", [entry]))
+    compiled = compile_profile(profile)
+    state = DeviceState("d", "yard", profile_id, compiled, {**compiled.params, **entry.params})
+    for now in range(START, START + minutes * 60 * SECOND, 5 * SECOND):
+        view = GatewayView(progress=now, known=True)
+        fired = []
+        for message in simulation.advance(now):
+            for reading in decoder.decode(message.topic, message.payload, now, message.retain):
+                assert reading.device == "d", message.topic
+                assert not reading.flags, message.topic
+                fired += take(state, reading, view)
+        fired += tick(state, view)
+        for one in fired:
+            yield (now - START) / 60_000, one.rule.rule.id, one.outcome
+
+
+@pytest.mark.parametrize("profile_id", LIBRARY)
+def test_a_healthy_device_is_quiet(profile_id: str) -> None:
+    assert list(played(profile_id, 90)) == []
+
+
+def test_every_fault_is_here() -> None:
+    assert set(EXPECTED) == {(id_, fault) for id_, profile in LIBRARY.items() for fault in profile.simulator.faults}
+
+
+@pytest.mark.parametrize(("profile_id", "fault"), EXPECTED)
+def test_a_fault_raises_its_alarms_and_its_end_clears_them(profile_id: str, fault: str) -> None:
+    lasting = timedelta(minutes=45)
+    script = ScriptedFault("d", fault, after=timedelta(minutes=3), lasting=lasting)
+    told = list(played(profile_id, 110, script))
+    raised = [rule for _, rule, outcome in told if outcome is Outcome.RAISED]
+    assert set(raised) == EXPECTED[profile_id, fault]
+    assert len(raised) == len(set(raised)), "an alarm that flaps"
+    cleared = [rule for _, rule, outcome in told if outcome is Outcome.CLEARED]
+    assert sorted(cleared) == sorted(raised)
