@@ -37,7 +37,7 @@ class ScriptedFault:
 
 
 Script = Sequence[ScriptedFault]
-_FIRST_MINUTE = (("hot_port", 6, 90), ("pump_failure", 9, 25))
+_FIRST_MINUTE = (("hot_port", 3, 120), ("pump_failure", 4, 16))
 """Fault, seconds after the start, seconds it lasts."""
 
 

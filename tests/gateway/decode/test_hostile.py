@@ -167,6 +167,7 @@ def test_any_json_under_the_right_keys(value: Any) -> None:
 
 
 _SHIPPED = list(load().values())
+_DECODER = Decoder(_SHIPPED, Registry("1", []))
 
 
 def _keys(value: Any) -> set[str]:
@@ -182,7 +183,7 @@ _WORDS = sorted({key for _, text in _SAMPLES if text.startswith("{") for key in 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted({topic for topic, _ in _SAMPLES})), _objects(_WORDS))
 def test_shipped_profiles_take_any_json(topic: str, value: Any) -> None:
-    _survives(Decoder(_SHIPPED, Registry("1", [])), topic, json.dumps(value, ensure_ascii=False).encode())
+    _survives(_DECODER, topic, json.dumps(value, ensure_ascii=False).encode())
 
 
 _FRAMES = [
@@ -197,4 +198,4 @@ def test_shipped_frames_cut_and_bent(frame: tuple[str, bytes], at: int, put: byt
     bent = (raw[:at] + put + raw[at + len(put) :])[: max(0, len(raw) - cut // 8)]
     mended = bent[:-2] + (sum(bent[:-2]) & 0xFFFF).to_bytes(2, "little")
     for payload in (bent, mended):
-        _survives(Decoder(_SHIPPED, Registry("1", [])), topic, payload)
+        _survives(_DECODER, topic, payload)
