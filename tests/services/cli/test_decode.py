@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import services.cli.decode  # noqa: F401 (registers its command)
+import services.cli.decode
 import services.cli.simulate  # noqa: F401
 from gateway.simulator import ScriptedFault
 from services.cli import app
