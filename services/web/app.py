@@ -10,12 +10,12 @@ from fastapi.routing import APIRouter
 from fastapi.staticfiles import StaticFiles
 
 from services.context import Context
-from services.web import api, problems, security, session_routes
-from services.web.headers import SecurityHeaders
+from services.web import api, intake_api, problems, security, session_routes
+from services.web.headers import BodyCap, SecurityHeaders
 from services.web.pages.errors import install as install_error_pages
 
 BODY_CAP = 256 * 1024
-"""Bytes a request may carry; the intake of readings declares its own."""
+"""Bytes a request may carry; the intake of readings has its own cap."""
 
 
 def create_app(context: Context) -> FastAPI:
@@ -28,7 +28,6 @@ def create_app(context: Context) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=BODY_CAP,
     )
     app.state.context = context
     problems.install(app)
@@ -38,6 +37,7 @@ def create_app(context: Context) -> FastAPI:
     _mount_pages(app)
     security.refuse_undeclared(app)
     api.describe_access(app)
+    app.add_middleware(BodyCap, cap=BODY_CAP, larger={f"{api.PREFIX}/intake": intake_api.BATCH_CAP})
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -1,9 +1,15 @@
-"""Headers that every answer carries: nothing from elsewhere runs here, and nobody frames us."""
+"""Around every route: headers that let nothing from elsewhere run here, and a cap on what a request may carry."""
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.web.problems import Problem, respond
 
 POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -37,3 +43,39 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class BodyCap:
+    """Refuses a body beyond the cap before anything reads it, announced or not, with a problem as its answer."""
+
+    def __init__(self, app: ASGIApp, *, cap: int, larger: Mapping[str, int]) -> None:
+        """`larger` names paths that may carry more."""
+        self.app = app
+        self._cap = cap
+        self._larger = larger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        cap, taken = self._larger.get(scope["path"], self._cap), 0
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and (len(announced) > 15 or int(announced) > cap):
+            await respond(Request(scope), _too_large(cap))(scope, receive, send)
+            return
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > cap:
+                problem = _too_large(cap)
+                # FastAPI takes what reading a body raises for bad JSON, unless it is an HTTPException.
+                raise HTTPException(problem.status, problem.detail)
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def _too_large(cap: int) -> Problem:
+    return Problem(413, "too-large", f"A request here carries at most {cap} bytes.", "Send less at once.")

@@ -82,6 +82,7 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }
 _NEXT_STEPS = {
+    400: ("not-valid", "Send valid JSON; /api/v1/docs says what is expected."),
     404: ("not-found", "Look at /api/v1/docs for what there is."),
     405: ("method-not-allowed", "Look at /api/v1/docs for what can be done here."),
     413: ("too-large", "Send less at once."),

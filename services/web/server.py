@@ -15,12 +15,12 @@ class AddressTaken(OSError):
     """Somebody else listens there."""
 
 
-_GRACE_SECONDS = 2
+_GRACE_SECONDS = 1
 """How long requests under way may finish; an open event stream would never."""
 
 
 class Server:
-    """`start()` returns once requests are answered, `stop()` within three seconds, open event streams or not."""
+    """`start()` returns once requests are answered, `stop()` within two seconds, open event streams or not."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         """Port 0 takes a free one; `port` tells which."""
