@@ -112,7 +112,7 @@ class OutageEvent:
 
 def for_alarm(event: AlarmEvent, audience: Audience, *, public_url: str) -> list[Notice]:
     """One notice when it is raised and one when it clears, per recipient who wants alarms this severe."""
-    links = {"device": f"{public_url}/devices/{event.device}", "alarm": f"{public_url}/api/v1/alarms/{event.id}"}
+    links = {"device": f"{public_url}/devices/{event.device}", "alarm": f"{public_url}/alarms/{event.id}"}
     data = _data("alarm", event.event, event.id, audience.site, event.at, links) | {
         "severity": event.severity,
         "rule": event.rule,
@@ -252,7 +252,7 @@ def _alarm_words(event: AlarmEvent, audience: Audience, to: Recipient, links: di
         + line("why", _why(event.reason), lang)
         + line("since", clock(datetime.fromisoformat(since), audience.timezone) if since else "", lang)
         + line("at", clock(event.at, audience.timezone), lang)
-        + line("link", links["device"], lang)
+        + line("link", links["alarm"], lang)
     )
     return title, body
 
