@@ -147,7 +147,8 @@ def broker(facts: BrokerFacts) -> Finding:
     if facts.embedded and facts.free:
         return _ok(what, f"embedded; {facts.where} is free")
     if facts.accepted:
-        return _ok(what, f"{facts.where} lets the gateway in")
+        who = f" ({facts.holder})" if facts.holder else ""
+        return _ok(what, f"{facts.where}{who} lets the gateway in")
     if facts.embedded:
         step = (
             "Devices that expect a broker there will not find ours. Stop it, or use it with --mqtt if it is a broker."
