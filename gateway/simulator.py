@@ -37,20 +37,6 @@ class ScriptedFault:
 
 
 Script = Sequence[ScriptedFault]
-_FIRST_MINUTE = (("hot_port", 3, 120), ("pump_failure", 4, 16))
-"""Fault, seconds after the start, seconds it lasts."""
-
-
-def first_minute(entries: Sequence[DeviceEntry], library: Mapping[str, DeviceProfile]) -> Script:
-    """A script that shows within a minute what Courtyard is for: the first device that can have an over-hot port has
-    one, and the first pump set loses a pump and gets it back."""
-    script: list[ScriptedFault] = []
-    for fault, after, lasting in _FIRST_MINUTE:
-        able = [entry.id for entry in entries if fault in library[entry.profile].simulator.faults]
-        if able:
-            times = timedelta(seconds=after), timedelta(seconds=lasting)
-            script.append(ScriptedFault(able[0], fault, "", *times))
-    return script
 
 
 class Simulation:

@@ -56,6 +56,9 @@ class CompiledBinding:
         self.codec_key = tuple(codec.model_dump_json() for codec in codecs)
         self.decode: Chain = chain(codecs)
         self.conditions = tuple(Condition(when) for when in binding.when)
+        alone = self.conditions[0] if len(self.conditions) == 1 else None
+        self.only_test = alone.raw if alone is not None and alone.scoped is None else None
+        """The one look at the bytes that decides, where there is no more to it: most frames are told apart so."""
         self.needs_decoding = bool(
             binding.fields or binding.each or binding.events or binding.presence or binding.time
         ) or not (self.address_in_topic and (binding.keepalive or binding.ignore))

@@ -20,6 +20,7 @@ LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
 _MOST_ROUTES = 20_000
 _LONGEST_ROUTE = 256
+_MOST_STRANGERS = 20_000
 _MOST_STAMPS = 200_000
 _UNDECODED: Any = object()
 
@@ -71,6 +72,7 @@ class Decoder:
         self._devices = {
             (entry.profile, entry.address): Device(entry.id, _zone(entry.timezone), True) for entry in registry.devices
         }
+        self._strangers: dict[tuple[str, str], Device] = {}
         self._routes: dict[str, list[_Candidate]] = {}
 
     def decode(self, topic: str, payload: bytes, received_at: Millis, retained: bool = False) -> list[Reading]:
@@ -158,11 +160,15 @@ class Decoder:
         return _Candidate(binding, captures, self._device(binding, Scope(None, None, captures)))
 
     def _device(self, binding: CompiledBinding, scope: Scope) -> Device:
-        address = check_address(binding.address(scope), levels_allowed=binding.address_levels)
-        known = self._devices.get((binding.profile, address))
-        if known is not None:
-            return known
-        return Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False)
+        address = binding.address(scope)
+        device = self._devices.get((binding.profile, address)) or self._strangers.get((binding.profile, address))
+        if device is None:
+            check_address(address, levels_allowed=binding.address_levels)
+            device = Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False)
+            if len(self._strangers) >= _MOST_STRANGERS:
+                self._strangers.clear()
+            self._strangers[binding.profile, address] = device
+        return device
 
     def _choose(self, candidates: list[_Candidate], payload: bytes) -> tuple[_Candidate, Device, Any]:
         """The first candidate that takes the message; one of a registered device comes before all others."""
@@ -170,6 +176,9 @@ class Decoder:
         fallback: tuple[_Candidate, Device, Any] | None = None
         refused: DecodeError | None = None
         for candidate in candidates:
+            test = candidate.binding.only_test
+            if test is not None and not test(payload):
+                continue
             try:
                 taken = self._take(candidate, payload, decoded)
             except DecodeError as error:
@@ -195,7 +204,7 @@ class Decoder:
     ) -> tuple[_Candidate, Device, Any] | None:
         binding = candidate.binding
         root: Any = _UNDECODED
-        if binding.conditions:
+        if binding.conditions and binding.only_test is None:
             for condition in binding.conditions:
                 if condition.raw is not None and not condition.raw(payload):
                     continue

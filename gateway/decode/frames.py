@@ -88,21 +88,57 @@ def _compile(fields: tuple[StructField, ...], endian: str) -> list[_Step]:
     steps: list[_Step] = []
     run: list[StructField] = []
     for field in fields:
-        plain = field.type != "group" and field.count is None and not field.optional
+        plain = field.type != "group" and field.count is None
+        if plain and run and field.optional != run[0].optional:
+            steps.append(_runs(run, endian))
+            run = []
         if plain and (not run or _order(field, endian) == _order(run[0], endian)):
             run.append(field)
             continue
         if run:
-            steps.append(_run(run, endian))
+            steps.append(_runs(run, endian))
             run = []
         if plain:
             run = [field]
         else:
-            step = _repeated(field, endian) if field.count is not None else _single(field, endian)
+            step = _repeated(field, endian) if field.count is not None else _group(field, endian)
             steps.append(_optional(step) if field.optional else step)
     if run:
-        steps.append(_run(run, endian))
+        steps.append(_runs(run, endian))
     return steps
+
+
+def _runs(fields: list[StructField], endian: str) -> _Step:
+    return _optional_run(fields, endian) if fields[0].optional else _run(fields, endian)
+
+
+def _optional_run(fields: list[StructField], endian: str) -> _Step:
+    """A tail that may end after any of its fields: one unpack for each length it can have."""
+    sizes = [struct.calcsize(_order(field, endian) + field_code(field)) for field in fields]
+    ends = [sum(sizes[: i + 1]) for i in range(len(fields))]
+    upto = {end: _run(fields[: i + 1], endian) for i, end in enumerate(ends)}
+    longest = ends[-1]
+
+    def step(frame: bytes, at: int, limit: int, out: dict[str, Any], around: tuple[dict[str, Any], ...]) -> int:
+        there = limit - at
+        if there <= 0:
+            return _ABSENT
+        if there >= longest:
+            return upto[longest](frame, at, limit, out, around)
+        whole = max((end for end in ends if end <= there), default=0)
+        if whole:
+            at = upto[whole](frame, at, limit, out, around)
+        if whole != there:
+            cut = fields[ends.index(whole) + 1 if whole else 0]
+            raise DecodeError(
+                "truncated",
+                field=cut.name or cut.type,
+                found=f"{limit} bytes",
+                expected="a frame that ends after a field",
+            )
+        return _ABSENT
+
+    return step
 
 
 def _order(field: StructField, endian: str) -> str:
@@ -194,9 +230,7 @@ def unturn(field: StructField, value: object) -> bytes:
     return raw[::-1] if field.type == "hex" and field.endian == "little" else raw
 
 
-def _single(field: StructField, endian: str) -> _Step:
-    if field.type != "group":
-        return _run([field], endian)
+def _group(field: StructField, endian: str) -> _Step:
     if not field.fields or field.name is None:
         raise ValueError("expected a name and fields in a group")
     name, steps = field.name, _compile(field.fields, endian)

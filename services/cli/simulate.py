@@ -16,12 +16,13 @@ from rich.console import Console
 
 from device_profiles.schema import DeviceProfile, parse_duration
 from gateway.reading import DeviceEntry
-from gateway.simulator import ScriptedFault, first_minute, run_simulation
+from gateway.simulator import ScriptedFault, run_simulation
 from services.cli import app
 from services.cli.shared import explained, stopped_by_signal
 from services.clock import SystemClock, to_millis
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
+_SHOWN = 8
 _FAULT = re.compile(
     r"(?P<device>[^/@]+?)(?:/(?P<child>[^@]+))?:(?P<fault>[a-z][a-z0-9_]*)(?:@(?P<after>[^+@]+)?(?:\+(?P<lasting>[^+@]+))?)?"
 )
@@ -64,7 +65,9 @@ def simulate(
         return
     script = [parse_fault(text) for text in fault or []]
     if demo and not script:
-        script = list(first_minute(entries, library))
+        from services.demo.script import demo_script
+
+        script = list(demo_script())
     chosen = random.randrange(1 << 31) if seed is None else seed
     _play(entries, library, script, mqtt, chosen, speed)
 
@@ -112,8 +115,10 @@ def _play(
             reason = publisher.last_error or "no answer"
             raise MqttUnavailable(f"{publisher.address}: {reason}. Is a broker running there? courtyard up brings one.")
         console.print(f"Playing {len(entries)} devices over {publisher.address}, seed {seed}. Ctrl-C stops.")
-        for one in script:
+        for one in script[:_SHOWN]:
             console.print(f"  {one.device} {one.child} {one.fault} after {one.after}" + _lasting(one))
+        if len(script) > _SHOWN:
+            console.print(f"  … and {len(script) - _SHOWN} more")
         run_simulation(
             entries, library, publisher, script, seed, stopping, clock=lambda: to_millis(clock.now()), speed=speed
         )

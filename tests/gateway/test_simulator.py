@@ -14,7 +14,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.decode import Decoder
 from gateway.player import Outgoing, Player, UnknownFault
 from gateway.reading import DeviceEntry, Presence, Reading, Registry
-from gateway.simulator import ScriptedFault, Simulation, first_minute, run_simulation
+from gateway.simulator import ScriptedFault, Simulation, run_simulation
 
 NOW = 1_763_741_000_000
 _SHIPPED = load()
@@ -175,13 +175,6 @@ def test_a_script_that_names_what_is_not_there_plays_nothing() -> None:
         Simulation(_site(), _SHIPPED, [ScriptedFault("xx", "hot_port")], seed=1, started_at=NOW)
     with pytest.raises(UnknownFault, match="expected a fault of booster_set"):
         Simulation(_site(), _SHIPPED, [ScriptedFault("bp-1", "hot_port")], seed=1, started_at=NOW)
-
-
-def test_the_first_minute_has_an_over_hot_port_and_a_failing_pump() -> None:
-    script = first_minute(_site(), _SHIPPED)
-    assert {(s.device, s.fault) for s in script} == {("cs-1", "hot_port"), ("bp-1", "pump_failure")}
-    assert all(s.after < timedelta(seconds=30) for s in script)
-    assert first_minute([], _SHIPPED) == []
 
 
 def test_played_in_real_time_faster_than_life_with_real_times_in_the_messages() -> None:
