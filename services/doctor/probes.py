@@ -94,11 +94,9 @@ def _user() -> str:
 
 
 def http_port(address: str) -> PortFacts:
-    host, _, port_text = address.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    if not port_text.isdigit() or not 0 < int(port_text) < 65536:
-        return PortFacts(address, 0, mistake=f"{port_text!r} is no port")
-    port = int(port_text)
+    """`address` as the settings have checked it: HOST:PORT."""
+    name, _, number = address.rpartition(":")
+    host, port = name.strip("[]") or "127.0.0.1", int(number)
     try:
         if ports.is_free(host, port):
             return PortFacts(host, port, free=True)

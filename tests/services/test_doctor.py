@@ -224,9 +224,8 @@ def test_a_taken_web_port_names_the_program(installation: Path, silent_server: i
     assert "pid" in found.found
 
 
-@pytest.mark.parametrize("http", ["127.0.0.1", "127.0.0.1:eighty", "192.0.2.1:8080"])
-def test_a_web_address_that_cannot_be_ours(installation: Path, http: str) -> None:
-    assert look(installation, http=http)["Web port"].level is Level.FAIL
+def test_a_web_address_that_is_not_of_this_machine(installation: Path) -> None:
+    assert look(installation, http="192.0.2.1:8080")["Web port"].level is Level.FAIL
 
 
 def test_a_broker_that_is_there_not_there_or_none(installation: Path, silent_server: int) -> None:
