@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from gateway.telemetry import TelemetryUnavailable
 from services.accounts.desk import AccountMistake, LoginTaken
 from services.intake import BatchRefused, CursorMoved
+from services.outages.desk import OutageOver
 from services.scope import NotFound
 from services.tickets.desk import StepMissing, VersionConflict
 from services.tickets.lifecycle import IllegalTransition
@@ -78,6 +79,7 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     ),
     OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
     BatchRefused: _conflict,
+    OutageOver: _conflict,
     CursorMoved: _conflict,
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }

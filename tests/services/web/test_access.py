@@ -30,7 +30,7 @@ IDS = {
 BODIES: dict[str, dict[str, Any]] = {
     "assign": {"version": 1, "to": "crew.all"},
     "notes": {"text": "x"},
-    "news": {"text": {"zh": "x", "en": "x"}},
+    "news": {"zh": "x", "en": "x"},
     "password": {"password": "four quiet herons", "current": "wrong"},
     "people": {"login": "new.one", "password": "four quiet herons", "grants": [{"site": "*", "role": "crew"}]},
     "tokens": {"name": "x", "role": "crew"},

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
 import pytest
 import structlog
+from sqlalchemy import insert, update
 
 from gateway.quarantine import QuarantineEntry
 from gateway.reading import Batch, GatewayStatus, Reading
 from services.clock import to_millis
+from services.tables import outages, recipients
 from services.web.app import BODY_CAP
 from tests.services.web.world import NOW, RecordingGateway, World
 
@@ -130,6 +132,32 @@ def test_failed_notices_show_why_and_can_be_sent_again(world: World) -> None:
     assert notice["target"] == "https://hooks.example.org/…"
     assert client.post("/api/v1/notices/east-notice/retry").json()["state"] == "queued"
     problem(client.post("/api/v1/notices/east-notice/retry"), 404, "not-found")
+
+
+class TestNews:
+    NEWS: ClassVar = {"zh": "维修人员已到现场", "en": "The crew is here"}
+
+    def test_news_stand_in_the_outage_and_go_to_residents(self, world: World) -> None:
+        with world.context.database.write() as connection:
+            row = {"id": "r1", "site": "east", "name": "li", "audience": "residents", "channel": "email"}
+            connection.execute(insert(recipients).values(**row, target="li@homes.example", language="en"))
+            # Nothing is broken in this world, so the intake restored it at its start.
+            connection.execute(update(outages).values(state="ongoing", restored_at=None))
+        said = world.browser("crew.east").post("/api/v1/outages/east-outage/news", json=self.NEWS).json()
+        assert said["updates"][-1]["text"] == self.NEWS
+        assert said["updates"][-1]["who"] == "crew.east"
+        assert said["next_news_at"] == "2026-03-01T10:00:00Z"
+        engineer = world.client("engineer@east")
+        (notice,) = engineer.get("/api/v1/notices", params={"state": "queued"}).json()["items"]
+        assert (notice["recipient"], notice["event"]) == ("r1", "news")
+        assert "The crew is here" in notice["body"]
+
+    def test_a_promise_lies_ahead_and_an_outage_that_is_over_has_none(self, world: World) -> None:
+        client, path = world.client("crew@east"), "/api/v1/outages/east-outage/news"
+        problem(client.post(path, json={**self.NEWS, "next_news_at": "2026-03-01T07:00:00Z"}), 422, "not-valid")
+        with world.context.database.write() as connection:
+            connection.execute(update(outages).values(state="restored", restored_at=NOW))
+        problem(client.post(path, json=self.NEWS), 409, "conflict")
 
 
 class TestQuarantine:
