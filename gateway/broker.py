@@ -59,6 +59,8 @@ class EmbeddedBroker:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # A ctrl-C in the terminal reaches the whole group; the broker must outlive the gateway that reads from it.
+            start_new_session=True,
         )
         said = _first_line(self._process.stdout, _START_SECONDS)
         if not said.startswith(READY):

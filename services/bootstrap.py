@@ -124,8 +124,7 @@ def start_outbox(stack: ExitStack, core: Core) -> Outbox:
 
 def start_web(stack: ExitStack, core: Core, gateway: Gateway | None) -> Server:
     """Pages and API. Raises AddressTaken when the address is in use."""
-    host, _, port = core.settings.http.rpartition(":")
-    server = Server(create_app(replace(core.context, gateway=gateway)), host or "127.0.0.1", int(port))
+    server = Server(create_app(replace(core.context, gateway=gateway)), *core.settings.http_address)
     server.start()
     stack.callback(server.stop)
     return server

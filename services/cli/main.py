@@ -1,5 +1,35 @@
 """Gathers every command; the console script `courtyard` starts here."""
 
-from services.cli import app, bench, check, dashboards, doctor, enrol, quarantine, run, up
+from services.cli import (
+    account,
+    app,
+    bench,
+    check,
+    dashboards,
+    decode,
+    doctor,
+    enrol,
+    notice,
+    quarantine,
+    run,
+    simulate,
+    site,
+    up,
+)
 
-__all__ = ["app", "bench", "check", "dashboards", "doctor", "enrol", "quarantine", "run", "up"]
+__all__ = [
+    "account",
+    "app",
+    "bench",
+    "check",
+    "dashboards",
+    "decode",
+    "doctor",
+    "enrol",
+    "notice",
+    "quarantine",
+    "run",
+    "simulate",
+    "site",
+    "up",
+]

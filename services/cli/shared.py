@@ -64,9 +64,10 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _said(error: Exception) -> str:
-    original = getattr(
-        error, "orig", None
-    )  # SQLAlchemy's wrapper quotes the statement; the database's words are enough
+    if isinstance(error, ValidationError):
+        return "\n".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    # SQLAlchemy's wrapper quotes the statement; the database's own words are enough.
+    original = getattr(error, "orig", None)
     return str(original or error).strip() or type(error).__name__
 
 

@@ -62,6 +62,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     from services.sites.importer import import_site
 
     clock = SystemClock()
+    _check_address(settings)
     with console.status("Opening databases and profiles…") as status:
         core = bootstrap.start_core(stack, settings, clock)
         password = first_start(core.database, clock.now())
@@ -81,6 +82,16 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
         if demo:
             _start_simulator(stack, mqtt_url)
     _greet(settings, mqtt_url, password, demo=demo)
+
+
+def _check_address(settings: Settings) -> None:
+    """Said before anything is started, and by name."""
+    from gateway.ports import holder, is_free
+    from services.web.server import AddressTaken
+
+    host, port = settings.http_address
+    if port and not is_free(host, port):
+        raise AddressTaken(f"{settings.http} is taken by {holder(port)}; stop it, or choose another with --http")
 
 
 def _start_broker(stack: ExitStack) -> str:
