@@ -81,7 +81,7 @@ class Consequences:
         self.memory.active[key] = alarm
         impairment = impairment_of(alarm, firing.rule)
         if impairment is not None:
-            site.impairments[alarm.id] = impairment
+            site.impairments[alarm.device][alarm.id] = impairment
             self.reassess(site, alarm.device, at=from_millis(firing.at), wording=firing.rule.wording)
 
     def _clear(self, firing: Firing) -> None:
@@ -112,7 +112,7 @@ class Consequences:
             return
         event = self._alarm_event(replace(alarm, reason=reason), "cleared", at)
         work.notices += plan.for_alarm(event, site.audience, public_url=self.public_url)
-        if site.impairments.pop(alarm.id, None) is not None:
+        if site.impairments[alarm.device].pop(alarm.id, None) is not None:
             self.reassess(site, alarm.device, at=at, wording=wording)
 
     def _alarm_event(self, alarm: ActiveAlarm, event: str, at: datetime) -> plan.AlarmEvent:
@@ -181,7 +181,7 @@ class Consequences:
 
     def _assess(self, site: SiteState, supply: str, *, at: datetime, wording: ResidentWording | None) -> None:
         shape, ongoing = site.supplies.get(supply), site.outages.get(supply)
-        impact = assess(shape, site.impairments.values()) if shape is not None else NOTHING_LEFT
+        impact = assess(shape, site.impairments_of(shape)) if shape is not None else NOTHING_LEFT
         turned = turn(ongoing.loss if ongoing else Loss.NONE, impact.loss)
         if turned is Turn.STARTED and shape is not None:
             self._start(site, shape, impact, at)

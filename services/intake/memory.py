@@ -88,10 +88,14 @@ class SiteState:
     supplies: dict[str, SupplyShape]
     supplies_of: dict[str, tuple[str, ...]]
     """Device -> the supplies that its alarms can touch."""
-    impairments: dict[str, Impairment] = field(default_factory=dict)
-    """Alarm -> what residents lose by it."""
+    impairments: dict[str, dict[str, Impairment]] = field(default_factory=lambda: defaultdict(dict))
+    """Device -> alarm -> what residents lose by it. By device, because a storm has thousands of them."""
     outages: dict[str, OngoingOutage] = field(default_factory=dict)
     """Supply -> its ongoing outage."""
+
+    def impairments_of(self, shape: SupplyShape) -> list[Impairment]:
+        found = (self.impairments[device] for device in sorted(shape.devices) if device in self.impairments)
+        return [impairment for by_alarm in found for impairment in by_alarm.values()]
 
 
 @dataclass(kw_only=True)
@@ -328,7 +332,7 @@ def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
         device.set_mark(key, Mark(phase=Phase.ACTIVE))
     impairment = impairment_of(alarm, rule)
     if impairment is not None:
-        memory.sites[alarm.site].impairments[alarm.id] = impairment
+        memory.sites[alarm.site].impairments[alarm.device][alarm.id] = impairment
 
 
 def _forget_marks_without_alarm(memory: Memory) -> None:

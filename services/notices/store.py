@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
@@ -17,7 +16,7 @@ from services.tables import buildings, notices, recipients, sites
 def queue(connection: Connection, planned: Iterable[Notice], *, now: datetime) -> int:
     """Put notices into the outbox within the caller's transaction; how many."""
     rows = [
-        {"id": new_id(now), **asdict(notice), "state": "queued", "created_at": now, "next_attempt_at": now}
+        {"id": new_id(now), **vars(notice), "state": "queued", "created_at": now, "next_attempt_at": now}
         for notice in planned
     ]
     if rows:

@@ -19,6 +19,7 @@ BUILTINS = frozenset({"presence", "silence"})
 PARENT = "parent."
 _AGE = re.compile(r"\bage\(\s*([\w.]+)\s*\)")
 _TIMED = re.compile(r"\b(presence|silence|age)\b")
+_AGING = re.compile(r"\b(silence|age)\b")
 _FRESH_PERIODS = 3
 """A metric's value may be trusted for this many of its periods."""
 
@@ -52,7 +53,9 @@ class CompiledRule:
     fresh_for: Mapping[str, Millis]
     """How long the value of a name may be trusted. FOREVER: as long as its device is heard."""
     timed: bool
-    """It can change by the mere passing of time: presence, silence, age()."""
+    """It can change without a reading: presence, silence, age()."""
+    aging: bool
+    """It can change with every moment that passes: silence, age()."""
     parent_names: frozenset[str]
     """Names of the device that a child's rule reads, without "parent."."""
     template: TicketTemplate | None
@@ -73,6 +76,7 @@ class CompiledProfile:
     by_parent: Mapping[str, tuple[CompiledRule, ...]]
     """Name of the device -> rules of its children that read it."""
     timed: Mapping[str, tuple[CompiledRule, ...]]
+    aging: Mapping[str, tuple[CompiledRule, ...]]
     params: Mapping[str, Value]
     """Defaults."""
 
@@ -82,6 +86,7 @@ def compile_profile(profile: DeviceProfile) -> CompiledProfile:
     rules = {rule.id: _compile_rule(profile, rule) for rule in profile.rules}
     touched: dict[str, dict[str, list[CompiledRule]]] = defaultdict(lambda: defaultdict(list))
     timed: dict[str, list[CompiledRule]] = defaultdict(list)
+    aging: dict[str, list[CompiledRule]] = defaultdict(list)
     by_parent: dict[str, list[CompiledRule]] = defaultdict(list)
     for compiled in rules.values():
         scope = compiled.rule.scope or ""
@@ -92,6 +97,8 @@ def compile_profile(profile: DeviceProfile) -> CompiledProfile:
             by_parent[name].append(compiled)
         if compiled.timed:
             timed[scope].append(compiled)
+        if compiled.aging:
+            aging[scope].append(compiled)
     availability = profile.availability
     return CompiledProfile(
         id=profile.id,
@@ -101,6 +108,7 @@ def compile_profile(profile: DeviceProfile) -> CompiledProfile:
         touched={scope: _frozen(names) for scope, names in touched.items()},
         by_parent=_frozen(by_parent),
         timed=_frozen(timed),
+        aging=_frozen(aging),
         params={name: param.default for name, param in profile.params.items()},
     )
 
@@ -118,16 +126,21 @@ def _compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
         reads=tuple(_read(profile, name) for name in sorted(names - _aged_only(rule))),
         delays=Delays(millis(rule.for_.total_seconds()), millis(rule.clear.for_.total_seconds())),
         fresh_for={name: _fresh_for(profile, name) for name in data},
-        timed=bool(_TIMED.search(f"{rule.when} {rule.clear.when or ''}")),
+        timed=bool(_TIMED.search(_text(rule))),
+        aging=bool(_AGING.search(_text(rule))),
         parent_names=frozenset(name.removeprefix(PARENT) for name in data if name.startswith(PARENT)),
         template=profile.tickets[rule.ticket] if rule.ticket else None,
         wording=profile.residents[rule.residents] if rule.residents else None,
     )
 
 
+def _text(rule: Rule) -> str:
+    return f"{rule.when} {rule.clear.when or ''}"
+
+
 def _aged_only(rule: Rule) -> frozenset[str]:
     """Names whose age alone matters: such a rule waits for them to grow old, so their age must not freeze it."""
-    text = f"{rule.when} {rule.clear.when or ''}"
+    text = _text(rule)
     elsewhere = _AGE.sub(" ", text)
     return frozenset(
         name for name in _AGE.findall(text) if not re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", elsewhere)

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -64,6 +64,8 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
     # An ordinary message of a device that is there already changes nothing about its presence.
     said = reading.presence is not Presence.UNSAID
     fired = look(device, view) if said or device.liveness != Liveness.ONLINE else []
+    if said and reading.child:
+        device.looked_at = False  # a child that comes or goes is judged at the next tick
     if device.profile is None or not live or not in_order:
         return fired
     return fired + _judge_reading(device, reading)
@@ -149,6 +151,8 @@ def _judge_children(
 
 def tick(device: DeviceState, view: GatewayView) -> list[Firing]:
     """Time has passed up to the gateway's progress: silence, ages and delays."""
+    if _is_quiet(device, view):
+        return []
     fired = look(device, view)
     if device.profile is None or not view.known or view.progress is None:
         return fired
@@ -159,7 +163,19 @@ def tick(device: DeviceState, view: GatewayView) -> list[Firing]:
         if step.mark.phase is not device.marks[key].phase:
             # Otherwise the mark stays as it is: the same time can be counted again, from the mark, at any later tick.
             fired += _settle(device, key[0], rule, step)
-    return fired + _judge_timed(device, at)
+    rules = device.profile.aging if device.looked_at else device.profile.timed
+    device.looked_at = True
+    return fired + _judge_timed(device, at, rules)
+
+
+def _is_quiet(device: DeviceState, view: GatewayView) -> bool:
+    """Most devices at most times: heard in time, no delay runs, no rule waits for something to grow old."""
+    profile, heard, since = device.profile, device.heard_at, view.watching_since
+    if profile is None or profile.aging or device.waiting or not device.looked_at or not view.known:
+        return False
+    if device.liveness != Liveness.ONLINE or device.said is Presence.OFFLINE or heard is None:
+        return False
+    return view.progress is not None and view.progress - heard <= profile.stale_after and heard >= (since or 0)
 
 
 def look(device: DeviceState, view: GatewayView) -> list[Firing]:
@@ -174,7 +190,7 @@ def look(device: DeviceState, view: GatewayView) -> list[Firing]:
     device.liveness = found.liveness.value
     if view.progress is None:
         return []
-    return _judge_timed(device, device.event_now(view.progress))
+    return _judge_timed(device, device.event_now(view.progress), device.profile.timed)
 
 
 def presence_of(device: DeviceState, view: GatewayView) -> PresenceState:
@@ -195,10 +211,9 @@ def presence_of(device: DeviceState, view: GatewayView) -> PresenceState:
     return found
 
 
-def _judge_timed(device: DeviceState, at: Millis) -> list[Firing]:
-    assert device.profile is not None
+def _judge_timed(device: DeviceState, at: Millis, by_scope: Mapping[str, tuple[CompiledRule, ...]]) -> list[Firing]:
     fired: list[Firing] = []
-    for scope, rules in device.profile.timed.items():
+    for scope, rules in by_scope.items():
         children = [""] if not scope else [one for one in device.children if child_kind(one) == scope]
         for child in children:
             for rule in rules:

@@ -45,6 +45,8 @@ class DeviceState:
     params: Mapping[str, Value]
     gateway: str | None = None
     liveness: str = "unknown"
+    looked_at: bool = False
+    """Its rules on presence have been judged since the state was read."""
     silence_seconds: float | None = None
     heard_at: Millis | None = None
     said: Presence = Presence.UNSAID

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gateway.reading import Presence
-from tests.stories.site import MIDNIGHT, Story
+from tests.stories.site import MIDNIGHT, PUMPS, Story, profile
 
 
 def test_a_silent_device_goes_stale_then_offline_and_comes_back(site: Story) -> None:
@@ -82,3 +82,21 @@ def test_only_values_go_missing(site: Story) -> None:
     site.at("00:03:50").expect_alarms()
     site.at("00:04:10").expect_alarms("pressure_missing").expect_presence("pumps", "online")
     site.says("pumps", pressure=0.5).expect_alarms()
+
+
+def test_a_port_that_says_it_is_gone_is_judged_alone(site: Story) -> None:
+    text = PUMPS.replace("  - id: gone\n", "  - id: pump_gone\n    scope: pump\n", 1)
+    site.library["pumps"] = profile(text)
+    site.restart().keeps_saying("pumps", pressure=0.5).keeps_saying("pumps", "pump:1", run="running").at("00:01")
+    site.deliver(site.reading("pumps", "pump:1", presence=Presence.OFFLINE)).at("00:01:10")
+    site.expect_alarms("pump_gone@pump:1").expect_presence("pumps", "online")
+    assert site.device("pumps").children[0].presence == "offline"
+    site.deliver(site.reading("pumps", "pump:1", presence=Presence.ONLINE)).at("00:01:20").expect_alarms()
+
+
+def test_a_rule_that_is_new_judges_what_is_so_already(site: Story) -> None:
+    site.library["pumps"] = profile(PUMPS.replace("presence == offline", "presence == stale"))
+    site.restart().keeps_saying("pumps", pressure=0.5).at("00:01").falls_silent("pumps").at("00:07")
+    site.expect_presence("pumps", "offline")
+    site.library["pumps"] = profile(PUMPS)
+    site.restart().at("00:08").expect_alarms("gone", "pressure_missing")
