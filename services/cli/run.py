@@ -39,12 +39,14 @@ def gateway(
         raise ValueError("a gateway alone needs a broker: --mqtt mqtt://host[:port] (or COURTYARD_MQTT)")
     if not settings.services_url:
         raise ValueError("a gateway alone needs services: --services http://host:port (or COURTYARD_SERVICES_URL)")
+    from services import folder
     from services.clock import SystemClock
     from services.gateway_node import start_remote_gateway
 
     set_up_logging(settings.log_level)
     stopping = stopped_by_signal()
     with ExitStack() as stack:
+        folder.claim(stack, settings.data_dir)
         start_remote_gateway(stack, settings, SystemClock())
         console.print(f"Gateway {settings.gateway_id} collects from its broker and delivers to {settings.services_url}")
         stopping.wait()
@@ -64,7 +66,7 @@ def services(
 ) -> None:
     """Run services and pages alone; gateways elsewhere deliver to them over HTTP."""
     settings = settings_with(data_dir=data, http=http, database_url=database)
-    from services import bootstrap
+    from services import bootstrap, folder
     from services.accounts.desk import first_start
     from services.clock import SystemClock
 
@@ -72,6 +74,7 @@ def services(
     clock = SystemClock()
     stopping = stopped_by_signal()
     with ExitStack() as stack:
+        folder.claim(stack, settings.data_dir)
         core = bootstrap.start_core(stack, settings, clock)
         password = first_start(core.database, clock.now())
         bootstrap.start_clockwork(stack, core)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -55,13 +56,14 @@ def up(
 def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     """Everything, in the order in which it depends on each other; progress on the console."""
     # Imported here so that `courtyard --help` does not pay for all of it.
-    from services import bootstrap
+    from services import bootstrap, folder
     from services.accounts.desk import first_start
     from services.clock import SystemClock
     from services.demo import SITE
     from services.sites.importer import import_site
 
     clock = SystemClock()
+    folder.claim(stack, settings.data_dir)
     _check_address(settings)
     with console.status("Opening databases and profiles…") as status:
         core = bootstrap.start_core(stack, settings, clock)
@@ -81,6 +83,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
         bootstrap.start_web(stack, core, gateway)
         if demo:
             _start_simulator(stack, mqtt_url)
+    folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http, mqtt_url))
     _greet(settings, mqtt_url, password, demo=demo)
 
 

@@ -12,6 +12,7 @@ from services.database import Database
 from services.doctor import findings, probes
 from services.doctor.facts import DatabaseFacts, JournalFacts, ProfileFacts
 from services.doctor.findings import Finding, Running
+from services.folder import running
 from services.settings import Settings
 
 CHECK_SECONDS = 10.0
@@ -26,6 +27,9 @@ def examine(
 ) -> list[Finding]:
     """Every finding, the machine first. With `services_url` set this is a gateway alone: no database, no pages."""
     library, loaded = (load or load_profiles)(settings)
+    note = running(settings.data_dir)
+    if note is not None and note.http:  # what really runs here, whatever options it was started with
+        settings = settings.model_copy(update={"http": note.http, "mqtt": note.mqtt})
     journal = probes.journal(settings.data_dir / "journal.db", settings.journal_max_bytes, check_seconds=check_seconds)
     found = [
         findings.python(sys.version_info[:3]),
