@@ -126,9 +126,10 @@ def _reserve_attempt(connection: Connection, keys: Sequence[str], now: datetime)
 def _forgive(connection: Connection, keys: tuple[str, str], now: datetime) -> None:
     """A right password clears the login's failures, and takes back its own attempt from the address."""
     login_key, address_key = keys
+    for entry in store.failures(connection, keys):
+        if entry.key == address_key:
+            store.save_failures(connection, Failures(entry.key, max(0.0, entry.faded(now).count - 1), now))
     store.forget_failures(connection, login_key)
-    for entry in store.failures(connection, [address_key]):
-        store.save_failures(connection, Failures(entry.key, max(0.0, entry.faded(now).count - 1), now))
 
 
 # --- people ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from services.accounts.passwords import fingerprint, random_secret
 from services.accounts.policy import FORGOTTEN_AFTER, Failures, Grant, Role, session_end, session_renewal
@@ -212,6 +212,10 @@ def _token(row: Row[Any]) -> Token:
 
 
 def failures(connection: Connection, keys: Sequence[str]) -> list[Failures]:
+    """Read to be changed: until the transaction ends nobody else changes these, so guesses in parallel all count."""
+    if connection.dialect.name == "postgresql":
+        for key in sorted(keys):  # in order: two sign-ins never wait for each other crosswise
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
     rows = connection.execute(select(login_attempts).where(login_attempts.c.key.in_(keys)))
     return [Failures(row.key, row.failures, row.at) for row in rows]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,11 @@ NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 PASSWORD = "four quiet herons"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database.sqlite(tmp_path / "courtyard.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    on_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'courtyard.db'}" if on_sqlite else request.getfixturevalue("postgresql_url")
+    database = Database(url)
     database.start()
     metadata.create_all(database.engine)
     yield database
@@ -116,6 +119,16 @@ def test_unknown_logins_are_throttled_like_known_ones(database: Database) -> Non
     waits = [sign_in(database, login="nobody", address=f"10.0.1.{n}") for n in range(6)]
     assert isinstance(waits[-1], desk.Refused)
     assert waits[-1].wait > timedelta(0)
+
+
+def test_guesses_sent_together_count_together(database: Database, li: store.Person) -> None:
+    outcomes: list[object] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(sign_in(database, "wrong"))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(desk.Refused()) == 5, "the others were told to wait, unchecked"
 
 
 def test_one_address_cannot_try_many_accounts(database: Database, li: store.Person) -> None:
@@ -253,3 +266,13 @@ class TestAudit:
             actions = connection.execute(select(audit_table.c.action).order_by(audit_table.c.seq)).scalars().all()
         assert actions == ["person.added", "signin.refused", "signin"]
         assert isinstance(audit.verify(database), audit.Intact)
+
+    def test_many_at_once_make_one_chain(self, database: Database) -> None:
+        threads = [threading.Thread(target=self.fill, args=(database,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found = audit.verify(database)
+        assert isinstance(found, audit.Intact), found
+        assert found.rows == 20

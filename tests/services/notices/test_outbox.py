@@ -42,9 +42,10 @@ class HandClock:
 class House:
     """A database with an outbox, and a clock in our hand."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.database = Database.sqlite(folder / "courtyard.db")
-        self.database.start()
+    def __init__(self, folder: Path, database: Database | None = None, **settings: Any) -> None:
+        self.database = database or Database.sqlite(folder / "courtyard.db")
+        if database is None:
+            self.database.start()
         metadata.create_all(self.database.engine)
         self.clock = HandClock()
         self.changes = Changes()
@@ -381,3 +382,16 @@ def test_every_channel_of_the_settings_is_there(tmp_path: Path) -> None:
     assert isinstance(outcome, Rejected), "private addresses are refused unless the settings say otherwise"
     for channel in channels.values():
         channel.close()
+
+
+@pytest.mark.postgresql
+def test_on_postgresql_two_workers_claim_each_notice_once(postgresql_url: str, tmp_path: Path, sink: HttpSink) -> None:
+    database = Database(postgresql_url)
+    database.start()
+    house = House(tmp_path, database)
+    house.outbox()
+    house.outbox()
+    keys = house.queue(sink.url(), count=60)
+    eventually(lambda: set(house.states().values()) == {"delivered"})
+    assert sorted(sink.keys()) == sorted(keys)
+    house.close()
