@@ -74,6 +74,7 @@ class Player:
         for i, play in enumerate(profile.simulator.plays):
             first = min(play.every, _FIRST_WORDS)
             heapq.heappush(self._due, (started_at + round(self._dice.random() * _ms(first)), i))
+        self._spread: set[int] = set()
         self._born = False
 
     @property
@@ -153,11 +154,14 @@ class Player:
             play = self.profile.simulator.plays[i]
             if not self._silent:
                 out += self._say(play, now, now if stamp is None else stamp)
-            heapq.heappush(self._due, (now + self._pause(play, now), i))
+            heapq.heappush(self._due, (now + self._pause(i, play, now), i))
         return out
 
-    def _pause(self, play: Play, now: Millis) -> int:
-        usual = max(1, round(_ms(play.every) * (1 + self._dice.uniform(-_JITTER, _JITTER))))
+    def _pause(self, i: int, play: Play, now: Millis) -> int:
+        # Everything speaks in its first seconds; after that a site's devices spread over their periods.
+        share = 1 + self._dice.uniform(-_JITTER, _JITTER) if i in self._spread else self._dice.uniform(0.3, 1)
+        self._spread.add(i)
+        usual = max(1, round(_ms(play.every) * share))
         return min(usual, _RAMP_STEP_MS) if self._ramping(now) else usual
 
     def _ramping(self, now: Millis) -> bool:

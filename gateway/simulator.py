@@ -56,8 +56,10 @@ class Simulation:
             for entry in entries
             if library[entry.profile].simulator.plays
         }
-        self._due = [(started_at, device) for device in self.players]
-        heapq.heapify(self._due)
+        self._scheduled: dict[str, Millis] = {}
+        self._due: list[tuple[Millis, str]] = []
+        for device in self.players:
+            self._schedule(device, started_at)
         steps: list[tuple[Millis, bool, ScriptedFault]] = []
         for scripted in script:
             self._player(scripted.device).find_fault(scripted.fault, scripted.child)
@@ -82,23 +84,29 @@ class Simulation:
             _, begins, scripted = self._steps.pop()
             out += self.inject(scripted, now) if begins else self.heal(scripted, now)
         while self._due and self._due[0][0] <= now:
-            _, device = heapq.heappop(self._due)
+            at, device = heapq.heappop(self._due)
+            if self._scheduled.get(device) != at:
+                continue  # it was called sooner since
             player = self.players[device]
             out += player.advance(now, stamp=stamp)
             if player.next_at is not None:
-                heapq.heappush(self._due, (max(player.next_at, now + 1), device))
+                self._schedule(device, max(player.next_at, now + 1))
         return out
+
+    def _schedule(self, device: str, at: Millis) -> None:
+        self._scheduled[device] = at
+        heapq.heappush(self._due, (at, device))
 
     def inject(self, scripted: ScriptedFault, now: Millis) -> list[Outgoing]:
         """Begin a fault now. Raises UnknownFault."""
         out = self._player(scripted.device).inject(scripted.fault, scripted.child, now=now)
-        heapq.heappush(self._due, (now, scripted.device))
+        self._schedule(scripted.device, now)
         return out
 
     def heal(self, scripted: ScriptedFault, now: Millis) -> list[Outgoing]:
         """End it. Raises UnknownFault."""
         out = self._player(scripted.device).heal(scripted.fault, scripted.child, now=now)
-        heapq.heappush(self._due, (now, scripted.device))
+        self._schedule(scripted.device, now)
         return out
 
     def _player(self, device: str) -> Player:

@@ -196,6 +196,9 @@ def _const(field: StructField) -> object:
 
 
 def _turn(field: StructField) -> Callable[[bytes], str] | None:
+    if field.const is not None and field.type in ("ascii", "hex", "bcd"):
+        text = str(field.const) if field.type == "ascii" else str(field.const).upper()
+        return lambda _: text  # checked against its constant anyway
     if field.type == "hex":
         if field.endian == "little":
             return lambda raw: raw[::-1].hex().upper()
