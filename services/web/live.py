@@ -64,7 +64,7 @@ async def gathered(
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await source.aclose()  # type: ignore[attr-defined]  # an async generator, declared by its protocol
+        await source.aclose()
 
 
 def within(batch: Iterable[Change], scope: Scope, site: str) -> list[Change]:

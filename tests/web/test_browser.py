@@ -48,13 +48,15 @@ SIGNED_IN = (
     "/tickets/t-pump",
     "/notices",
     "/quarantine",
+    "/account",
     "/devices/nothing",
 )
 OPEN = (f"/public/{SITE}", "/public/north-gate", "/public/nowhere", "/login?error=wrong")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """For this module only: while it runs, no other test could run an event loop."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
         yield browser
@@ -87,7 +89,7 @@ def _foreign(url: str, base: str) -> bool:
 
 
 def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         f"{page.url}: {one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
         for one in found

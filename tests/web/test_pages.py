@@ -34,6 +34,7 @@ PAGES = (
     "/notices",
     "/notices?state=failed",
     "/quarantine",
+    "/account",
     f"/public/{SITE}",
     "/public/north-gate",
 )
@@ -247,3 +248,25 @@ def test_signing_in_leads_back(standing: Courtyard) -> None:
     assert client.get("/login").headers["location"] == "/"
     assert "do not go together" in standing.client().get("/login?error=wrong").text
     assert "//evil" not in standing.client().get("/login?next=//evil.example").text
+
+
+def test_one_changes_ones_own_password(courtyard: Courtyard) -> None:
+    crew, new = courtyard.client("li.wei"), "a-much-longer-walk-9"
+    for current, first, second, said in (
+        ("wrong", new, new, "The current password is not right"),
+        (PASSWORD, new, "another", "The two new passwords differ"),
+        (PASSWORD, "short", "short", "too easy"),
+    ):
+        answer = crew.post("/account/password", data={"current": current, "new": first, "again": second})
+        assert answer.status_code == 422
+        assert said in answer.text
+    assert crew.post("/account/password", data={"current": PASSWORD, "new": new, "again": new}).status_code == 303
+    assert crew.get("/tickets").status_code == 303, "signed out everywhere"
+    answer = courtyard.client().post("/login", data={"login": "li.wei", "password": new})
+    assert answer.headers["location"] == "/"
+
+
+def test_the_accounts_language_is_kept(courtyard: Courtyard) -> None:
+    crew = courtyard.client("li.wei", "en")
+    crew.post("/account/language", data={"language": "zh"})
+    assert 'lang="zh-CN"' in crew.get("/tickets").text

@@ -12,7 +12,6 @@ from services.web.i18n import Translations
 from services.web.i18n import load as load_languages
 from services.web.pages import format as fmt
 from services.web.pages import words
-from services.web.views.board import natural
 from services.web.views.charts import charts_of, thresholds_of
 from services.web.views.devices import declared_children
 
@@ -95,7 +94,7 @@ def test_children_are_known_before_they_speak() -> None:
 
 
 def test_names_sort_as_people_count() -> None:
-    assert sorted(["Door 10", "Door 2", "Door 1-12", "Door 1-2"], key=natural) == [
+    assert sorted(["Door 10", "Door 2", "Door 1-12", "Door 1-2"], key=fmt.natural) == [
         "Door 1-2",
         "Door 1-12",
         "Door 2",

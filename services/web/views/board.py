@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from services.tables import alarms, people
 from services.tables import tickets as tickets_table
 from services.tickets.store import Ticket, list_tickets
 from services.web.i18n import Language, Translations
+from services.web.pages import format as fmt
 from services.web.pages import words
 from services.web.pages.words import Mark
 from services.web.views.devices import Device, child_label, device_view, severities_of
@@ -127,12 +127,7 @@ def devices_of(
         device_view(device, library.get(device.profile), buildings, severities, language, headline=True)
         for device in wanted
     ]
-    return sorted(tiles, key=lambda tile: natural(tile.name))
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sorts "Door 2" before "Door 10"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+    return sorted(tiles, key=lambda tile: fmt.natural(tile.name))
 
 
 def grouped(devices: Iterable[Device], site: Site, group: Grouping, t: Translations) -> list[tuple[str, list[Device]]]:

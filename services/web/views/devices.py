@@ -169,7 +169,7 @@ def figure_of(name: str, entry: Metric | State, state: Latest | None, language: 
 
 def _parts(device: store.Device, profile: DeviceProfile, severities: Severities, language: Language) -> Iterable[Part]:
     states = {latest.child: latest for latest in device.children}
-    for child in sorted({*declared_children(profile, device.params), *states}, key=store.natural_key):
+    for child in sorted({*declared_children(profile, device.params), *states}, key=fmt.natural):
         kind = profile.children.get(child_kind(child))
         figures = tuple(_figures(profile, states.get(child), language, scope=child_kind(child), headline=False))
         worst = words.worst_of(severities.get((device.id, child), []))
