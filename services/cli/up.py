@@ -138,7 +138,7 @@ def _greet(settings: Settings, mqtt_url: str, password: str | None, *, demo: boo
     if password is not None:
         lines += [
             "",
-            f"Sign in as [bold]admin[/bold] with [bold]{password}[/bold]  (shown once; change it on your page)",
+            f"Sign in as [bold]admin[/bold] with [bold]{password}[/bold]  (shown once)",
         ]
     else:
         lines += ["", "Sign in as before. Lost the password? courtyard account password admin"]

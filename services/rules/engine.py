@@ -21,6 +21,9 @@ from services.rules.compiled import CompiledRule, Source
 from services.rules.state import ChildState, DeviceState, Evidence, Key
 
 _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
+# A device whose clock is unset or fast measures no worse for it: its readings are stamped on arrival. Were they
+# distrusted, a reset clock would switch off the smoke alarm.
+_AS_GOOD = frozenset({Quality.GOOD, Quality.SKEWED})
 _NEVER_TRUSTED = frozenset({Quality.IMPOSSIBLE, Quality.LATE, Quality.HISTORIC})
 _RAISING = frozenset({Phase.IDLE, Phase.PENDING})
 
@@ -91,7 +94,7 @@ def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
 
 def _merge(state: ChildState, reading: Reading) -> None:
     at, times = reading.measured_at, state.times
-    poor = None if reading.quality is Quality.GOOD else reading.quality
+    poor = None if reading.quality in _AS_GOOD else reading.quality
     for name, value in reading.values.items():
         if times.get(name, -1) <= at:
             state.values[name] = value
