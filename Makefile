@@ -1,6 +1,6 @@
 # The two commands of the README are `make up` and `make test`. Everything else is for those who change the code.
 SHELL := /bin/sh
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # The lock carries hashes and no download hosts, so it works with any package index. Why: docs/decisions/0001.
