@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.bench.mosquitto import Mosquitto, MosquittoMissing, find_mosquitto
-
-
-def require(missing: str) -> None:
-    """Skip because a server is missing; where COURTYARD_REQUIRE_SERVERS is set that is a failure."""
-    if os.environ.get("COURTYARD_REQUIRE_SERVERS"):
-        pytest.fail(missing)
-    pytest.skip(missing)
+from tests.needs import missing
 
 
 @pytest.fixture
@@ -23,7 +16,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """Started, on a port of its own; a test may kill and start it."""
     try:
         find_mosquitto()
-    except MosquittoMissing as missing:
-        require(str(missing))
+    except MosquittoMissing as absent:
+        missing(str(absent))
     with Mosquitto(tmp_path / "mosquitto") as broker:
         yield broker

@@ -16,6 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.needs import missing
+
 __all__ = ["postgresql_server", "postgresql_url"]
 
 _TRIES = 200
@@ -42,18 +44,12 @@ def _server_user() -> str | None:
     return None
 
 
-def _missing(what: str) -> None:
-    if os.environ.get("COURTYARD_REQUIRE_SERVERS"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Connection settings of the cluster's superuser, as keywords for psycopg."""
     binaries = _binaries()
     if binaries is None:
-        _missing("PostgreSQL is not installed (apt-get install postgresql)")
+        missing("PostgreSQL is not installed (apt-get install postgresql)")
         return
     # A short path: a Unix socket's may not be longer than about 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="cy-pg-"))

@@ -15,7 +15,7 @@ missing() {
 skips() {
   case "$1" in
     mosquitto) echo "delivery, fault and end-to-end tests" ;;
-    influxdb) echo "tests of the InfluxDB writer" ;;
+    influxdb) echo "tests that run the dashboards' queries" ;;
     postgresql) echo "tests of services on PostgreSQL" ;;
     chromium) echo "tests of the pages in a browser" ;;
     fonts-noto-cjk) echo "nothing, but Chinese pages show boxes in screenshots" ;;

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 import gateway.ports
 from services.settings import Settings
+from tests.needs import missing
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
@@ -175,7 +176,7 @@ def test_no_secret_can_be_committed() -> None:
 def mosquitto(secrets: Path, tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The real program with the committed files; only paths and port are this machine's."""
     if shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") is None:
-        pytest.skip("no mosquitto on this machine")
+        missing("mosquitto is not installed; on Debian: apt-get install mosquitto")
     port = gateway.ports.free_port()
     folder = tmp_path / "mosquitto"
     folder.mkdir()

@@ -23,8 +23,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from gateway.ports import free_port
 from services.bench.ingest import bench_profile, messages
-from services.bench.mosquitto import Mosquitto, free_port
+from services.bench.mosquitto import Mosquitto
 from services.bench.publisher import Publisher
 
 _BACKGROUND_DEVICES = 1000

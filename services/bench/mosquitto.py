@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from gateway.ports import free_port
+
 DEFAULT_CONFIG = """
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -34,13 +36,6 @@ def find_mosquitto() -> str:
     if found is None:
         raise MosquittoMissing("mosquitto is not installed; on Debian: apt-get install mosquitto")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Mosquitto:

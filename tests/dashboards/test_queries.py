@@ -14,8 +14,9 @@ from dashboards.build import build
 from device_profiles import library
 from device_profiles.schema import DeviceProfile
 from tests.fixtures_influxdb import influxdb, installed
+from tests.needs import missing
 
-pytestmark = [pytest.mark.influxdb, pytest.mark.skipif(not installed(), reason="needs influxd (Debian: influxdb)")]
+pytestmark = pytest.mark.influxdb
 PROFILES = library.load(library.SHIPPED)
 AT = 1_780_000_000
 NAMES = {"site": "(yard|other)", "device": ".*"}
@@ -24,6 +25,8 @@ NAMES = {"site": "(yard|other)", "device": ".*"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    if not installed():
+        missing("influxd is not installed; on Debian: apt-get install influxdb")
     with influxdb(tmp_path_factory.mktemp("influxdb")) as client:
         lines = [line for profile in PROFILES.values() for line in points(profile)]
         stored = client.post("/write", params={"db": "telemetry", "precision": "s"}, content="\n".join(lines))

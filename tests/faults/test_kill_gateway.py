@@ -23,11 +23,12 @@ import pytest
 from ruamel.yaml import YAML
 from sqlalchemy import func, select
 
+from gateway.ports import free_port
 from services import bootstrap
 from services.accounts.desk import add_token
 from services.accounts.policy import Role
 from services.bench.alarm import alarm_profile
-from services.bench.mosquitto import Mosquitto, free_port
+from services.bench.mosquitto import Mosquitto
 from services.bench.publisher import Publisher
 from services.clock import SystemClock
 from services.settings import Settings

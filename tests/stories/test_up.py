@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.bench.mosquitto import free_port
+from gateway.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

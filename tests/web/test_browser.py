@@ -20,6 +20,7 @@ from services.changes import Change
 from services.tables import alarms, device_states, tickets
 from services.web.security import COOKIE
 from services.web.server import Server
+from tests.needs import missing
 from tests.web.conftest import Courtyard
 from tests.web.seed import PASSWORD, SITE
 
@@ -33,10 +34,7 @@ ARGS = (
     "--no-first-run",
 )
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium"),
-]
+pytestmark = pytest.mark.browser
 SIGNED_IN = (
     f"/?site={SITE}",
     "/?site=north-gate",
@@ -57,6 +55,8 @@ OPEN = (f"/public/{SITE}", "/public/north-gate", "/public/nowhere", "/login?erro
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """For this module only: while it runs, no other test could run an event loop."""
+    if not CHROMIUM.exists():
+        missing(f"{CHROMIUM} is not installed; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
         yield browser

@@ -198,7 +198,15 @@ def test_late_and_historic_readings_page_nobody(site: Story, quality: Quality) -
     site.says("pumps", "pump:1", run="fault").expect_alarms("pump_fault@pump:1")
 
 
-@pytest.mark.parametrize("quality", [Quality.SKEWED, Quality.SUSPECT])
+def test_a_device_whose_clock_is_off_still_raises_and_clears(site: Story) -> None:
+    site.deliver(site.reading("pumps", "pump:1", {"run": "fault"}, quality=Quality.SKEWED))
+    site.expect_alarms("pump_fault@pump:1")
+    site.clock.time += timedelta(minutes=1)
+    site.deliver(site.reading("pumps", "pump:1", {"run": "running"}, quality=Quality.SKEWED))
+    site.at("00:03").expect_alarms()
+
+
+@pytest.mark.parametrize("quality", [Quality.SUSPECT])
 def test_readings_of_lesser_quality_neither_raise_nor_clear(site: Story, quality: Quality) -> None:
     site.deliver(site.reading("pumps", "pump:1", {"run": "fault"}, quality=quality)).expect_alarms()
     site.says("pumps", "pump:1", run="fault").expect_alarms("pump_fault@pump:1")
