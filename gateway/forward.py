@@ -73,9 +73,12 @@ class Forwarder:
         self._signal = signal
         self._batch = batch
         self._stopping = Event()
+        self._reader: JournalReader
         self._thread = Thread(target=self._run, name=f"forward-{consumer.name}", daemon=True)
 
     def start(self) -> None:
+        # Opened here: what fails in the thread before its loop would end it without a word.
+        self._reader = self._journal.reader()
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 5) -> None:
@@ -85,7 +88,7 @@ class Forwarder:
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        reader = self._journal.reader()
+        reader = self._reader
         pause = _FIRST_PAUSE_SECONDS
         resumed = False
         try:

@@ -12,7 +12,6 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
-import msgspec
 import structlog
 
 from device_profiles.schema import DeviceProfile
@@ -22,16 +21,17 @@ from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.quarantine import QuarantineEntry, replay
-from gateway.reading import GatewayStatus, Millis, Registry
+from gateway.reading import GatewayStatus, Millis
+from gateway.registry import RegistryWatch
 from gateway.telemetry import TelemetryStore
-from gateway.uplink import Uplink, UplinkRejected, UplinkUnavailable
+from gateway.uplink import Uplink
 
 T = TypeVar("T")
 log = structlog.get_logger("courtyard.gateway")
 
 _SLICE_SECONDS = 0.2
 _HOUSEKEEPING_SECONDS = 1.0
-_REGISTRY_SECONDS = 60.0
+_FIRST_REGISTRY_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
@@ -67,7 +67,6 @@ class Gateway:
         self._address = BrokerAddress.parse(config.mqtt_url)
         self._signal = Signal()
         self._stopping = Event()
-        self._registry_stale = Event()
         self._calls: SimpleQueue[tuple[Callable[[], object], Future[object]]] = SimpleQueue()
         self._thread = Thread(target=self._run, name="ingest", daemon=True)
         self._connected = False
@@ -75,8 +74,9 @@ class Gateway:
         self._seen_until: Millis = 0
         self._rate = Rate()
         self._next_housekeeping = 0.0
-        self._next_registry = 0.0
-        self._registry = Registry(version="", devices=[])
+        self._registry = RegistryWatch(uplink, config.data_dir / "registry.json")
+        self.failures = 0
+        """How often the ingest thread met something it does not know how to wait for."""
         self._journal: Journal
         self._ingest: Ingest
         self._forwarders: list[Forwarder]
@@ -95,9 +95,9 @@ class Gateway:
             first_seq=self._now() * 1000,
         )
         self._reader = self._journal.reader()
-        self._registry = self._cached_registry()
+        self._registry.start()
         self._ingest = Ingest(
-            decoder=Decoder(self._profiles, self._registry),
+            decoder=Decoder(self._profiles, self._registry.latest),
             journal=self._journal,
             now_millis=self._now,
             on_commit=self._signal.notify,
@@ -118,6 +118,7 @@ class Gateway:
         """Take nothing more, hand over what is journaled if that goes quickly, close. The rest waits on disk."""
         self._stopping.set()
         self._thread.join(5)
+        self._registry.stop()
         for forwarder in self._forwarders:
             forwarder.stop()
         self._reader.close()
@@ -158,10 +159,6 @@ class Gateway:
         self._signal.notify()
         return taken, refused
 
-    def registry_changed(self) -> None:
-        """The device list has changed: fetch it before the next message."""
-        self._registry_stale.set()
-
     def _on_ingest_thread(self, work: Callable[[], T]) -> T:
         future: Future[T] = Future()
         self._calls.put((work, future))  # type: ignore[arg-type]
@@ -174,7 +171,7 @@ class Gateway:
         while not self._stopping.is_set():
             try:
                 session = self._connect()
-            except (MqttUnavailable, JournalUnwritable) as error:
+            except Exception as error:  # the loop's edge, like the one below
                 self._failed(error)
                 self._idle(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -184,13 +181,8 @@ class Gateway:
                 self._serve(session)
             except MqttUnavailable as error:
                 self._failed(error)
-            except (JournalFull, JournalUnwritable) as error:
-                # Nothing of the batch is stored, so nothing may be acknowledged: the broker will deliver it again.
-                session.abandon()
-                self._failed(error)
-                self._idle(1.0)
             except Exception as error:  # the loop's edge: the gateway must go on, and must say so
-                log.exception("ingest_failed")
+                # Nothing of the batch is stored, so nothing may be acknowledged: the broker will deliver it again.
                 session.abandon()
                 self._failed(error)
                 self._idle(1.0)
@@ -200,7 +192,9 @@ class Gateway:
 
     def _connect(self) -> MqttSession:
         self._journal.probe()
-        self._refresh_registry()
+        # Without the list a device's first readings would be filed under its address instead of its id.
+        self._registry.wait_asked(_FIRST_REGISTRY_SECONDS)
+        self._adopt_registry()
         session = MqttSession(self._address, client_id=self._config.client_id, filters=self._ingest.decoder.filters)
         session.connect()
         self._ingest.connection_opened()
@@ -218,25 +212,21 @@ class Gateway:
                 self._rate.add(len(messages))
             else:
                 self._seen_until = before
-            self._housekeeping(session)
+            self._housekeeping()
 
     def _idle(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._stopping.is_set() and time.monotonic() < until:
             try:
-                self._housekeeping(None)
-            except JournalUnwritable as error:
+                self._housekeeping()
+            except Exception as error:  # what fails here would otherwise end the thread, and with it all collecting
                 self._failed(error)
             self._stopping.wait(min(_SLICE_SECONDS, max(0.0, until - time.monotonic())))
 
-    def _housekeeping(self, session: MqttSession | None) -> None:
+    def _housekeeping(self) -> None:
         self._run_calls()
         now = time.monotonic()
-        if self._registry_stale.is_set() or now >= self._next_registry:
-            filters = self._ingest.decoder.filters
-            self._refresh_registry()
-            if session is not None and self._ingest.decoder.filters != filters:
-                session.subscribe(self._ingest.decoder.filters)
+        self._adopt_registry()
         if now >= self._next_housekeeping:
             self._next_housekeeping = now + _HOUSEKEEPING_SECONDS
             self._rate.tick(now)
@@ -253,42 +243,20 @@ class Gateway:
             except Exception as error:  # the caller's to handle
                 future.set_exception(error)
 
+    def _adopt_registry(self) -> None:
+        """Decode by the newest device list. The filters come from the profiles alone and stay as they are."""
+        registry, before = self._registry.latest, self._ingest.decoder
+        if registry.version != before.registry_version:
+            self._ingest.decoder = Decoder(self._profiles, registry, before.stamps)
+
     def _failed(self, error: Exception) -> None:
         self._connected = False
-        if self._error != str(error):
+        if not isinstance(error, MqttUnavailable | JournalFull | JournalUnwritable):
+            self.failures += 1
+            log.exception("ingest_failed", exc_info=error)
+        elif self._error != str(error):
             log.warning("gateway_waits", reason=str(error))
-        self._error = str(error)
-
-    # --- the device list ----------------------------------------
-
-    @property
-    def _registry_file(self) -> Path:
-        return self._config.data_dir / "registry.json"
-
-    def _cached_registry(self) -> Registry:
-        try:
-            return msgspec.json.decode(self._registry_file.read_bytes(), type=Registry)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return Registry(version="", devices=[])
-
-    def _refresh_registry(self) -> None:
-        self._next_registry = time.monotonic() + _REGISTRY_SECONDS
-        self._registry_stale.clear()
-        try:
-            registry = self._uplink.registry()
-        except (UplinkUnavailable, UplinkRejected) as error:
-            log.warning("registry_not_refreshed", reason=str(error))
-            self._next_registry = time.monotonic() + 5
-            return
-        if registry.version == self._registry.version:
-            return
-        stamps = self._ingest.decoder.stamps
-        self._ingest.decoder = Decoder(self._profiles, registry)
-        self._ingest.decoder.stamps.update(stamps)
-        self._registry = registry
-        temporary = self._registry_file.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.encode(registry))
-        temporary.replace(self._registry_file)
+        self._error = str(error) or type(error).__name__
 
 
 class Rate:

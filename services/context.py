@@ -28,10 +28,6 @@ class LocalGateway(Protocol):
         """Decode set-aside messages again, oldest first: (taken in, still refused)."""
         ...
 
-    def registry_changed(self) -> None:
-        """The device list has changed: fetch it before the next message."""
-        ...
-
 
 @dataclass(frozen=True)
 class Context:

@@ -140,7 +140,7 @@ class Journal:
                 self._insert_quarantine(quarantine)
                 db.executemany("DELETE FROM quarantine WHERE id = ?", [(one,) for one in released])
             db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._roll_back()
             self._count_quarantine()
             raise JournalUnwritable(str(error)) from error
@@ -155,7 +155,7 @@ class Journal:
         try:
             self._save_cursors()
             self._trim()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._roll_back()
             raise JournalUnwritable(str(error)) from error
 
@@ -169,7 +169,7 @@ class Journal:
             )
             self._db.execute("COMMIT")
             self._db.execute("DELETE FROM quarantine WHERE topic = '' AND received_at = 0 AND code = ''")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._roll_back()
             raise JournalUnwritable(str(error)) from error
 
@@ -220,7 +220,7 @@ class Journal:
                 if not victims:
                     break
                 self._shed_rows(victims, target)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._roll_back()
             raise JournalUnwritable(str(error)) from error
         if self._bytes + size > self.max_bytes:

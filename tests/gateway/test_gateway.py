@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.decode import Decoder
 from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalUnwritable
 from gateway.mqtt import BrokerAddress, Message, MqttSession, MqttUnavailable
+from gateway.reading import Registry
 from services.bench.mosquitto import Mosquitto
 from tests.gateway.kit import Ledger, make_gateway, meter_profile, now_millis, publish, until
 
@@ -101,6 +103,53 @@ def test_the_gateway_comes_back_when_the_broker_does(mosquitto: Mosquitto, tmp_p
     publish(mosquitto.port, [telemetry_message(1)])
     until(lambda: ledger.numbers == [1])
     assert gateway.status().last_error == ""
+    gateway.stop()
+    telemetry.close()
+
+
+def test_services_that_hang_do_not_hold_up_collecting(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """A cut uplink answers nothing for half a minute; a broker keeps only some thousand messages meanwhile."""
+
+    class Hanging(Ledger):
+        hangs = threading.Event()
+        asked = 0
+
+        def registry(self) -> Registry:
+            self.asked += 1
+            if self.asked > 1:
+                self.hangs.wait(20)
+            return super().registry()
+
+    ledger = Hanging()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway._registry._ask_seconds = 0.05
+    gateway.start()
+    until(lambda: ledger.asked > 1)
+    until(lambda: gateway.status().connected)
+    publish(mosquitto.port, [telemetry_message(n) for n in range(100)])
+    until(lambda: telemetry.count() == 100, seconds=5, why="collecting waits for services")
+    ledger.hangs.set()
+    gateway.stop()
+    telemetry.close()
+
+
+def test_nothing_ends_the_ingest_thread(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Not even a failure that nobody thought of, while it is already waiting after another one."""
+    ledger = Ledger()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    maintain, probe = gateway._journal.maintain, gateway._journal.probe
+
+    def fail() -> None:
+        raise RuntimeError("never heard of")
+
+    gateway._journal.maintain = gateway._journal.probe = fail  # type: ignore[method-assign]
+    until(lambda: gateway.failures >= 3)
+    assert "never heard of" in gateway.status().last_error
+    gateway._journal.maintain, gateway._journal.probe = maintain, probe  # type: ignore[method-assign]
+    publish(mosquitto.port, [telemetry_message(1)])
+    until(lambda: ledger.numbers == [1])
     gateway.stop()
     telemetry.close()
 

@@ -59,8 +59,6 @@ class SetAside:
     def quarantine_replay(self, ids: list[int] | None = None) -> tuple[int, int]:
         return replay(self.journal, self.decoder, ids)
 
-    def registry_changed(self) -> None: ...
-
 
 @dataclass(frozen=True)
 class Courtyard:

@@ -61,8 +61,6 @@ class RecordingGateway:
         self.replayed.append(ids)
         return len(ids or self.entries), 0
 
-    def registry_changed(self) -> None: ...
-
 
 @dataclass
 class World:
