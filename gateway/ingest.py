@@ -51,8 +51,9 @@ class Ingest:
 
     def connection_opened(self) -> None:
         """Messages of the connection before may come again: remember which of them are already journaled."""
+        # The tail stays: what an earlier connection delivered may come again on a later one, if no acknowledgement of
+        # those in between arrived.
         self._suspects = set(self._tail) or set(self._journal.newest_tokens())
-        self._tail.clear()
 
     def take(self, messages: Sequence[Message], source: Acknowledges) -> None:
         """Raises JournalFull or JournalUnwritable; then nothing of the batch is stored or acknowledged."""
