@@ -25,7 +25,8 @@ class Chore:
     failures: int = 0
 
     def run_if_due(self, now: datetime) -> None:
-        if self.due_at is not None and now < self.due_at:
+        # Due times further off than one period are of a clock that has gone back since.
+        if self.due_at is not None and now < self.due_at <= now + self.every:
             return
         self.due_at = now + self.every
         try:

@@ -176,10 +176,14 @@ class Outbox:
             self._wake.clear()
             try:
                 self._start_lanes()
-            except SQLAlchemyError as error:
-                self.errors += 1
-                log.warning("outbox.failed", error=str(getattr(error, "orig", None) or error))
+            except Exception as error:  # the loop's edge: without it one failure would silence every notice
+                self._failed(error)
             self._wake.wait(_LOOK_EVERY)
+
+    def _failed(self, error: Exception, **about: str) -> None:
+        self.errors += 1
+        expected = isinstance(error, SQLAlchemyError)
+        (log.warning if expected else log.exception)("outbox.failed", error=_words_of(error), **about)
 
     def _start_lanes(self) -> None:
         now = self._clock.now()
@@ -194,8 +198,8 @@ class Outbox:
                 if lane in self._busy:
                     continue
                 thread = threading.Thread(target=self._work, args=(lane,), name="outbox-lane", daemon=True)
+                thread.start()  # the lane takes itself off the list, for which it waits for this lock
                 self._busy[lane] = thread
-                thread.start()
 
     # One lane: all of this runs on the lane's own thread.
 
@@ -206,9 +210,8 @@ class Outbox:
                 worked = True
                 if not self._send_all(lane, claimed):
                     return
-        except SQLAlchemyError as error:
-            self.errors += 1
-            log.warning("outbox.failed", channel=lane.channel, error=str(getattr(error, "orig", None) or error))
+        except Exception as error:  # the lane's edge: what it had claimed is due again after the lease
+            self._failed(error, channel=lane.channel)
         finally:
             with self._lock:
                 self._busy.pop(lane, None)
@@ -284,6 +287,11 @@ class Outbox:
                 sending.record_failed(connection, due.id, error=reason)
                 log.warning("notice.failed", notice=due.id, channel=due.channel, reason=reason)
         self._changes.publish([Change("notice", due.id, due.site)])
+
+
+def _words_of(error: Exception) -> str:
+    """The database's own words, without the statement and its values: these may hold a target."""
+    return str(getattr(error, "orig", None) or (error if isinstance(error, SQLAlchemyError) else type(error).__name__))
 
 
 def without_secrets(outcome: Outcome, target: str) -> Outcome:

@@ -121,6 +121,23 @@ def sink() -> Iterator[HttpSink]:
         yield sink
 
 
+def test_no_failure_ends_the_worker(house: House, sink: HttpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failed = sending.due_lanes, threading.Event()
+
+    def fail_once(*args: Any) -> list[Lane]:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("can't start new thread")
+        return real(*args)
+
+    monkeypatch.setattr(sending, "due_lanes", fail_once)
+    outbox = house.outbox()
+    assert failed.wait(5)
+    house.queue(sink.url())
+    eventually(lambda: house.states() == {"n0": "delivered"})
+    assert outbox.errors == 1
+
+
 def test_a_change_wakes_it_at_once(house: House, sink: HttpSink) -> None:
     house.outbox()
     time.sleep(0.05)  # past the first look, so that only the change can be the reason
