@@ -54,6 +54,8 @@ _FUTURE = (N_("in %(n)s s"), N_("in %(n)s min"), N_("in %(n)s h"), N_("in %(n)s 
 def age(at: datetime, t: Translations, *, now: datetime) -> str:
     """How long ago, or in how long. The pages' script keeps it up with the same words (`age_words`)."""
     seconds = (now - at).total_seconds()
+    if -5 < seconds < 0:
+        seconds = 0  # two clocks, or a moment of rounding
     return _span(abs(seconds), _PAST if seconds >= 0 else _FUTURE, t)
 
 

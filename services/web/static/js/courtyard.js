@@ -15,7 +15,8 @@
   const steps = [[60, 1], [3600, 60], [172800, 3600], [Infinity, 86400]];
 
   function age(at) {
-    const seconds = (now() - at) / 1000;
+    let seconds = (now() - at) / 1000;
+    if (seconds < 0 && seconds > -5) seconds = 0; // two clocks, or a moment of rounding; nothing is due in a second
     const step = steps.findIndex(([below]) => Math.abs(seconds) < below);
     const text = (seconds >= 0 ? words.past : words.future)[step];
     return text.replace("%(n)s", Math.floor(Math.abs(seconds) / steps[step][1]));
