@@ -94,6 +94,16 @@ device_states = Table(
     Column("flags", JSON, nullable=False, default=dict),
     Column("gateway", _id, nullable=True),  # which gateway hears it
 )
+set_aside = Table(
+    "set_aside",  # readings that intake could not judge, the newest thousand
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("device", _id, nullable=False),
+    Column("child", String(64), nullable=False, default=""),
+    Column("error", Text, nullable=False),
+    Column("reading", Text, nullable=False, default=""),  # empty: the device itself, when time passed
+)
 gateways = Table(
     "gateways",
     metadata,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,12 @@ from services.clock import Clock
 from services.database import Database
 from services.intake.consequences import Consequences
 from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp
-from services.intake.work import Work, flush
+from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
+from services.intake.work import CursorMoved, Work, flush
 from services.rules import engine
 from services.rules.engine import Firing
 from services.rules.state import DeviceState
-from services.sites.store import device_entries
+from services.sites.store import device_entries, forget_unclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,9 @@ GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
 _LISTENING_GAP_MILLIS = 60_000
 _MOST_UNCLAIMED = 5_000
+_UNCLAIMED_KEPT = timedelta(days=1)
+_MOST_CHILDREN = 512
+"""Children are named by messages. Each costs a row and its rules at every tick, so a device cannot have any number."""
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST_KEY = 64
 
@@ -70,8 +74,16 @@ class Intake:
         """Taken since start."""
         self.gaps = 0
         """Batches that did not follow the one before: the gateway's journal had to give readings up."""
+        self.set_aside = 0
+        """Readings that could not be judged, and devices that cannot be when time passes."""
+        self._benched: set[str] = set()
+        """Those devices."""
+        self._refusals = (0, 0)
+        """Which batch (its first sequence) a constraint has refused, and how often in a row."""
         self.refused_unclaimed = 0
         """Readings of unclaimed devices beyond the number that is kept."""
+        self.refused_children = 0
+        """Readings of children beyond the number that is kept per device."""
 
     def start(self) -> None:
         self.reload()
@@ -80,6 +92,7 @@ class Intake:
         """Read everything again: after a site import, or when the database was changed by others."""
         with self._lock:
             self._memory = None
+            self._benched.clear()
             with self._transaction(self._clock.now()):
                 pass
 
@@ -98,22 +111,74 @@ class Intake:
     # --- readings --------------------------------------------------------------------------------------------
 
     def take(self, batch: Batch) -> int:
-        """Take a batch in; the cursor that is committed now. Raises BatchRefused."""
+        """Take a batch in; the cursor that is committed now. Raises BatchRefused.
+
+        A reading that cannot be judged is set aside, and the others are taken without it.
+        """
         now = self._clock.now()
         with self._lock:
-            with self._transaction(now) as (memory, work, consequences):
-                gateway = self._gateway(memory, batch.gateway, now)
-                work.gateway, work.gateway_cursor_before = gateway, gateway.cursor
-                readings = self._new_readings(batch, gateway)
-                _note_gateway(gateway, batch, readings, now)
-                for reading in readings:
-                    # A backlog is judged by the time it was heard, not by the time it is handed over.
-                    gateway.progress = max(gateway.progress or 0, reading.received_at)
-                    self._take_one(reading, gateway, memory, work, consequences)
-                gateway.progress = max(gateway.progress or 0, batch.progress_at)
-                work.change("gateway", gateway.id, "")
+            before = self.cursor(batch.gateway)
+            readings = self._behind(batch, before)
+            reached = max(before, batch.last_seq)
+            try:
+                self._commit(batch, readings, reached, now)
+            except Exception as error:
+                if not readings or not self._is_to_blame(batch, error):
+                    raise
+                self._take_apart(batch, readings, before, now, error)
+                self._commit(batch, [], reached, now)
+            self._refusals = (0, 0)
             self.readings += len(readings)
-            return gateway.cursor
+            return reached
+
+    def _commit(self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime) -> None:
+        """Readings of a batch, and the cursor: where it was, or the end of the batch once all of it is in."""
+        with self._transaction(now) as (memory, work, consequences):
+            gateway = self._gateway(memory, batch.gateway, now)
+            work.gateway, work.gateway_cursor_before = gateway, gateway.cursor
+            gateway.cursor = cursor
+            _note_gateway(gateway, batch, readings, now)
+            for reading in readings:
+                # A backlog is judged by the time it was heard, not by the time it is handed over.
+                gateway.progress = max(gateway.progress or 0, reading.received_at)
+                self._take_one(reading, gateway, memory, work, consequences)
+            if cursor >= batch.last_seq:
+                gateway.progress = max(gateway.progress or 0, batch.progress_at)
+            work.change("gateway", gateway.id, "")
+
+    def _take_apart(
+        self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime, error: Exception
+    ) -> None:
+        """Half by half, until what cannot be judged stands alone.
+
+        The cursor waits: after a crash all of it comes again, and what was taken already changes nothing.
+        """
+        if len(readings) == 1:
+            self._set_aside(readings[0].device, readings[0].child, now, error, readings[0])
+            return
+        for half in halves(readings):
+            try:
+                self._commit(batch, half, cursor, now)
+            except Exception as inner:
+                if not self._is_to_blame(batch, inner):
+                    raise
+                self._take_apart(batch, half, cursor, now, inner)
+
+    def _is_to_blame(self, batch: Batch, error: Exception) -> bool:
+        """Whether the readings are, and not the database or somebody else who writes to it."""
+        if isinstance(error, CursorMoved):
+            return False
+        if is_a_constraint(error):
+            first, times = self._refusals
+            self._refusals = (batch.first_seq, times + 1 if first == batch.first_seq else 1)
+            return self._refusals[1] > PATIENCE
+        return is_in_the_data(error)
+
+    def _set_aside(self, device: str, child: str, now: datetime, error: Exception, reading: Reading | None) -> None:
+        log.error("set_aside", device=device, child=child, exc_info=error)
+        with self._database.write() as connection:
+            keep(connection, now=now, device=_writable(device), child=_writable(child), error=error, reading=reading)
+        self.set_aside += 1
 
     def _gateway(self, memory: Memory, id: str, now: datetime) -> GatewayState:
         found = memory.gateways.get(id)
@@ -121,20 +186,18 @@ class Intake:
             found = memory.gateways[id] = GatewayState(id=id, heard_at=now)
         return found
 
-    def _new_readings(self, batch: Batch, gateway: GatewayState) -> list[Reading]:
-        """Those behind the cursor, which moves to the end of the batch."""
-        before = gateway.cursor
-        gateway.cursor = max(before, batch.last_seq)
+    def _behind(self, batch: Batch, before: int) -> list[Reading]:
+        """The readings of a batch that are not taken yet."""
         if not batch.readings or batch.last_seq <= before:
             return []
         if batch.first_seq > before:
             if before and batch.first_seq > before + 1:
                 self.gaps += 1
-                log.warning("batch_gap", gateway=gateway.id, cursor=before, first_seq=batch.first_seq)
+                log.warning("batch_gap", gateway=batch.gateway, cursor=before, first_seq=batch.first_seq)
             return batch.readings
         if len(batch.readings) != batch.last_seq - batch.first_seq + 1:
             raise BatchRefused(
-                f"batch {batch.first_seq}..{batch.last_seq} begins within what gateway {gateway.id} has handed over "
+                f"batch {batch.first_seq}..{batch.last_seq} begins within what gateway {batch.gateway} has handed over "
                 f"already (cursor {before}); it must begin at {before + 1}"
             )
         return batch.readings[before - batch.first_seq + 1 :]
@@ -147,6 +210,10 @@ class Intake:
             return
         if len(reading.child) > _LONGEST_KEY or _UNWRITABLE.search(reading.child):
             reading = msgspec.structs.replace(reading, child=_writable(reading.child))
+        if reading.child not in device.children and len(device.children) > _MOST_CHILDREN:
+            self.refused_children += 1
+            # The device has been heard all the same.
+            reading = msgspec.structs.replace(reading, child="", values={}, flags={}, events=())
         device.gateway = gateway.id
         liveness = device.liveness
         view = memory.view(gateway.id, work.now, GATEWAY_SILENT_AFTER_SECONDS)
@@ -206,14 +273,36 @@ class Intake:
     # --- time ------------------------------------------------------------------------------------------------
 
     def tick(self, now: datetime) -> None:
-        """Time has passed: silence, ages and delays, each judged against its gateway's progress."""
+        """Time has passed: silence, ages and delays, each judged against its gateway's progress.
+
+        A device that cannot be judged is left out from then on, and the others are judged without it.
+        """
         with self._lock:
             self._reload_if_imported()
-            with self._transaction(now) as (memory, work, consequences):
-                ids = (None, *memory.gateways)
-                views = {id: memory.view(id, now, GATEWAY_SILENT_AFTER_SECONDS) for id in ids}
-                for device in memory.devices.values():
+            try:
+                self._tick(now, None)
+            except Exception as error:
+                if not is_in_the_data(error):
+                    raise
+                self._tick_one_by_one(now)
+
+    def _tick(self, now: datetime, only: str | None) -> None:
+        with self._transaction(now) as (memory, work, consequences):
+            ids = (None, *memory.gateways)
+            views = {id: memory.view(id, now, GATEWAY_SILENT_AFTER_SECONDS) for id in ids}
+            for device in memory.devices.values():
+                if device.id not in self._benched and only in (None, device.id):
                     self._tick_one(device, views.get(device.gateway, views[None]), work, consequences)
+
+    def _tick_one_by_one(self, now: datetime) -> None:
+        for id in list(self._loaded(now).devices):
+            try:
+                self._tick(now, id)
+            except Exception as error:
+                if not is_in_the_data(error):
+                    raise
+                self._set_aside(id, "", now, error, None)
+                self._benched.add(id)
 
     def _tick_one(self, device: DeviceState, view: engine.GatewayView, work: Work, consequences: Consequences) -> None:
         liveness = device.liveness
@@ -224,6 +313,15 @@ class Intake:
         if fired or device.moved:
             self._follow(device, fired, work, consequences)
 
+    def forget_unclaimed(self, now: datetime) -> None:
+        """Strangers that have fallen silent leave their place to others."""
+        with self._lock:
+            with self._database.write() as connection:
+                gone = forget_unclaimed(connection, heard_before=now - _UNCLAIMED_KEPT)
+            if gone:
+                self._memory = None
+                log.info("unclaimed_forgotten", devices=gone)
+
     def _reload_if_imported(self) -> None:
         """A site file may be imported by another process."""
         if self._memory is None:
@@ -231,6 +329,7 @@ class Intake:
         with self._database.read() as connection:
             if read_stamp(connection) != self._memory.stamp:
                 self._memory = None
+                self._benched.clear()
 
     # --- all or nothing --------------------------------------------------------------------------------------
 
@@ -275,7 +374,7 @@ class Intake:
             self._changes.publish(work.changes)
 
 
-def _note_gateway(gateway: GatewayState, batch: Batch, readings: list[Reading], now: datetime) -> None:
+def _note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading], now: datetime) -> None:
     """What a batch says about the gateway itself: how far it has seen time pass, and whether it was listening."""
     connected = batch.status.connected if batch.status is not None else True
     begins = readings[0].received_at if readings else batch.progress_at

@@ -35,6 +35,7 @@ from services.tables import (
 )
 
 Library = Mapping[str, DeviceProfile]
+Stamp = tuple[tuple[str, datetime], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class SiteState:
 
 @dataclass(kw_only=True)
 class Memory:
-    stamp: tuple[int, datetime | None]
+    stamp: Stamp
     """Changes when a site file was imported, by whatever process."""
     profiles: dict[str, CompiledProfile]
     devices: dict[str, DeviceState]
@@ -127,18 +128,21 @@ class Memory:
         return GatewayView(state.progress, state.connected and heard, state.watching_since)
 
 
-def read_stamp(connection: Connection) -> tuple[int, datetime | None]:
-    row = connection.execute(select(func.count(), func.max(sites.c.updated_at))).one()
-    return row[0], row[1]
+def read_stamp(connection: Connection) -> Stamp:
+    """Of each site, because the newest time of all of them may be of a clock that has gone back since."""
+    query = select(sites.c.id, sites.c.updated_at).order_by(sites.c.id)
+    return tuple((row.id, row.updated_at) for row in connection.execute(query))
 
 
 def load(connection: Connection, library: Library, now: datetime) -> Memory:
     """Read everything. Gateways count as heard at `now`, so that a restart makes no device unknown."""
     profiles = {id: compile_profile(profile) for id, profile in library.items()}
+    # Before anything else: what is imported while we read shows as a change afterwards.
+    stamp = read_stamp(connection)
     rows = connection.execute(select(devices)).all()
     active_rows = _active(connection)
     memory = Memory(
-        stamp=read_stamp(connection),
+        stamp=stamp,
         profiles=profiles,
         devices={row.id: _device(row, profiles) for row in rows if row.retired_at is None},
         cards={row.id: _card(row) for row in rows},

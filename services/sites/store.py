@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, delete, func, select
 
 from device_profiles.schema import Severity, Text
 from gateway.reading import DeviceEntry, Millis, Value
@@ -281,6 +281,20 @@ def device_entries(connection: Connection) -> list[DeviceEntry]:
         )
         for row in connection.execute(query)
     ]
+
+
+def forget_unclaimed(connection: Connection, *, heard_before: datetime) -> int:
+    """Drop devices that stand in no site file and have not been heard since; returns how many went."""
+    heard = select(device_states.c.device).where(
+        device_states.c.child == "", device_states.c.last_heard_at >= heard_before
+    )
+    query = select(devices.c.id).where(devices.c.site.is_(None), devices.c.id.not_in(heard))
+    gone = list(connection.scalars(query))
+    for start in range(0, len(gone), 500):
+        part = gone[start : start + 500]
+        connection.execute(delete(device_states).where(device_states.c.device.in_(part)))
+        connection.execute(delete(devices).where(devices.c.id.in_(part), devices.c.site.is_(None)))
+    return len(gone)
 
 
 def list_supplies(connection: Connection, scope: Scope, site: str) -> list[dict[str, Any]]:
