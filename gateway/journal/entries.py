@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS quarantine (
 ROW_OVERHEAD = 48
 """Bytes a row costs beside its body: header, columns, its share of the page."""
 
+QUARANTINE_SIZE = f"LENGTH(payload) + LENGTH(CAST(topic || reason AS BLOB)) + {ROW_OVERHEAD}"
+"""Bytes a message set aside takes, in SQL: a topic alone can have 64 kB, and a flood of empty payloads adds up."""
+
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(list[Reading]).decode
 
@@ -87,6 +90,11 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     return connection
+
+
+def quarantine_size(item: NewQuarantine) -> int:
+    """The same as QUARANTINE_SIZE, of a message not yet written."""
+    return len(item.payload) + len(item.topic.encode()) + len(item.reason.encode()) + ROW_OVERHEAD
 
 
 def is_kept(readings: list[Reading]) -> int:

@@ -17,6 +17,7 @@ from threading import Lock
 
 from gateway.journal.entries import (
     KEEP_FOR_REPLAY,
+    QUARANTINE_SIZE,
     ROW_OVERHEAD,
     SCHEMA,
     JournalFull,
@@ -27,6 +28,7 @@ from gateway.journal.entries import (
     connect,
     encode,
     is_kept,
+    quarantine_size,
 )
 from gateway.journal.reader import JournalReader
 from gateway.reading import Millis
@@ -260,10 +262,16 @@ class Journal:
                 "VALUES (?,?,?,?,?,?,?)",
                 (item.received_at, item.topic, item.payload, item.retained, item.code, item.reason, item.token),
             )
-            self._quarantine_bytes += len(item.payload)
+            self._quarantine_bytes += quarantine_size(item)
             self._quarantine_entries += 1
+            # At once, not after the batch: 500 messages of a megabyte would swell the file for good.
+            self._drop_oldest_poison()
+
+    def _drop_oldest_poison(self) -> None:
         while self._quarantine_bytes > self._quarantine_max_bytes and self._quarantine_entries > 1:
-            oldest, size = self._db.execute("SELECT id, LENGTH(payload) FROM quarantine ORDER BY id LIMIT 1").fetchone()
+            oldest, size = self._db.execute(
+                f"SELECT id, {QUARANTINE_SIZE} FROM quarantine ORDER BY id LIMIT 1"  # noqa: S608 - our own text
+            ).fetchone()
             self._db.execute("DELETE FROM quarantine WHERE id = ?", (oldest,))
             self._add("quarantine_dropped", 1)
             self._quarantine_bytes -= size
@@ -271,7 +279,7 @@ class Journal:
 
     def _count_quarantine(self) -> None:
         self._quarantine_entries, self._quarantine_bytes = self._db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM quarantine"
+            f"SELECT COUNT(*), COALESCE(SUM({QUARANTINE_SIZE}), 0) FROM quarantine"  # noqa: S608 - our own text
         ).fetchone()
 
     # --- any thread ----------------------------------------

@@ -146,7 +146,7 @@ def test_a_journal_full_of_events_refuses_rather_than_forgets(path: Path) -> Non
 
 
 def test_quarantine_is_listed_bounded_and_released_with_its_readings(path: Path) -> None:
-    journal = opened(path, quarantine_max_bytes=3000)
+    journal = opened(path, quarantine_max_bytes=3400)
     poison = [NewQuarantine(n, n, "t/x", bytes([n]) * 500, False, "bad_json", "not JSON") for n in range(10)]
     journal.append([], poison)
     reader = journal.reader()
