@@ -5,17 +5,19 @@ Every `start_…` pushes its own end onto the given stack, so that closing the s
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from device_profiles.schema import DeviceProfile
 from gateway.service import Gateway
 from gateway.telemetry.sqlite import SqliteTelemetry
-from services import migrations
+from services import folder, migrations
 from services.changes import Changes
 from services.clock import Clock, to_millis
 from services.context import Context
@@ -60,17 +62,28 @@ class Core:
 
 def open_database(stack: ExitStack, settings: Settings) -> Database:
     """The database, migrated to this version's tables."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    folder.make(settings.data_dir)
     database = Database(settings.effective_database_url)
     database.start()
     stack.callback(database.close)
-    migrations.upgrade(database)
+    try:
+        migrations.upgrade(database)
+    except DatabaseError as error:
+        if not database.is_sqlite or isinstance(error, OperationalError):
+            raise
+        raise folder.Damaged(settings.data_dir / "courtyard.db", str(error.orig)) from error
     return database
 
 
 def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
-    telemetry = SqliteTelemetry(settings.data_dir / "telemetry.db")
-    telemetry.start()
+    path = settings.data_dir / "telemetry.db"
+    telemetry = SqliteTelemetry(path)
+    try:
+        telemetry.start()
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise folder.Damaged(path, str(error)) from error
     stack.callback(telemetry.close)
     return telemetry
 
@@ -108,6 +121,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         [
             Chore("tick", timedelta(seconds=1), core.intake.tick),
             Chore("telemetry retention", timedelta(hours=1), expire),
+            Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
         ],
     )
     ticker.start()

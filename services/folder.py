@@ -19,16 +19,31 @@ class FolderInUse(OSError):
     """Another Courtyard runs on this folder."""
 
 
+class Damaged(OSError):
+    """A database file in the folder cannot be read."""
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(
+            f"{file} is damaged ({problem}); put a backup in its place, or move it away to begin with an empty one"
+        )
+
+
 class RunningNote(msgspec.Struct, frozen=True):
     pid: int
     http: str = ""
     mqtt: str = ""
 
 
+def make(folder: Path) -> None:
+    """The data folder, for this user only: journal and databases say who went where. One that exists stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def claim(stack: ExitStack, folder: Path) -> None:
     """Hold the folder until the stack closes, or the process dies in any way. Raises FolderInUse."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     file = stack.enter_context((folder / _NAME).open("a+"))
+    os.fchmod(file.fileno(), 0o600)  # the broker's URL in it may hold a password
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -20,7 +20,10 @@ LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
 _MOST_ROUTES = 20_000
 _LONGEST_ROUTE = 256
-_MOST_STRANGERS = 20_000
+MOST_STRANGERS = 5_000
+"""Devices in no site file that are taken per day. Addresses come off the wire, and each becomes a device, a route and a
+series: who makes them up must not fill the disk. Those beyond go to the quarantine, and can be replayed."""
+_STRANGERS_ANEW: Millis = 24 * 3600 * 1000
 _MOST_STAMPS = 200_000
 _UNDECODED: Any = object()
 
@@ -73,6 +76,8 @@ class Decoder:
             (entry.profile, entry.address): Device(entry.id, _zone(entry.timezone), True) for entry in registry.devices
         }
         self._strangers: dict[tuple[str, str], Device] = {}
+        self._strangers_since: Millis = 0
+        self._now: Millis = 0
         self._routes: dict[str, list[_Candidate]] = {}
 
     def decode(self, topic: str, payload: bytes, received_at: Millis, retained: bool = False) -> list[Reading]:
@@ -85,11 +90,12 @@ class Decoder:
                 raise DecodeError(
                     "too_large", found=f"{len(payload)} bytes", expected=f"at most {LARGEST_PAYLOAD} bytes"
                 )
-            candidates = self._routes.get(topic) or self._route(topic)
+            candidates = self._routes.get(topic) or self._route(topic, received_at)
             first = candidates[0]
             if len(candidates) == 1 and first.device is not None and not first.binding.conditions:
                 chosen, device, root = first, first.device, _UNDECODED
             else:
+                self._now = received_at
                 chosen, device, root = self._choose(candidates, payload)
             taken = chosen.binding
             binding = taken.id
@@ -131,8 +137,9 @@ class Decoder:
 
     # --- which binding, which device ---------------------------------------------------------------------------------
 
-    def _route(self, topic: str) -> list[_Candidate]:
+    def _route(self, topic: str, now: Millis) -> list[_Candidate]:
         """The candidates for a topic, those whose device is registered first; remembered per topic."""
+        self._now = now
         if not topic.isprintable():
             raise DecodeError("no_binding", topic, found=shown(topic), expected="a printable topic")
         candidates: list[_Candidate] = []
@@ -161,13 +168,26 @@ class Decoder:
 
     def _device(self, binding: CompiledBinding, scope: Scope) -> Device:
         address = binding.address(scope)
-        device = self._devices.get((binding.profile, address)) or self._strangers.get((binding.profile, address))
-        if device is None:
-            check_address(address, levels_allowed=binding.address_levels)
-            device = Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False)
-            if len(self._strangers) >= _MOST_STRANGERS:
-                self._strangers.clear()
-            self._strangers[binding.profile, address] = device
+        return (
+            self._devices.get((binding.profile, address))
+            or self._strangers.get((binding.profile, address))
+            or self._stranger(binding, address)
+        )
+
+    def _stranger(self, binding: CompiledBinding, address: str) -> Device:
+        check_address(address, levels_allowed=binding.address_levels)
+        if not 0 <= self._now - self._strangers_since < _STRANGERS_ANEW:
+            self._strangers_since = self._now
+            self._strangers.clear()
+        if len(self._strangers) >= MOST_STRANGERS:
+            raise DecodeError(
+                "too_many",
+                field="address",
+                found=f"{shown(address)}, one more device that stands in no site file",
+                expected=f"at most {MOST_STRANGERS} of them a day",
+            )
+        device = Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False)
+        self._strangers[binding.profile, address] = device
         return device
 
     def _choose(self, candidates: list[_Candidate], payload: bytes) -> tuple[_Candidate, Device, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -30,6 +31,8 @@ CREATE TABLE IF NOT EXISTS readings (
   PRIMARY KEY (series, at)
 ) WITHOUT ROWID;
 """
+MOST_SERIES_PER_DEVICE = 4096
+"""Children are named by messages: one device that makes up a new name each time must not fill the disk."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Value]).decode
 
@@ -40,6 +43,9 @@ class SqliteTelemetry:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._series: dict[tuple[str, str, str], int] = {}
+        self._per_device: Counter[str] = Counter()
+        self.refused = 0
+        """Readings of children beyond the number that is kept per device."""
         self._writer: sqlite3.Connection
         self._reader: sqlite3.Connection
         self._write_lock = Lock()
@@ -50,8 +56,7 @@ class SqliteTelemetry:
         self._writer = _connect(self._path)
         self._writer.executescript(_SCHEMA)
         self._reader = _connect(self._path)
-        for row_id, device, child, binding in self._writer.execute("SELECT id, device, child, binding FROM series"):
-            self._series[device, child, binding] = row_id
+        self._read_series()
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:
@@ -66,32 +71,37 @@ class SqliteTelemetry:
                 self._writer.executemany(
                     "INSERT OR REPLACE INTO readings (series, at, received_at, quality, body) VALUES (?,?,?,?,?)",
                     [
-                        (self._series_of(r), r.measured_at, r.received_at, r.quality, _encode(r.values))
+                        (series, r.measured_at, r.received_at, r.quality, _encode(r.values))
                         for r in readings
-                        if r.values
+                        if r.values and (series := self._series_of(r)) is not None
                     ],
                 )
                 self._writer.execute("COMMIT")
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-                self._forget_uncommitted()
+                self._read_series()
                 raise TelemetryUnavailable(str(error)) from error
 
-    def _series_of(self, reading: Reading) -> int:
+    def _series_of(self, reading: Reading) -> int | None:
         key = (reading.device, reading.child, reading.binding)
         found = self._series.get(key)
         if found is None:
+            if self._per_device[reading.device] >= MOST_SERIES_PER_DEVICE:
+                self.refused += 1
+                return None
             row = self._writer.execute(
                 "INSERT INTO series (device, child, binding) VALUES (?,?,?) RETURNING id", key
             ).fetchone()
             found = self._series[key] = row[0]
+            self._per_device[reading.device] += 1
         return found
 
-    def _forget_uncommitted(self) -> None:
-        self._series = {
-            (d, c, b): i for i, d, c, b in self._writer.execute("SELECT id, device, child, binding FROM series")
-        }
+    def _read_series(self) -> None:
+        """What is committed; after a failure some of what we remember is not."""
+        rows = self._writer.execute("SELECT id, device, child, binding FROM series")
+        self._series = {(device, child, binding): row_id for row_id, device, child, binding in rows}
+        self._per_device = Counter(device for device, _, _ in self._series)
 
     def range(
         self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
@@ -124,6 +134,10 @@ class SqliteTelemetry:
                 gone += self._writer.execute(
                     "DELETE FROM readings WHERE series = ? AND at < ?", (series, before)
                 ).rowcount
+        with self._write_lock:
+            empty = "NOT EXISTS (SELECT 1 FROM readings WHERE series = series.id)"
+            if self._writer.execute(f"DELETE FROM series WHERE {empty}").rowcount:  # noqa: S608 - our own text
+                self._read_series()
         return gone
 
 
