@@ -147,13 +147,18 @@ def parse(file: Path, text: str) -> Document:
 
 
 def _check_brackets(file: Path, text: str) -> None:
-    """Refuse towers of brackets before the parser climbs them."""
+    if line := line_of_tower(text):
+        raise Unreadable(Mistake(file, line, "YAML", "parts nested too deeply", f"at most {DEEPEST} levels"))
+
+
+def line_of_tower(text: str) -> int | None:
+    """Where brackets are piled so high that the parser must not begin to climb them."""
     depth = 0
     for found in re.finditer(r"[\[\]{}]", text):
         depth += 1 if found[0] in "[{" else -1
         if depth > _MOST_BRACKETS:
-            line = text.count("\n", 0, found.start()) + 1
-            raise Unreadable(Mistake(file, line, "YAML", "parts nested too deeply", f"at most {DEEPEST} levels"))
+            return text.count("\n", 0, found.start()) + 1
+    return None
 
 
 def _syntax(problem: str) -> tuple[str, str]:
