@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from services.accounts import audit, desk, store
-from services.accounts.passwords import password_matches
 from services.accounts.policy import ANYWHERE, Grant, Role
 from services.accounts.store import Token
 from services.web.pagination import Cursor, Limit, Page, page_of
@@ -103,13 +102,22 @@ def me(principal: Crew) -> Me:
 
 
 @router.post("/me/password", status_code=204, summary="Change my password")
-def change_own_password(context: ContextOf, principal: Crew, wanted: OwnPassword) -> None:
+def change_own_password(request: Request, context: ContextOf, principal: Crew, wanted: OwnPassword) -> None:
     """Needs the current one. Ends all my sessions, this one too."""
     if principal.kind != "person":
         raise Problem(403, "forbidden", "A token has no password.", "Sign in as a person.")
-    with context.database.read() as connection:
-        found = store.person_by_login(connection, principal.login)
-    if found is None or not password_matches(wanted.current, found[1]):
+    refused = desk.confirm_password(
+        context.database,
+        login=principal.login,
+        password=wanted.current,
+        address=request.client.host if request.client else "",
+        now=context.clock.now(),
+    )
+    if refused is not None and refused.wait:
+        seconds = int(refused.wait.total_seconds()) + 1
+        next_step = f"Wait {seconds} seconds, then try again."
+        raise Problem(429, "too-many", "Too many wrong passwords.", next_step, {"Retry-After": str(seconds)})
+    if refused is not None:
         raise Problem(403, "forbidden", "The current password is not right.", "Try again, or ask an admin.")
     desk.set_password(context.database, principal.id, wanted.password, now=context.clock.now(), who=principal.id)
 

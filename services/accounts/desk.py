@@ -90,6 +90,21 @@ def sign_in(
     return SignedIn(person, secret, csrf)
 
 
+def confirm_password(database: Database, *, login: str, password: str, address: str, now: datetime) -> Refused | None:
+    """Whether who is signed in knows the password, guesses counted as in `sign_in`; None when it is right."""
+    keys = throttle_keys(login, address)
+    with database.write() as connection:
+        wait = _reserve_attempt(connection, keys, now)
+        found = store.person_by_login(connection, login) if not wait else None
+    if wait:
+        return Refused(wait)
+    if not password_matches(password[: LONGEST_PASSWORD + 1], found[1] if found else None):
+        return Refused()
+    with database.write() as connection:
+        _forgive(connection, keys, now)
+    return None
+
+
 def sign_out(database: Database, secret: str, *, who: str, now: datetime) -> None:
     with database.write() as connection:
         store.close_session(connection, secret)

@@ -127,13 +127,14 @@ def _start_simulator(stack: ExitStack, mqtt_url: str) -> None:
 
 
 def _greet(settings: Settings, mqtt_url: str, password: str | None, *, demo: bool) -> None:
+    from gateway.mqtt import BrokerAddress
     from services.demo import SITE_ID
 
     url = settings.effective_public_url
     lines = [f"Board      [bold]{url}[/bold]"]
     if demo:
         lines.append(f"Residents  {url}/public/{SITE_ID}")
-    lines.append(f"MQTT       {mqtt_url}")
+    lines.append(f"MQTT       {BrokerAddress.parse(mqtt_url)}")  # without the password
     lines.append(f"Data       {settings.data_dir.resolve()}")
     if password is not None:
         lines += [

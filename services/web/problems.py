@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from markupsafe import escape
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from gateway.telemetry import TelemetryUnavailable
@@ -77,6 +77,8 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     TelemetryUnavailable: lambda _: Problem(
         503, "telemetry", "The telemetry store does not answer.", "Run `courtyard doctor`."
     ),
+    # Such as the character NUL, which PostgreSQL's texts cannot hold.
+    DataError: lambda _: Problem(422, "not-valid", "The database cannot hold this value.", "Mend the request."),
     OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
     BatchRefused: _conflict,
     OutageOver: _conflict,

@@ -36,14 +36,17 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if address.teredo is not None:
+        if address.teredo is not None or address.is_site_local:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def destination(url: str) -> Destination:
     """Resolve the host of a URL. Raises Forbidden for what is no web address, Unresolved for an unknown name."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Forbidden(f"the URL is not valid: {error}") from None
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
