@@ -190,7 +190,8 @@ class Outbox:
         with self._database.read() as connection:
             lanes = sending.due_lanes(connection, now)
         for lane in lanes:
-            if lane in self._rests and now < self._rests[lane].until:
+            # A rest further off than any lasts is of a clock that has gone back since.
+            if lane in self._rests and now < self._rests[lane].until <= now + _LONGEST_REST:
                 continue
             with self._lock:
                 if self._stopping.is_set() or len(self._busy) >= _AT_ONCE:
