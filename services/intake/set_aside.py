@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from gateway.reading import Reading
@@ -78,6 +78,11 @@ def list_set_aside(connection: Connection, *, limit: int = 100, before: str | No
     if before is not None:
         query = query.where(set_aside.c.id < before)
     return [SetAside(**row) for row in connection.execute(query).mappings()]
+
+
+def count_since(connection: Connection, since: datetime) -> int:
+    query = select(func.count()).select_from(set_aside).where(set_aside.c.at >= since)
+    return connection.scalar(query) or 0
 
 
 def _plain(thing: object) -> str:

@@ -13,7 +13,8 @@ from gateway.quarantine import QuarantineEntry
 from services.accounts.policy import Role
 from services.clock import from_millis
 from services.context import Context, LocalGateway
-from services.web.pagination import Limit, Number, Page, page_of
+from services.intake.set_aside import SetAside, list_set_aside
+from services.web.pagination import Cursor, Limit, Number, Page, page_of
 from services.web.problems import Problem
 from services.web.security import ContextOf, requires_everywhere
 
@@ -54,6 +55,14 @@ def list_quarantine(context: ContextOf, limit: Limit = 100, cursor: Number = Non
     entries = _gateway(context).quarantine_list(limit=limit + 1, before=cursor)
     page = page_of(entries, limit, lambda entry: entry.id)
     return Page(items=[_shown(entry) for entry in page.items], next=page.next)
+
+
+@router.get("/readings", summary="Readings that could not be judged, newest first")
+def list_readings(context: ContextOf, limit: Limit = 100, cursor: Cursor = None) -> Page[SetAside]:
+    """Understood, and then something in them failed: no alarm came of them. An empty `reading` is a device as such."""
+    with context.database.read() as connection:
+        found = list_set_aside(connection, limit=limit + 1, before=cursor)
+    return page_of(found, limit, lambda one: one.id)
 
 
 @router.post("/replay", summary="Decode them again")

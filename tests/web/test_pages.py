@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from services.accounts import desk
 from services.accounts.policy import Grant, Role
+from services.intake.set_aside import keep
 from services.tables import alarms, devices, outages, tickets
 from tests.web.conftest import Courtyard
 from tests.web.seed import PASSWORD, SITE
@@ -202,6 +203,16 @@ def test_an_alarm_explains_itself(standing: Courtyard) -> None:
     text = standing.client("chen.yu").get("/alarms/a-hot").text
     for said in ("Port temperature", "86\u00a0°C", "port_temp &gt;= 80 °C", "for 30 s", "Vendor", "AP3000 V8.6"):
         assert said in text, said
+
+
+def test_readings_set_aside_are_seen_by_who_may_see_everything(courtyard: Courtyard) -> None:
+    now = courtyard.context.clock.now()
+    with courtyard.context.database.write() as connection:
+        keep(connection, now=now, device="<b>cs-1", child="port:3", error=KeyError("<script>"), reading=None)
+    page = courtyard.client("chen.yu").get("/quarantine").text
+    assert "KeyError: &#39;&lt;script&gt;&#39;" in page
+    assert "port:3" in page
+    assert "1 set aside" in courtyard.client("chen.yu").get(f"/?site={SITE}").text
 
 
 def test_quarantine_shows_payloads_safely_and_replays(courtyard: Courtyard) -> None:

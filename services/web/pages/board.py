@@ -85,6 +85,7 @@ def _shared(context: Context, connection: Connection, site: Site, reader: Reader
         "zone_name": site.timezone,
         "counts": view.counts_of(connection, site.id, outages, reader.now),
         "gateways": view.gateway_views(store.list_gateways(connection), reader.now),
+        "set_aside": view.set_aside_of_late(connection, reader.principal, reader.now),
         "outages": outages,
         "alarms": alarms,
         "child_labels": view.labels_of(alarms, context.library, reader.language),

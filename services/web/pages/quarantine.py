@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from services.accounts.policy import Role
 from services.clock import from_millis
+from services.intake.set_aside import list_set_aside
 from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem
 from services.web.security import ContextOf, Principal, requires_everywhere
@@ -33,6 +34,8 @@ def quarantine(
     """Newest first; after a replay with its result."""
     reader = reader_of(request, principal)
     found = context.gateway.quarantine_list(limit=_PAGE + 1, before=before) if context.gateway else []
+    with context.database.read() as connection:
+        set_aside = list_set_aside(connection, limit=_PAGE)
     return render(
         request,
         "quarantine.html",
@@ -53,6 +56,7 @@ def quarantine(
             for entry in found[:_PAGE]
         ],
         more=found[_PAGE - 1].id if len(found) > _PAGE else None,
+        set_aside=set_aside,
         taken=taken,
         refused=refused,
         zone=zone_of("UTC"),

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, func, select
 
 from device_profiles.schema import DeviceProfile
 from services.clock import from_millis
+from services.intake.intake import GATEWAY_SILENT_AFTER_SECONDS
+from services.intake.set_aside import count_since
 from services.outages.store import Outage, list_outages
 from services.rules.store import Alarm, list_alarms
 from services.sites import store
@@ -22,10 +24,12 @@ from services.web.i18n import Language, Translations
 from services.web.pages import format as fmt
 from services.web.pages import words
 from services.web.pages.words import Mark
+from services.web.security import Principal
 from services.web.views.devices import Device, child_label, device_view, severities_of
 
 Grouping = Literal["family", "building"]
-GATEWAY_SILENT = timedelta(seconds=60)
+GATEWAY_SILENT = timedelta(seconds=GATEWAY_SILENT_AFTER_SECONDS)
+SET_ASIDE_SHOWN_FOR = timedelta(days=7)
 _SHOWN = 30
 
 
@@ -108,6 +112,12 @@ def _gateway(row: GatewayRow, now: datetime) -> Gateway:
         oldest=from_millis(oldest) if oldest else None,
         quarantined=row.status.get("quarantine_entries", 0),
     )
+
+
+def set_aside_of_late(connection: Connection, principal: Principal | None, now: datetime) -> int:
+    """Readings that could not be judged in the last week, for those who may look at them."""
+    everywhere = principal is not None and principal.scope is None
+    return count_since(connection, now - SET_ASIDE_SHOWN_FOR) if everywhere else 0
 
 
 def devices_of(

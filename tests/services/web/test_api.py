@@ -14,6 +14,7 @@ from sqlalchemy import insert, update
 from gateway.quarantine import QuarantineEntry
 from gateway.reading import Batch, GatewayStatus, Reading
 from services.clock import to_millis
+from services.intake.set_aside import keep
 from services.tables import outages, recipients
 from services.web.app import BODY_CAP
 from tests.services.web.world import NOW, RecordingGateway, World
@@ -176,6 +177,17 @@ class TestQuarantine:
         assert client.post("/api/v1/quarantine/replay", json={"ids": [1]}).json() == {"taken": 1, "refused": 0}
         assert client.post("/api/v1/quarantine/replay", json={}).status_code == 200
         assert gateway.replayed == [[1], None]
+
+    def test_readings_that_could_not_be_judged(self, world: World) -> None:
+        for n in range(2):
+            with world.context.database.write() as connection:
+                keep(connection, now=NOW, device=f"d{n}", child="", error=ValueError("<no>"), reading=None)
+        client = world.client("engineer@*")
+        page = client.get("/api/v1/quarantine/readings", params={"limit": 1}).json()
+        (older,) = client.get("/api/v1/quarantine/readings", params={"cursor": page["next"]}).json()["items"]
+        assert [page["items"][0]["device"], older["device"]] == ["d1", "d0"]
+        assert older["error"] == "ValueError: <no>"
+        problem(world.client("engineer@east").get("/api/v1/quarantine/readings"), 403, "forbidden")
 
     def test_without_a_gateway_here_it_says_so(self, world: World) -> None:
         object.__setattr__(world.context, "gateway", None)
