@@ -4,41 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from services.accounts.policy import Role, Scope, covers
 from services.changes import Change, Changes
 from services.context import Context
-from services.web.security import Principal, get_context, requires
+from services.web.security import Principal, get_context, identify, requires
 
 router = APIRouter(include_in_schema=False)
 
 PAUSE_SECONDS = 1.0
 """After a message, changes gather for this long."""
+LOOK_SECONDS = 5.0
+"""Who has signed out, was disabled or has lost a site hears no more after this."""
 BEAT_SECONDS = 10.0
 """Without changes a beat tells the page that what it shows is still true."""
 
 
 @router.get("/live")
 async def live(
+    request: Request,
     principal: Annotated[Principal, Depends(requires(Role.CREW))],
     context: Annotated[Context, Depends(get_context)],
     site: Annotated[str, Query(max_length=64)] = "",
 ) -> StreamingResponse:
     """`changes`: {kind: [id, …]} or {"reload": true}; `beat`: nothing new."""
-    stream = _stream(context.changes, principal.scope, site)
+
+    async def look() -> Principal | None:
+        now = await identify(request)
+        return None if now is None else now.narrowed(Role.CREW)
+
+    stream = _stream(context.changes, principal, site, look)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def _stream(changes: Changes, scope: Scope, site: str) -> AsyncIterator[str]:
+async def _stream(
+    changes: Changes, principal: Principal, site: str, look: Callable[[], Awaitable[Principal | None]]
+) -> AsyncIterator[str]:
     yield event("beat", {})  # the page is live before anything changes
+    scope, looked = principal.scope, time.monotonic()
     async with aclosing(gathered(changes)) as batches:
         async for batch in batches:
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                current = await look()
+                if current is None or current.scope == frozenset():
+                    return
+                scope, looked = current.scope, time.monotonic()
             seen = None if batch is None else within(batch, scope, site)
             message = {"reload": True} if seen is None else by_kind(seen)
             yield event("changes" if message else "beat", message)

@@ -10,6 +10,8 @@ import time
 import uvicorn
 from fastapi import FastAPI
 
+from services.web.patience import PatientProtocol
+
 
 class AddressTaken(OSError):
     """Somebody else listens there."""
@@ -41,6 +43,7 @@ class Server:
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             self._app,
+            http=PatientProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,0 +1,103 @@
+"""Connections that are opened and left, and streams that outlive the right to hear them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from services.changes import Change
+from services.web import live, patience
+from services.web.server import Server
+from tests.services.web.conftest import prepared, world
+from tests.services.web.world import PASSWORD, World
+
+__all__ = ["prepared", "world"]
+
+
+@pytest.fixture
+def server(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "BODY_SECONDS", 0.3)
+    made = Server(world.app, "127.0.0.1", 0)
+    made.start()
+    yield made
+    made.stop()
+
+
+def opened(server: Server, sent: bytes) -> socket.socket:
+    made = socket.create_connection((server.host, server.port), timeout=10)
+    made.sendall(sent)
+    return made
+
+
+HEAD = b"POST /login HTTP/1.1\r\nHost: c\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 90\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /pub", b"GET / HTTP/1.1\r\nHost: c\r\n", HEAD + b"\r\nlogin=a"],
+    ids=["nothing", "half a line", "half a head", "half a body"],
+)
+def test_a_connection_that_says_no_more_is_closed(server: Server, sent: bytes) -> None:
+    idle = opened(server, sent)
+    try:
+        said = b""
+        while chunk := idle.recv(4096):  # ends when the server closes; the socket's timeout fails the test
+            said += chunk
+    except ConnectionResetError:
+        pass
+    finally:
+        idle.close()
+    assert not said.startswith(b"HTTP/1.1 2")
+    assert httpx.get(f"{server.url}/api/v1/health").status_code == 200
+
+
+def test_a_drip_does_not_hold_the_door_open(server: Server) -> None:
+    dripping = opened(server, b"GET / HTTP/1.1\r\n")
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < 10:
+            dripping.sendall(b"X-Drip: 1\r\n")
+            time.sleep(0.05)
+    except OSError:
+        pass
+    finally:
+        dripping.close()
+    assert time.monotonic() - began < 9
+
+
+def test_who_only_rests_between_requests_keeps_the_connection(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(3):
+            assert client.get("/api/v1/health").status_code == 200
+            time.sleep(0.5)  # longer than a head may take, shorter than uvicorn keeps a connection
+
+
+@pytest.mark.parametrize("how", ["signs out", "is disabled", "loses the site"])
+def test_a_stream_ends_with_the_right_to_hear_it(
+    world: World, server: Server, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(live, "PAUSE_SECONDS", 0.05)
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        client.post("/login", data={"login": "crew.east", "password": PASSWORD})
+        csrf = client.get("/api/v1/me").json()["csrf"]
+        with client.stream("GET", "/live") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: beat"
+            if how == "signs out":
+                client.post("/logout", headers={"X-CSRF-Token": csrf})
+            else:
+                change = {"disabled": True} if how == "is disabled" else {"grants": [{"site": "west", "role": "crew"}]}
+                admin = world.client("admin@*")
+                person = next(p for p in admin.get("/api/v1/people").json()["items"] if p["login"] == "crew.east")
+                assert admin.patch(f"/api/v1/people/{person['id']}", json=change).status_code == 200
+            time.sleep(0.3)
+            world.context.changes.publish([Change("ticket", "east-secret", "east")])
+            rest = list(lines)  # to its end; the client's timeout fails the test where there is none
+    assert "east-secret" not in json.dumps(rest)
