@@ -25,6 +25,7 @@ MOST_STRANGERS = 5_000
 series: who makes them up must not fill the disk. Those beyond go to the quarantine, and can be replayed."""
 _STRANGERS_ANEW: Millis = 24 * 3600 * 1000
 _MOST_STAMPS = 200_000
+_CLOCK_WENT_BACK: Millis = 60_000
 _UNDECODED: Any = object()
 
 
@@ -121,7 +122,8 @@ class Decoder:
         stamps = self.stamps
         last = stamps.get(device)
         if last is not None:
-            if last >= received_at:
+            # A stamp far ahead is of a clock that was wrong and has been put right: time goes on from there.
+            if last >= received_at > last - _CLOCK_WENT_BACK:
                 received_at = last + 1
         elif len(stamps) >= _MOST_STAMPS:
             self._forget_stamps(received_at)

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from device_profiles.schema import Text
-from gateway.reading import Batch, Reading, Registry
+from gateway.reading import Batch, Millis, Quality, Reading, Registry
 from services.changes import Changes
 from services.clock import Clock
 from services.database import Database
@@ -39,6 +39,7 @@ log = structlog.get_logger("courtyard.intake")
 GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
 _LISTENING_GAP_MILLIS = 60_000
+_CLOCK_WENT_BACK_MILLIS = 60_000
 _MOST_UNCLAIMED = 5_000
 _UNCLAIMED_KEPT = timedelta(days=1)
 _MOST_CHILDREN = 512
@@ -110,6 +111,20 @@ class Intake:
 
     # --- readings --------------------------------------------------------------------------------------------
 
+    def as_claimed(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The readings under the ids of the site files, as a time series must keep them.
+
+        A gateway that could not ask for its devices yet names them "<profile>:<address>".
+        """
+        with self._lock:
+            claimed = self._loaded(self._clock.now()).by_address
+        found = []
+        for reading in readings:
+            profile, named, address = reading.device.partition(":")
+            id = claimed.get((profile, address), reading.device) if named else reading.device
+            found.append(reading if id == reading.device else msgspec.structs.replace(reading, device=id))
+        return found
+
     def take(self, batch: Batch) -> int:
         """Take a batch in; the cursor that is committed now. Raises BatchRefused.
 
@@ -137,6 +152,9 @@ class Intake:
             gateway = self._gateway(memory, batch.gateway, now)
             work.gateway, work.gateway_cursor_before = gateway, gateway.cursor
             gateway.cursor = cursor
+            put_right = _clock_put_right(gateway, batch, readings)
+            if put_right is not None:
+                self._rewind(gateway, put_right, memory, work)
             _note_gateway(gateway, batch, readings, now)
             for reading in readings:
                 # A backlog is judged by the time it was heard, not by the time it is handed over.
@@ -145,6 +163,16 @@ class Intake:
             if cursor >= batch.last_seq:
                 gateway.progress = max(gateway.progress or 0, batch.progress_at)
             work.change("gateway", gateway.id, "")
+
+    def _rewind(self, gateway: GatewayState, to: Millis, memory: Memory, work: Work) -> None:
+        log.warning("gateway_clock_went_back", gateway=gateway.id, was=gateway.progress, now=to)
+        gateway.progress = gateway.watching_since = to
+        for device in memory.devices.values():
+            if device.gateway == gateway.id:
+                engine.rewind(device, to)
+                work.touch(device)
+                if device.moved:
+                    work.moved[device.id] = device
 
     def _take_apart(
         self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime, error: Exception
@@ -372,6 +400,15 @@ class Intake:
             with self._database.write() as connection:
                 flush(connection, work, memory)
             self._changes.publish(work.changes)
+
+
+def _clock_put_right(gateway: GatewayState, batch: Batch, readings: Sequence[Reading]) -> Millis | None:
+    """The gateway's time now, where it is well before what it has said already."""
+    live = [reading.received_at for reading in readings if reading.quality is not Quality.HISTORIC]
+    if gateway.progress is None or (readings and not live):
+        return None
+    begins = live[0] if live else batch.progress_at
+    return begins if begins < gateway.progress - _CLOCK_WENT_BACK_MILLIS else None
 
 
 def _note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading], now: datetime) -> None:

@@ -3,7 +3,7 @@
 - Only rules that read a name which a reading touches are judged, and those whose delay runs.
 - A rule sees a value only while it is good (or `needs: any`) and fresh; otherwise the name is unknown.
 - Late and historic readings update what is known and judge nothing. Retained ones set state: what they say is judged,
-  but no delay runs on them alone. Readings that come out of order judge nothing either.
+  but no delay runs on them alone. What has been overtaken by a newer value judges nothing either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from gateway.presence import Contact, Liveness, PresenceState, hear, judge
 from gateway.reading import Millis, Presence, Quality, Reading, Value, child_kind
 from services.clock import from_millis
-from services.rules.automaton import FOREVER, IDLE, Outcome, Phase, Step, Verdict, advance, elapse
+from services.rules.automaton import FOREVER, IDLE, Mark, Outcome, Phase, Step, Verdict, advance, elapse
 from services.rules.compiled import CompiledRule, Source
 from services.rules.state import ChildState, DeviceState, Evidence, Key
 
@@ -60,8 +60,7 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
         state = device.children[reading.child] = ChildState()
     _hear(device, state, reading)
     live = reading.quality not in _PAGES_NOBODY
-    in_order = state.measured_at is None or reading.measured_at >= state.measured_at
-    _merge(state, reading)
+    news = _merge(state, reading)
     if live and (device.last_measured is None or reading.measured_at >= device.last_measured):
         device.last_measured, device.last_received = reading.measured_at, reading.received_at
     # An ordinary message of a device that is there already changes nothing about its presence.
@@ -69,9 +68,10 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
     fired = look(device, view) if said or device.liveness != Liveness.ONLINE else []
     if said and reading.child:
         device.looked_at = False  # a child that comes or goes is judged at the next tick
-    if device.profile is None or not live or not in_order:
+    overtaken = not news and bool(reading.values or reading.flags)
+    if device.profile is None or not live or overtaken:
         return fired
-    return fired + _judge_reading(device, reading)
+    return fired + _judge_reading(device, reading, news)
 
 
 def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
@@ -92,11 +92,18 @@ def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
         device.said = hear(Contact(heard, device.said), word, from_millis(reading.received_at)).said
 
 
-def _merge(state: ChildState, reading: Reading) -> None:
+def _merge(state: ChildState, reading: Reading) -> tuple[str, ...]:
+    """Keep what is newer than what is known, name by name; those names.
+
+    By name, because one message may carry the device's own time and the next none: a clock some seconds slow would
+    otherwise make every timed message look overtaken by the last heartbeat.
+    """
     at, times = reading.measured_at, state.times
     poor = None if reading.quality in _AS_GOOD else reading.quality
+    news: list[str] = []
     for name, value in reading.values.items():
         if times.get(name, -1) <= at:
+            news.append(name)
             state.values[name] = value
             times[name] = at
             flag = reading.flags.get(name, poor) if reading.flags or poor else None
@@ -106,17 +113,18 @@ def _merge(state: ChildState, reading: Reading) -> None:
                 state.flags.pop(name, None)
     for name, flag in reading.flags.items():
         if name not in reading.values and times.get(name, -1) <= at:
+            news.append(name)
             state.flags[name] = flag  # its value was left out; the old one stands, and is not trusted
     if state.measured_at is None or at > state.measured_at:
         state.measured_at = at
+    return tuple(news)
 
 
-def _judge_reading(device: DeviceState, reading: Reading) -> list[Firing]:
+def _judge_reading(device: DeviceState, reading: Reading, names: tuple[str, ...]) -> list[Firing]:
     assert device.profile is not None
     profile, child, at = device.profile, reading.child, reading.measured_at
     fired: list[Firing] = []
     judged: set[Key] = set()
-    names = (*reading.values, *reading.flags) if reading.flags else tuple(reading.values)
     touched = profile.touched.get(child_kind(child))
     if touched:
         for name in names:
@@ -231,6 +239,28 @@ def _runs_on(device: DeviceState, child: str, rule: CompiledRule, at: Millis) ->
     if mark is None or not mark.counting:
         return False
     return _holds(rule, mark.phase, visible(device, child, rule, at), _ages(device, child, at)) is True
+
+
+def rewind(device: DeviceState, to: Millis) -> None:
+    """The gateway's clock had been ahead and was put right: what it stamped later than `to` happened by then.
+
+    Without this nothing newer would count as newer until the clock has caught up with itself.
+    """
+    device.heard_at = None if device.heard_at is None else min(device.heard_at, to)
+    device.last_received = min(device.last_received, to)
+    device.last_measured = None if device.last_measured is None else min(device.last_measured, to)
+    for state in device.children.values():
+        state.heard_at = None if state.heard_at is None else min(state.heard_at, to)
+        state.measured_at = None if state.measured_at is None else min(state.measured_at, to)
+        state.times = {name: min(at, to) for name, at in state.times.items()}
+    for key, mark in list(device.marks.items()):
+        device.set_mark(key, _rewound(mark, to))
+
+
+def _rewound(mark: Mark, to: Millis) -> Mark:
+    """A delay has lasted as long as it has, and goes on from here with data that must prove fresh anew."""
+    fresh = mark.valid_until if mark.valid_until >= FOREVER else min(mark.valid_until, to)
+    return mark._replace(since=min(mark.since, to), at=min(mark.at, to), valid_until=fresh)
 
 
 # --- one rule --------------------------------------------------------------------------------------------------------

@@ -112,3 +112,11 @@ def test_strangers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> No
         made.decode(f"t/stranger{i}", b'{"p": 1}', NOW + i)
     assert len(made.stamps) <= 50
     assert len(made._routes) <= 50
+
+
+def test_stamps_follow_a_clock_that_is_put_right() -> None:
+    """It ran eight hours ahead: held back by its own stamps, a device would stand still in time until then."""
+    made = Decoder([profile(flat(power="p"))], Registry("1", []))
+    ahead = NOW + 8 * 3_600_000
+    times = (ahead, NOW, NOW)
+    assert [made.decode("t/d1", b'{"p": 1}', now)[0].received_at for now in times] == [ahead, NOW, NOW + 1]

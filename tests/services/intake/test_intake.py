@@ -233,6 +233,14 @@ def test_what_arrives_out_of_order_neither_raises_nor_overwrites(site: Story) ->
     assert site.device("pumps").children[0].values == {"run": "running"}
 
 
+def test_a_clock_some_seconds_slow_is_not_overtaken_by_heartbeats(site: Story) -> None:
+    """The heartbeat is stamped on arrival, the status carries the device's own time."""
+    site.at("00:01").says("pumps", "pump:1").says("pumps", "pump:1", current=3.0)
+    behind = site.clock.time - timedelta(seconds=20)
+    site.deliver(site.reading("pumps", "pump:1", {"run": "fault"}, at=behind)).expect_alarms("pump_fault@pump:1")
+    assert site.device("pumps").children[0].values == {"current": 3.0, "run": "fault"}
+
+
 def test_an_erased_value_is_unknown(site: Story) -> None:
     site.says("pumps", room="wet").expect_alarms("wet")
     site.says("pumps", room=None).at("00:02").expect_alarms("wet")
