@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -82,14 +83,19 @@ def _check_name(principal: Principal, gateway: str) -> None:
 
 
 def _take(context: Context, principal: Principal, batch: Batch) -> int:
+    # Under the ids of the site files first: what a reading calls its device must not decide whose device it is.
+    batch = msgspec.structs.replace(batch, readings=context.intake.as_claimed(batch.readings))
     if principal.scope is not None:
-        site_of = {device.id: device.site for device in context.intake.registry().devices}
-        foreign = sorted({r.device for r in batch.readings} & site_of.keys())
-        foreign = [device for device in foreign if site_of[device] not in principal.scope]
-        if foreign:
-            detail = f"This token does not cover the site of {foreign[0]!r}."
-            raise Problem(403, "other-site", detail, "Give this gateway a token for all the sites it serves.")
+        _check_sites(context, principal.scope, batch)
     # A gateway elsewhere has no time series of its own. Stored first: a reading written twice changes nothing, while
     # one that is committed below and not stored would be missing for good.
     context.telemetry.write(batch.readings)
     return context.intake.take(batch)
+
+
+def _check_sites(context: Context, scope: Collection[str], batch: Batch) -> None:
+    site_of = {device.id: device.site for device in context.intake.registry().devices}
+    for device in sorted({reading.device for reading in batch.readings} & site_of.keys()):
+        if site_of[device] not in scope:
+            detail = f"This token does not cover the site of {device!r}."
+            raise Problem(403, "other-site", detail, "Give this gateway a token for all the sites it serves.")

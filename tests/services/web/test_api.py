@@ -228,6 +228,21 @@ class TestIntake:
         assert self.deliver(world, "gateway@east", self.batch("gateway@east")).status_code == 200
         problem(self.deliver(world, "gateway@east", self.batch("gateway@east", "west-pump", 2)), 403, "other-site")
 
+    def test_a_device_the_gateway_did_not_know_yet_is_stored_under_its_id(self, world: World) -> None:
+        known = world.client("gateway@*").get("/api/v1/intake/registry").json()["devices"]
+        east = next(device for device in known if device["id"] == "east-pump")
+        unknown = f"{east['profile']}:{east['address']}"
+        assert self.deliver(world, "gateway@*", self.batch(device=unknown)).status_code == 200
+        query = {"device": "east-pump", "metrics": "pressure", "to": (NOW + timedelta(seconds=1)).isoformat()}
+        points = world.client("crew@east").get("/api/v1/readings", params=query).json()["metrics"]["pressure"]
+        assert [point["value"] for point in points] == [0.4, 1.5]
+
+    def test_another_name_for_a_device_gets_no_gateway_into_another_site(self, world: World) -> None:
+        known = world.client("gateway@*").get("/api/v1/intake/registry").json()["devices"]
+        west = next(device for device in known if device["id"] == "west-pump")
+        disguised = self.batch("gateway@east", f"{west['profile']}:{west['address']}")
+        problem(self.deliver(world, "gateway@east", disguised), 403, "other-site")
+
     @pytest.mark.parametrize(
         "body",
         [
