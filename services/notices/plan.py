@@ -13,6 +13,7 @@ from typing import Any
 
 from device_profiles.schema import Severity, Text
 from services.notices.wording import EVENTS, SEVERITIES, clock, line, outage_restored, places, service_words
+from services.outages.impact import parts_touched
 from services.tickets.store import Ticket
 
 _RANK = {severity: rank for rank, severity in enumerate(reversed(Severity))}
@@ -44,6 +45,8 @@ class Audience:
     timezone: str
     contact: Text
     buildings: Mapping[str, Text] = field(default_factory=dict)
+    units: Mapping[tuple[str, str], Text] = field(default_factory=dict)
+    """(building, unit) -> what it is called."""
     recipients: tuple[Recipient, ...] = ()
 
 
@@ -274,7 +277,8 @@ def _ticket_words(event: TicketEvent, audience: Audience, to: Recipient, links: 
 
 def _outage_words(event: OutageEvent, audience: Audience, to: Recipient, links: dict[str, str]) -> tuple[str, str]:
     lang = to.language
-    names = tuple(audience.buildings.get(building, Text(zh=building, en=building)) for building in event.buildings)
+    parts = parts_touched(event.buildings, event.units)
+    names = tuple(_place_name(audience, building, unit, lang) for building, unit in parts)
     over = event.event == "restored"
     restored, limited = outage_restored(event.service).in_(lang), service_words(event.service, event.loss, lang)
     title = f"{audience.name.in_(lang)} · {restored if over else limited}"
@@ -288,6 +292,13 @@ def _outage_words(event: OutageEvent, audience: Audience, to: Recipient, links: 
         + line("link", links["page"], lang)
     )
     return title, body
+
+
+def _place_name(audience: Audience, building: str, unit: str | None, lang: str) -> str:
+    name = audience.buildings.get(building, Text(zh=building, en=building)).in_(lang)
+    if unit is None:
+        return name
+    return f"{name} {audience.units.get((building, unit), Text(zh=unit, en=unit)).in_(lang)}"
 
 
 def _device_words(name: Text, device: str | None, child: str, lang: str) -> str:

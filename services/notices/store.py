@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 from device_profiles.schema import Text
 from services.ids import new_id
 from services.notices.plan import Audience, Notice, Recipient
-from services.tables import buildings, notices, recipients, sites
+from services.tables import buildings, notices, recipients, sites, units
 
 
 def queue(connection: Connection, planned: Iterable[Notice], *, now: datetime) -> int:
@@ -28,6 +28,7 @@ def audience_of(connection: Connection, site: str) -> Audience:
     """The recipients of one site, and the words their messages need. The site must exist."""
     row = connection.execute(select(sites).where(sites.c.id == site)).one()
     names = connection.execute(select(buildings).where(buildings.c.site == site))
+    doors = connection.execute(select(units).where(units.c.site == site))
     people = connection.execute(select(recipients).where(recipients.c.site == site).order_by(recipients.c.id))
     return Audience(
         site=site,
@@ -35,6 +36,7 @@ def audience_of(connection: Connection, site: str) -> Audience:
         timezone=row.timezone,
         contact=Text(zh=row.contact_zh, en=row.contact_en),
         buildings={one.id: Text(zh=one.name_zh, en=one.name_en) for one in names},
+        units={(one.building, one.id): Text(zh=one.name_zh, en=one.name_en) for one in doors},
         recipients=tuple(
             Recipient(
                 id=one.id,

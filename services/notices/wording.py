@@ -69,11 +69,11 @@ def service_words(service: str, loss: str, language: str) -> str:
     return f"{SERVICES[service].in_(language)}{between}{LOSSES[loss].in_(language)}"
 
 
-def places(names: tuple[Text, ...], language: str) -> str:
-    """Building names in a row; the whole site when there are none."""
+def places(names: tuple[str, ...], language: str) -> str:
+    """Names of buildings and units in a row; the whole site when there are none."""
     if not names:
         return _LABELS["whole_site"].in_(language)
-    return ("、" if language.startswith("zh") else ", ").join(name.in_(language) for name in names)
+    return ("、" if language.startswith("zh") else ", ").join(names)
 
 
 def outage_what(service: str, loss: str) -> Text:

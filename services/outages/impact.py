@@ -43,6 +43,15 @@ class Served:
     households: int = 0
 
 
+def parts_touched(buildings: Iterable[str], units: Iterable[str]) -> list[tuple[str, str | None]]:
+    """(building, None) where all of it is touched, (building, unit) for each unit where only some are."""
+    partly: dict[str, list[str]] = {}
+    for name in units:
+        building, _, unit = name.partition("/")
+        partly.setdefault(building, []).append(unit)
+    return [(building, unit) for building in buildings for unit in partly.get(building, [None])]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SupplyShape:
     id: str

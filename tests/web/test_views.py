@@ -8,12 +8,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from device_profiles.library import SHIPPED, load
+from device_profiles.schema import Text
+from services.outages.store import Outage
+from services.sites.store import Building, Site, Unit
 from services.web.i18n import Translations
 from services.web.i18n import load as load_languages
 from services.web.pages import format as fmt
 from services.web.pages import words
 from services.web.views.charts import charts_of, thresholds_of
 from services.web.views.devices import declared_children
+from services.web.views.public import where
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 EN, ZH = Translations("en"), load_languages()["zh"]
@@ -100,3 +104,26 @@ def test_names_sort_as_people_count() -> None:
         "Door 2",
         "Door 10",
     ]
+
+
+def test_residents_read_whether_their_stairwell_is_meant() -> None:
+    def unit(id: str) -> Unit:
+        return Unit(id=id, name=Text(zh=f"{id}单元", en=f"Stairwell {id}"), households=10)
+
+    def building(id: str) -> Building:
+        return Building(id=id, name=Text(zh=f"{id}号楼", en=f"Building {id}"), units=(unit("1"), unit("2")))
+
+    text = Text(zh="院", en="Yard")
+    site = Site(id="y", name=text, timezone="UTC", contact=text, buildings=(building("1"), building("2")))
+
+    def said(buildings: tuple[str, ...], units: tuple[str, ...]) -> tuple[str, str]:
+        outage = Outage(
+            id="o", site="y", supply="s", supply_name=text, service="water", state="ongoing", loss="full", alarms=(),
+            buildings=buildings, units=units, households=1, what=text, instead=text, started_at=NOW, restored_at=None,
+            next_news_at=None, updates=(),
+        )  # fmt: skip
+        return where(outage, site, EN), where(outage, site, ZH)
+
+    assert said(("1", "2"), ()) == ("The whole community", "整个小区")
+    assert said(("1",), ()) == ("Building 1", "1号楼")
+    assert said(("1", "2"), ("2/1",)) == ("Building 1, Building 2 Stairwell 1", "1号楼、2号楼 1单元")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from services.outages.impact import parts_touched
 from services.outages.store import Outage, public_outages
 from services.sites import store
 from services.sites.store import Site
@@ -111,13 +112,14 @@ def _notice(outage: Outage, site: Site, t: Translations) -> Notice:
 
 def where(outage: Outage, site: Site, t: Translations) -> str:
     """ "Whole community", or the buildings, and the units of buildings that are only partly touched."""
-    whole = [building for building in site.buildings if building.id in outage.buildings]
-    if whole and len(whole) == len(site.buildings):
+    parts = parts_touched(outage.buildings, outage.units)
+    whole = {building for building, unit in parts if unit is None}
+    if whole and whole == {building.id for building in site.buildings}:
         return t.gettext("The whole community")
-    names = [building.name.in_(t.language) for building in whole]
+    names = []
     for building in site.buildings:
-        if building.id in outage.buildings:
-            continue
-        touched = [unit for unit in building.units if f"{building.id}/{unit.id}" in outage.units]
-        names += [f"{building.name.in_(t.language)} {unit.name.in_(t.language)}" for unit in touched]
+        name = building.name.in_(t.language)
+        if building.id in whole:
+            names.append(name)
+        names += [f"{name} {unit.name.in_(t.language)}" for unit in building.units if (building.id, unit.id) in parts]
     return ("、" if t.language == "zh" else ", ").join(names)

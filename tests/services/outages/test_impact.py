@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from services.outages.impact import Impairment, Loss, MemberShape, SupplyShape, assess
+from services.outages.impact import Impairment, Loss, MemberShape, SupplyShape, assess, parts_touched
 from services.outages.lifecycle import TURNS, Turn, turn
 
 PUMPS = (MemberShape("set", "pump:1"), MemberShape("set", "pump:2"))
@@ -99,3 +99,8 @@ def test_turns_say_what_they_mean(before: Loss, after: Loss) -> None:
     found = turn(before, after)
     assert (found is Turn.STARTED) == (before is Loss.NONE and after is not Loss.NONE)
     assert (found is Turn.RESTORED) == (before is not Loss.NONE and after is Loss.NONE)
+
+
+def test_who_is_touched_building_by_building() -> None:
+    assert parts_touched(("1", "2"), ("2/1", "2/3")) == [("1", None), ("2", "1"), ("2", "3")]
+    assert parts_touched((), ()) == []
