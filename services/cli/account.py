@@ -60,6 +60,9 @@ def account_add(
             known = store.person_by_login(connection, login)
         grant = Grant(site, role)
         if known is not None:
+            if grant in known[0].grants:
+                out.print(f"{escape(login)} is {role.value} of {_place(site)} already; nothing has changed.")
+                return
             grants = list(dict.fromkeys([*known[0].grants, grant]))
             desk.change_person(database, known[0].id, now=now, who=None, grants=grants)
             out.print(f"{escape(login)} is now also {role.value} of {_place(site)}.")

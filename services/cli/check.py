@@ -113,7 +113,7 @@ def _sample_of(profile: DeviceProfile, text: str) -> tuple[int, ...]:
 def _unproven(library: Library, profile: DeviceProfile) -> Iterator[Finding]:
     shown = {expected.get("binding") for sample in profile.samples for expected in sample.expect}
     bindings = [
-        (("bindings", i), f"binding {binding.id!r}: no sample names it")
+        (("bindings", i), f"binding {binding.id!r}: no sample expects it (`binding: {binding.id}`)")
         for i, binding in enumerate(profile.bindings)
         if binding.id not in shown and not binding.ignore
     ]

@@ -18,6 +18,7 @@ from gateway.reading import Reading, Registry
 from services.cli import app
 from services.cli.shared import explained
 from services.clock import SystemClock, from_millis, to_millis
+from services.settings import Settings
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -25,7 +26,7 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 @app.command()
 @explained
 def decode(
-    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="A shipped profile's id, or a YAML file.")],
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's id, or a YAML file.")],
     topic: Annotated[str, typer.Option("--topic", metavar="T", help="The MQTT topic it came on.")],
     payload: Annotated[str | None, typer.Option("--payload", metavar="TEXT", help="The payload as text.")] = None,
     hex_digits: Annotated[str | None, typer.Option("--hex", metavar="HEX", help="The payload as hex digits.")] = None,
@@ -113,11 +114,12 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _profile(name: str) -> DeviceProfile:
-    from device_profiles.library import load
+    from device_profiles.library import SHIPPED, load
 
     if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return next(iter(load(Path(name)).values()))
-    library = load()
+    own = Settings().profiles_dir
+    library = load(SHIPPED, *([own] if own else []))
     if name not in library:
         raise ValueError(f"expected a YAML file or one of {', '.join(sorted(library))}, found {name!r}")
     return library[name]

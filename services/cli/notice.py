@@ -90,9 +90,13 @@ def channel_of(url: str) -> str:
 
 def _resolve(settings: Settings, to: str) -> tuple[str, str, str, str]:
     """(channel, target, the target as it may be shown, language)."""
-    for row in [] if "://" in to or to.startswith("env:") else _recipients(settings):
-        if row["id"] == to:
-            return row["channel"], outbox.resolve_target(row["target"]), masked(row["target"]), row["language"]
+    known = [] if "://" in to or to.startswith("env:") else _recipients(settings)
+    # In the database a recipient is `site:id`; people type what stands in the site file.
+    named = [row for row in known if to in (row["id"], row["id"].partition(":")[2])]
+    if len(named) > 1:
+        raise RecipientUnknown(f"More than one site has a recipient {to!r}: {', '.join(row['id'] for row in named)}.")
+    for row in named:
+        return row["channel"], outbox.resolve_target(row["target"]), masked(row["target"]), row["language"]
     target = outbox.resolve_target(to)
     return channel_of(target), target, masked(to), "en"
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from gateway.journal import JournalReader
 from gateway.quarantine import QuarantineEntry
@@ -18,6 +18,7 @@ from services.cli.shared import explained, settings_with
 
 quarantine = typer.Typer(no_args_is_help=True, help="Messages that could not be decoded.")
 app.add_typer(quarantine, name="quarantine")
+_SHOWN = 60
 Data = Annotated[Path | None, typer.Option("--data", help="The gateway's data folder.")]
 
 
@@ -45,7 +46,7 @@ def list_(
         for entry in entries:
             print(json.dumps(_plain(entry), ensure_ascii=False))
     elif entries:
-        Console().print(_table(entries))
+        _print(entries)
     else:
         Console().print("Nothing is set aside: every message so far could be decoded.")
 
@@ -65,9 +66,11 @@ def _when(entry: QuarantineEntry) -> str:
     return datetime.fromtimestamp(entry.received_at / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _table(entries: list[QuarantineEntry]) -> Table:
-    table = Table("id", "received (UTC)", "topic", "reason", "payload begins")
+def _print(entries: list[QuarantineEntry]) -> None:
+    """A few lines for each: reasons and topics are too long for columns, and must not be cut off."""
+    out = Console(highlight=False, soft_wrap=True)
     for entry in entries:
-        shown = entry.payload[:32].decode("utf-8", "backslashreplace")
-        table.add_row(str(entry.id), _when(entry), entry.topic, entry.reason, repr(shown)[1:-1])
-    return table
+        shown = repr(entry.payload[:_SHOWN].decode("utf-8", "backslashreplace"))[1:-1]
+        out.print(f"[bold]{entry.id}[/bold]  {_when(entry)}  {escape(entry.topic)}")
+        out.print(f"    {escape(entry.reason)}")
+        out.print(f"    {len(entry.payload)} bytes: {escape(shown)}{'…' if len(entry.payload) > _SHOWN else ''}")

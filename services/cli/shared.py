@@ -14,6 +14,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from services.settings import Settings
 
@@ -30,7 +31,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except _expected() as error:
-            errors.print(f"[bold red]Error[/bold red] {_said(error)}", highlight=False, soft_wrap=True)
+            errors.print(f"[bold red]Error[/bold red] {escape(_said(error))}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from error
 
     return run

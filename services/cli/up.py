@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 
 from services.cli import app
@@ -19,6 +20,7 @@ from services.cli.shared import explained, set_up_logging, settings_with, stoppe
 from services.settings import Settings
 
 console = Console()
+_MQTT_PORT = 1883
 
 
 @app.command()
@@ -101,8 +103,8 @@ def _start_broker(stack: ExitStack) -> str:
     from gateway.broker import EmbeddedBroker
     from gateway.ports import is_free
 
-    # 1883 where it is free, so that a device's default settings find it; any other port where it is not.
-    broker = EmbeddedBroker(port=1883 if is_free("127.0.0.1", 1883) else 0)
+    # The usual port where it is free, so that a device's default settings find it; any other port where it is not.
+    broker = EmbeddedBroker(port=_MQTT_PORT if is_free("127.0.0.1", _MQTT_PORT) else 0)
     broker.start()
     stack.callback(broker.stop)
     return broker.url
@@ -128,13 +130,20 @@ def _start_simulator(stack: ExitStack, mqtt_url: str) -> None:
 
 def _greet(settings: Settings, mqtt_url: str, password: str | None, *, demo: bool) -> None:
     from gateway.mqtt import BrokerAddress
+    from gateway.ports import holder
     from services.demo import SITE_ID
 
     url = settings.effective_public_url
+    address = BrokerAddress.parse(mqtt_url)  # shown without the password
     lines = [f"Board      [bold]{url}[/bold]"]
     if demo:
         lines.append(f"Residents  {url}/public/{SITE_ID}")
-    lines.append(f"MQTT       {BrokerAddress.parse(mqtt_url)}")  # without the password
+    lines.append(f"MQTT       {address}")
+    if settings.mqtt == "embedded" and address.port != _MQTT_PORT:
+        lines.append(
+            f"           [yellow]port {_MQTT_PORT} is taken by {escape(holder(_MQTT_PORT))}; this one is new at"
+        )
+        lines.append("           every start. Free it, or name a broker with --mqtt[/yellow]")
     lines.append(f"Data       {settings.data_dir.resolve()}")
     if password is not None:
         lines += [

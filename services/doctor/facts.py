@@ -93,6 +93,8 @@ class DatabaseFacts:
     zones: tuple[str, ...] = ()
     """Time zones of the sites."""
     unknown_profiles: tuple[str, ...] = ()
+    unclaimed: tuple[str, ...] = ()
+    """`address (profile)` of devices that were heard and stand in no site file."""
     gateways: tuple[GatewayFacts, ...] = ()
     outbox: OutboxFacts = OutboxFacts()
     now: datetime | None = None

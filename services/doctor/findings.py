@@ -32,6 +32,7 @@ FREE_NONE = 200 * 1024**2
 GATEWAY_LATE = timedelta(minutes=2)
 CLOCK_SLACK = timedelta(seconds=10)
 BACKLOG_SHARE = 0.5
+_NAMED = 5
 
 
 class Level(StrEnum):
@@ -146,14 +147,13 @@ def broker(facts: BrokerFacts) -> Finding:
         return _fail(what, facts.mistake, "Write it as mqtt://[user:password@]host[:port] in --mqtt or COURTYARD_MQTT.")
     if facts.embedded and facts.free:
         return _ok(what, f"embedded; {facts.where} is free")
-    if facts.accepted:
-        who = f" ({facts.holder})" if facts.holder else ""
-        return _ok(what, f"{facts.where}{who} lets the gateway in")
     if facts.embedded:
-        step = (
-            "Devices that expect a broker there will not find ours. Stop it, or use it with --mqtt if it is a broker."
-        )
+        step = "Devices that expect ours there will not find it. Stop the other program, or choose another broker."
+        if facts.accepted:
+            step = f"It is a broker: use it with --mqtt mqtt://{facts.where}, or stop it. Devices reach it, not ours."
         return _warn(what, f"embedded, on another port: {facts.where} is taken by {facts.holder}", step)
+    if facts.accepted:
+        return _ok(what, f"{facts.where} lets the gateway in")
     if "not authori" in facts.said.lower() or "bad user" in facts.said.lower():
         return _fail(
             what,
@@ -182,8 +182,8 @@ def journal(facts: JournalFacts) -> list[Finding]:
         step = "Raise COURTYARD_JOURNAL_MAX_BYTES, and see why a consumer stood still."
         findings.append(_warn("Readings given up", f"{facts.shed} at the journal's cap so far", step))
     if facts.quarantine_entries:
-        step = "See why with courtyard quarantine list, mend the profile, then courtyard quarantine replay."
-        findings.append(_warn("Quarantine", f"{facts.quarantine_entries} messages could not be decoded", step))
+        step = "See why with courtyard quarantine list, mend the profile, then replay them on the page /quarantine."
+        findings.append(_warn("Quarantine", f"{facts.quarantine_entries} could not be decoded", step))
     else:
         findings.append(_ok("Quarantine", "empty"))
     return findings
@@ -232,7 +232,15 @@ def database(facts: DatabaseFacts) -> list[Finding]:
                 "Give their folder with COURTYARD_PROFILES_DIR, or mend the site file.",
             )
         )
+    if facts.unclaimed:
+        findings.append(_unclaimed(facts.unclaimed))
     return findings
+
+
+def _unclaimed(heard: tuple[str, ...]) -> Finding:
+    names = ", ".join(heard[:_NAMED]) + (f" and {len(heard) - _NAMED} more" if len(heard) > _NAMED else "")
+    step = "Is an address in the site file misspelt? Mend it, or add the device, and import the file again."
+    return _warn("Not in a site", f"heard, but in no site file: {names}", step)
 
 
 def _sites(facts: DatabaseFacts) -> Finding:

@@ -41,7 +41,7 @@ from services.doctor.facts import (
     RemoteFacts,
     Urllib3Facts,
 )
-from services.sites.store import list_gateways
+from services.sites.store import list_gateways, unclaimed_devices
 from services.tables import devices, notices, sites
 
 PATIENCE_SECONDS = 5.0
@@ -246,6 +246,7 @@ def _inside(
         devices=len(used),
         zones=tuple(zones),
         unknown_profiles=tuple(sorted(set(used) - set(library))),
+        unclaimed=tuple(f"{one.address} ({one.profile})" for one in unclaimed_devices(connection)),
         gateways=_gateways(connection),
         outbox=_outbox(connection, now),
         now=None if kind == "SQLite" else connection.execute(text("SELECT now()")).scalar_one().astimezone(UTC),

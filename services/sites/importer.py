@@ -161,8 +161,22 @@ def _shape_mistake(file: str, document: Document, error: ErrorDetails) -> SiteMi
         return SiteMistake(file, line, _words(where[:-1]) or "file", f"unknown key {where[-1]!r}", expected)
     if error["type"] == "missing":
         return SiteMistake(file, line, _words(where), "nothing", "a value")
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return SiteMistake(file, line, _words(where), _short(error["input"]), message)
+    return SiteMistake(file, line, _words(where), _short(error["input"]), _expected(error))
+
+
+def _expected(error: ErrorDetails) -> str:
+    """What pydantic expects, in the words of somebody who writes a site file."""
+    if error["type"] == "string_pattern_mismatch":
+        return "letters, digits, '_', '.' and '-' only, with a letter or digit first"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("String should ")
+    words = message.split(", unable to")[0]
+    for theirs, ours in (
+        ("a valid integer", "a whole number"),
+        ("a valid string", "a text"),
+        ("a valid list", "a list"),
+    ):
+        words = words.replace(theirs, ours)
+    return words
 
 
 def _siblings(where: Where) -> list[str]:
@@ -373,8 +387,23 @@ class _Check:
             for index, building in enumerate(to.buildings):
                 if building not in self._units:
                     yield self._unknown(("recipients", number, "buildings", index), building, self._units)
+            if expected := _target_mistake(to):
+                yield self._mistake(("recipients", number, "to"), repr(to.to), expected)
             if to.audience == "residents" and set(to.about) - {"outage"}:
                 yield self._mistake(("recipients", number, "about"), repr(list(to.about)), "[outage] for residents")
+
+
+def _target_mistake(to: Recipient) -> str | None:
+    """What was expected of a recipient's address, or None if its channel can use it."""
+    if to.to.startswith("env:"):
+        return None
+    if to.channel == "email" and "@" not in to.to:
+        return "an e-mail address, or env:NAME"
+    if to.channel == "webhook" and not to.to.startswith(("http://", "https://")):
+        return "a URL that begins with https:// or http://, or env:NAME"
+    if to.channel == "apprise" and "://" not in to.to:
+        return "an Apprise URL such as wecombot://KEY, or env:NAME"
+    return None
 
 
 def _param_mistake(param: Param, value: object) -> str | None:

@@ -99,7 +99,9 @@ def test_a_broker_that_refuses_the_password_is_another_matter_than_one_that_is_n
 
 def test_the_embedded_brokers_port() -> None:
     assert findings.broker(BrokerFacts("127.0.0.1:1883", embedded=True, free=True)).level is Level.OK
-    assert findings.broker(BrokerFacts("127.0.0.1:1883", embedded=True, accepted=True)).level is Level.OK
+    other = findings.broker(BrokerFacts("127.0.0.1:1883", embedded=True, holder="mosquitto (pid 7)", accepted=True))
+    assert other.level is Level.WARN, "another program's broker is where ours would be"
+    assert "--mqtt mqtt://127.0.0.1:1883" in other.next_step
     taken = findings.broker(BrokerFacts("127.0.0.1:1883", embedded=True, holder="redis (pid 9)", said="?"))
     assert taken.level is Level.WARN
     assert "redis (pid 9)" in taken.found
@@ -219,3 +221,14 @@ def test_whatever_is_not_fine_says_what_to_do() -> None:
     ]
     assert all(finding.next_step for finding in every if finding.level is not Level.OK)
     assert sum(finding.level is not Level.OK for finding in every) == 7
+
+
+def test_devices_in_no_site_file_are_named() -> None:
+    facts = DatabaseFacts(
+        "SQLite", admins=1, sites=1, devices=1, unclaimed=tuple(f"p{n} (booster_set)" for n in range(7))
+    )
+    found = by_name(findings.database(facts))["Not in a site"]
+    assert found.level is Level.WARN
+    assert "p0 (booster_set)" in found.found
+    assert "and 2 more" in found.found
+    assert "site file" in found.next_step

@@ -53,6 +53,7 @@ def test_adding_somebody_prints_a_password_that_works(data: Path) -> None:
     assert isinstance(outcome, desk.SignedIn)
     assert outcome.person.grants == (Grant("lotus", Role.CREW),)
     courtyard("account", "add", "li.wei", "--role", "engineer")
+    assert "already" in courtyard("account", "add", "li.wei", "--role", "engineer").output
     with database.read() as connection:
         found = store.person_by_login(connection, "li.wei")
     assert found and set(found[0].grants) == {Grant("lotus", Role.CREW), Grant("*", Role.ENGINEER)}
@@ -155,7 +156,7 @@ class TestNotice:
             monkeypatch.setenv("COURTYARD_SMTP_URL", sink.url)
             database = opened(data)
             with database.write() as connection:
-                row = {"id": "crew", "site": "lotus", "name": "Li", "audience": "crew", "channel": "email"}
+                row = {"id": "lotus:crew", "site": "lotus", "name": "Li", "audience": "crew", "channel": "email"}
                 connection.execute(insert(recipients).values(**row, target="env:CREW_MAIL", language="zh"))
             database.close()
             monkeypatch.setenv("CREW_MAIL", "li@homes.example")
@@ -164,6 +165,20 @@ class TestNotice:
             assert "homes.example" not in said.output
             assert sink.mails[0][1]["to"] == "li@homes.example"
             assert "测试" in sink.mails[0][1]["subject"]
+            assert courtyard("notice", "test", "lotus:crew").exit_code == 0
+
+    def test_one_name_at_two_sites_is_asked_about(self, data: Path) -> None:
+        database = opened(data)
+        with database.write() as connection:
+            row = {"id": "jade", "name_zh": "玉", "name_en": "Jade", "timezone": "Asia/Shanghai", "updated_at": NOW}
+            connection.execute(insert(sites).values(**row))
+            for site in ("lotus", "jade"):
+                row = {"id": f"{site}:crew", "site": site, "name": "", "audience": "crew", "channel": "email"}
+                connection.execute(insert(recipients).values(**row, target="a@homes.example", language="zh"))
+        database.close()
+        said = courtyard("notice", "test", "crew")
+        assert said.exit_code == 2
+        assert "jade:crew, lotus:crew" in said.output
 
     @pytest.mark.parametrize("to", ["nobody", "env:NOT_SET", "nonsense://x", "li@homes.example", "http://127.0.0.1:9/"])
     def test_what_cannot_work_says_why(self, data: Path, to: str) -> None:

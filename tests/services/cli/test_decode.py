@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 import services.cli.decode
 import services.cli.simulate  # noqa: F401
+from device_profiles.library import SHIPPED
 from gateway.simulator import ScriptedFault
 from services.cli import app
 from services.cli.simulate import parse_fault
@@ -143,3 +145,26 @@ def test_without_a_broker_the_simulator_says_so() -> None:
     result = runner.invoke(app, ["simulate", "--demo", "--mqtt", "http://127.0.0.1"])
     assert result.exit_code == 1
     assert "mqtt://" in result.stderr
+
+
+def test_ones_own_profile_is_found_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = (SHIPPED / "sump_pump" / "json.yaml").read_text(encoding="utf-8")
+    own = shipped.replace("profile: sump_pump_json", "profile: my_pump", 1).replace("/pumps/", "/mine/")
+    (tmp_path / "my_pump.yaml").write_text(own, encoding="utf-8")
+    monkeypatch.setenv("COURTYARD_PROFILES_DIR", str(tmp_path))
+    topic = next(line.split()[1] for line in own.splitlines() if line.strip().startswith("topic: courtyard/"))
+    topic = topic.replace("{site}", "yard").replace("{address}", "p1")
+    code, readings, said = _decode("my_pump", "--topic", topic, "--payload", '{"level_pct": 40}')
+    assert code == 0, said
+    assert readings[0]["device"] == "my_pump:p1"
+
+
+def test_brackets_in_what_was_found_are_shown(tmp_path: Path) -> None:
+    """`rules[r]` names the place; taken for markup it would vanish."""
+    broken = (
+        (SHIPPED / "sump_pump" / "json.yaml").read_text(encoding="utf-8").replace("severity: ", "severity: very ", 1)
+    )
+    (tmp_path / "broken.yaml").write_text(broken, encoding="utf-8")
+    code, _, said = _decode(str(tmp_path / "broken.yaml"), "--topic", "t", "--payload", "x")
+    assert code == 1
+    assert re.search(r"rules\[\w+\]\.severity: found", said)

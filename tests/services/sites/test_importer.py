@@ -207,3 +207,30 @@ def test_what_gateways_must_know() -> None:
     entries = {entry.id: entry for entry in device_entries(read_site(YARD, LIBRARY))}
     assert entries["gate-1"].address == "gate-1"
     assert entries["pumps"].timezone == "Asia/Shanghai"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        ("channel: email, to: desk", "an e-mail address"),
+        ("channel: webhook, to: hooks.example.com", "https://"),
+        ("channel: apprise, to: wecom", "an Apprise URL"),
+    ],
+)
+def test_an_address_that_its_channel_cannot_use_is_a_mistake(recipient: str, expected: str) -> None:
+    text = f"site: s\nname: S\ntimezone: UTC\nrecipients:\n  - {{id: r, audience: crew, {recipient}}}\n"
+    with pytest.raises(SiteMistakes) as caught:
+        read_site(text, LIBRARY)
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.where) == (5, "recipients[0].to")
+    assert expected in mistake.expected
+
+
+def test_shape_mistakes_are_said_in_plain_words() -> None:
+    text = "site: My Yard!\nname: S\ntimezone: UTC\nbuildings:\n  - {id: a, units: [{id: 1, households: many}]}\n"
+    with pytest.raises(SiteMistakes) as caught:
+        read_site(text, LIBRARY)
+    assert [one.expected for one in caught.value.mistakes] == [
+        "letters, digits, '_', '.' and '-' only, with a letter or digit first",
+        "a whole number",
+    ]
