@@ -13,8 +13,9 @@ from datetime import timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from device_profiles.children import children_of
 from device_profiles.schema import Binding, DeviceProfile, Fault, Play, Signal
-from gateway.decode.encode import child_ids, encode
+from gateway.decode.encode import encode
 from gateway.reading import DeviceEntry, Millis, Presence, Value, child_kind
 
 _FIRST_WORDS = timedelta(seconds=4)
@@ -63,7 +64,7 @@ class Player:
         self.profile = profile
         self._dice = random.Random(f"{seed}/{entry.id}")
         self._zone = ZoneInfo(entry.timezone)
-        self.children: tuple[str, ...] = tuple(child_ids(profile, entry.params))
+        self.children: tuple[str, ...] = tuple(children_of(profile, entry.params))
         self._tracks = {
             (child, name): self._track(profile, name, signal, started_at)
             for name, signal in profile.simulator.signals.items()

@@ -7,7 +7,7 @@ casts have none, and a binary field keeps only its resolution.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -273,20 +273,3 @@ def _said_time(format: str, at: Millis, zone: tzinfo) -> Any:
         return at / 1000
     moment = (_EPOCH + timedelta(milliseconds=at)).astimezone(zone)
     return moment.isoformat(timespec="milliseconds") if format == "iso" else moment.strftime(format)
-
-
-def child_ids(profile: DeviceProfile, params: Mapping[str, Any]) -> Iterator[str]:
-    """The children a device has, by its profile and its params: "port:1", "port:2", …"""
-    for kind, child in profile.children.items():
-        if child.keys is not None:
-            listed = str(_param(profile, params, child.keys) or "")
-            yield from (f"{kind}:{key.strip()}" for key in listed.split(",") if key.strip())
-        elif child.count is not None:
-            count = child.count if isinstance(child.count, int) else _param(profile, params, child.count)
-            yield from (f"{kind}:{child.start + i}" for i in range(int(count or 0)))
-
-
-def _param(profile: DeviceProfile, params: Mapping[str, Any], name: str) -> Any:
-    if name in params:
-        return params[name]
-    return profile.params[name].default if name in profile.params else None

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, select
 
 from device_profiles.schema import Severity, Text
 from gateway.reading import DeviceEntry, Millis, Value
+from services.natural import natural
 from services.scope import Scope, in_scope
 from services.tables import (
     alarms,
@@ -236,7 +237,7 @@ _NEVER = Latest(child="", presence="unknown", last_heard_at=None, measured_at=No
 
 
 def _device(row: Row[Any], latest: Mapping[str, Latest], severities: list[str]) -> Device:
-    children = sorted((one for child, one in latest.items() if child), key=lambda one: natural_key(one.child))
+    children = sorted((one for child, one in latest.items() if child), key=lambda one: natural(one.child))
     return Device(
         id=row.id,
         site=row.site,
@@ -253,12 +254,6 @@ def _device(row: Row[Any], latest: Mapping[str, Latest], severities: list[str]) 
         open_alarms=len(severities),
         worst_severity=min(severities, key=_SEVERITIES.index, default=None),
     )
-
-
-def natural_key(child: str) -> tuple[str, int, str]:
-    """Sorts port:2 before port:10."""
-    kind, _, key = child.partition(":")
-    return (kind, int(key), "") if key.isdigit() else (kind, -1, key)
 
 
 def device_entries(connection: Connection) -> list[DeviceEntry]:

@@ -361,7 +361,7 @@ def _outages(connection: Connection, now: datetime) -> None:
     started = now - timedelta(minutes=38)
     base = {
         "site": SITE, "supply": "water-high", "service": "water", "state": "ongoing", "loss": "degraded",
-        "alarms": ["a-pump"], "impact": {"buildings": ["2", "3", "4"], "units": ["5/1"], "households": 168},
+        "alarms": ["a-pump"], "impact": {"buildings": ["2", "3", "4", "5"], "units": ["5/1"], "households": 168},
         "what_zh": "供水正常，但早晚用水高峰时水可能偏小。",
         "what_en": "You still have water, but it may run weaker in the busy morning and evening hours.",
         "instead_zh": "请错峰用水；急用水请联系物业服务中心。",

@@ -9,6 +9,7 @@ import pytest
 
 from device_profiles.library import SHIPPED, load
 from device_profiles.schema import Text
+from services.natural import natural
 from services.outages.store import Outage
 from services.sites.store import Building, Site, Unit
 from services.web.i18n import Translations
@@ -16,7 +17,6 @@ from services.web.i18n import load as load_languages
 from services.web.pages import format as fmt
 from services.web.pages import words
 from services.web.views.charts import charts_of, thresholds_of
-from services.web.views.devices import declared_children
 from services.web.views.public import where
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -92,18 +92,14 @@ def test_charts_follow_the_profile_and_leave_nothing_out() -> None:
     assert drawn == {name for name, metric in pumps.metrics.items() if metric.scope is None}
 
 
-def test_children_are_known_before_they_speak() -> None:
-    assert declared_children(LIBRARY["ebike_charger_json"], {"ports": 3}) == ["port:1", "port:2", "port:3"]
-    assert declared_children(LIBRARY["camera_frigate"], {"cameras": "gate, yard"}) == ["camera:gate", "camera:yard"]
-
-
 def test_names_sort_as_people_count() -> None:
-    assert sorted(["Door 10", "Door 2", "Door 1-12", "Door 1-2"], key=fmt.natural) == [
+    assert sorted(["Door 10", "Door 2", "Door 1-12", "Door 1-2"], key=natural) == [
         "Door 1-2",
         "Door 1-12",
         "Door 2",
         "Door 10",
     ]
+    assert sorted(["port:10", "port:²", "port:2"], key=natural) == ["port:2", "port:10", "port:²"]
 
 
 def test_residents_read_whether_their_stairwell_is_meant() -> None:

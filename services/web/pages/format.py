@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -89,8 +88,3 @@ def hexdump(payload: bytes, *, limit: int = 512) -> str:
         text = "".join(chr(b) if 32 <= b < 127 else "·" for b in part)
         lines.append(f"{offset:04x}  {part.hex(' '):<47}  {text}")
     return "\n".join(lines)
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sorts "Door 2" before "Door 10"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]

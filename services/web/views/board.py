@@ -13,6 +13,7 @@ from device_profiles.schema import DeviceProfile
 from services.clock import from_millis
 from services.intake.intake import GATEWAY_SILENT_AFTER_SECONDS
 from services.intake.set_aside import count_since
+from services.natural import natural
 from services.outages.store import Outage, list_outages
 from services.rules.store import Alarm, list_alarms
 from services.sites import store
@@ -21,7 +22,6 @@ from services.tables import alarms, people
 from services.tables import tickets as tickets_table
 from services.tickets.store import Ticket, list_tickets
 from services.web.i18n import Language, Translations
-from services.web.pages import format as fmt
 from services.web.pages import words
 from services.web.pages.words import Mark
 from services.web.security import Principal
@@ -137,7 +137,7 @@ def devices_of(
         device_view(device, library.get(device.profile), buildings, severities, language, headline=True)
         for device in wanted
     ]
-    return sorted(tiles, key=lambda tile: fmt.natural(tile.name))
+    return sorted(tiles, key=lambda tile: natural(tile.name))
 
 
 def grouped(devices: Iterable[Device], site: Site, group: Grouping, t: Translations) -> list[tuple[str, list[Device]]]:

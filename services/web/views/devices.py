@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, select
 
+from device_profiles.children import children_of
 from device_profiles.schema import ChildKind, DeviceProfile, Metric, State
 from gateway.reading import Value, child_kind
 from services.clock import from_millis
+from services.natural import natural
 from services.sites import store
 from services.sites.store import Building, Latest
 from services.tables import alarms
@@ -169,27 +170,12 @@ def figure_of(name: str, entry: Metric | State, state: Latest | None, language: 
 
 def _parts(device: store.Device, profile: DeviceProfile, severities: Severities, language: Language) -> Iterable[Part]:
     states = {latest.child: latest for latest in device.children}
-    for child in sorted({*declared_children(profile, device.params), *states}, key=fmt.natural):
+    for child in sorted({*children_of(profile, device.params), *states}, key=natural):
         kind = profile.children.get(child_kind(child))
         figures = tuple(_figures(profile, states.get(child), language, scope=child_kind(child), headline=False))
         worst = words.worst_of(severities.get((device.id, child), []))
         mark = _part_mark(figures, worst, states.get(child))
         yield Part(child, child_label(kind, child, language), mark, figures, worst)
-
-
-def declared_children(profile: DeviceProfile, params: Mapping[str, Any]) -> list[str]:
-    """The children a profile says there are, heard of or not."""
-    found = []
-    for name, kind in profile.children.items():
-        if kind.keys:
-            listed = params.get(kind.keys, profile.params[kind.keys].default if kind.keys in profile.params else "")
-            found += [f"{name}:{key.strip()}" for key in str(listed).split(",") if key.strip()]
-        count = kind.count
-        if isinstance(count, str):
-            count = params.get(count, profile.params[count].default if count in profile.params else 0)
-        if isinstance(count, (int, float)):
-            found += [f"{name}:{kind.start + i}" for i in range(int(count))]
-    return found
 
 
 def child_label(kind: ChildKind | None, child: str, language: Language) -> str:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_profiles.children import children_of
 from device_profiles.library import load
 from device_profiles.schema import Binding, DeviceProfile, FieldMap
 from gateway.decode import Decoder
-from gateway.decode.encode import child_ids, encode
+from gateway.decode.encode import encode
 from gateway.decode.pipeline import factors
 from gateway.reading import DeviceEntry, Presence, Registry, Value, child_kind
 from tests.gateway.decode.mini import NOW, decoder, profile
@@ -52,7 +53,7 @@ def _messages(draw: st.DrawFn, of: DeviceProfile, binding: Binding) -> dict[str,
         }
 
     values = {"": drawn(dict(binding.fields))}
-    children = list(child_ids(of, _KEYS))
+    children = list(children_of(of, _KEYS))
     for each in binding.each:
         for child in children:
             if child_kind(child) == each.child:
