@@ -207,8 +207,13 @@ class Expression:
 
     @property
     def timed(self) -> bool:
-        """It can change by the mere passing of time."""
-        return bool(self.names & BUILTINS) or _has_age(self.root)
+        """It can change without a new value: presence, silence, age()."""
+        return "presence" in self.names or self.aging
+
+    @property
+    def aging(self) -> bool:
+        """It can change with every moment that passes: silence, age()."""
+        return "silence" in self.names or _has_age(self.root)
 
     def compile(self) -> Condition:
         """One closure; call it with (values, age)."""

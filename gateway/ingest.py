@@ -30,11 +30,6 @@ class IngestCounters:
     """Quarantined messages by the DecodeError's code."""
 
 
-def token_of(message: Message) -> int:
-    """Packet id and digest of a message: a redelivery carries the same one."""
-    return message.mid << 32 | crc32(message.payload, crc32(message.topic.encode("utf-8", "surrogatepass")))
-
-
 class Ingest:
     """Takes batches of messages. Nothing is acknowledged before the journal has committed it."""
 
@@ -67,6 +62,7 @@ class Ingest:
         ignored = readings_count = 0
         for message in messages:
             topic, payload, mid, _, dup, retained = message
+            # Packet id and digest: a redelivery carries the same. Spelt out here, because this runs per message.
             token = mid << 32 | crc32(payload, crc32(topic.encode("utf-8", "surrogatepass")))
             if dup and token in suspects:
                 again.append(token)

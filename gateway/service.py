@@ -124,11 +124,6 @@ class Gateway:
         self._reader.close()
         self._journal.close()
 
-    def run_until(self, stopped: Event) -> None:
-        """Block until `stopped`, then stop."""
-        stopped.wait()
-        self.stop()
-
     # --- what others may ask ----------------------------------------
 
     def status(self) -> GatewayStatus:

@@ -116,13 +116,6 @@ def _set(connection: Connection, notice: str, **values: Any) -> None:
     connection.execute(update(notices).where(notices.c.id == notice, notices.c.state == "queued").values(**values))
 
 
-def next_due_at(connection: Connection) -> datetime | None:
-    found: datetime | None = connection.scalar(
-        select(func.min(notices.c.next_attempt_at)).where(notices.c.state == "queued")
-    )
-    return found
-
-
 # --- for the API ------------------------------------------------------------------------------------------
 
 

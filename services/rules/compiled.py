@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from device_profiles.expression import names_of, parse
+from device_profiles.expression import BUILTINS, Condition, Expression, names_of, parse
 from device_profiles.schema import Availability, DeviceProfile, ResidentWording, Rule, TicketTemplate
 from gateway.reading import Millis, Value
 from services.rules.automaton import FOREVER, Delays
 
-Condition = Callable[[Mapping[str, Value], Callable[[str], float | None]], Value | None]
-BUILTINS = frozenset({"presence", "silence"})
 PARENT = "parent."
-_AGE = re.compile(r"\bage\(\s*([\w.]+)\s*\)")
-_TIMED = re.compile(r"\b(presence|silence|age)\b")
-_AGING = re.compile(r"\b(silence|age)\b")
 _FRESH_PERIODS = 3
 """A metric's value may be trusted for this many of its periods."""
 
@@ -117,34 +111,28 @@ def _compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
     known = names_of(profile, rule.scope)
     when = parse(rule.when, known)
     clear = parse(rule.clear.when, known) if rule.clear.when is not None else None
-    names = when.names | (clear.names if clear else frozenset())
+    conditions = [when] if clear is None else [when, clear]
+    names = frozenset(name for one in conditions for name in one.names)
     data = {name for name in names if name not in BUILTINS and name not in profile.params}
     return CompiledRule(
         rule=rule,
         condition=when.compile(),
         clear=clear.compile() if clear else None,
-        reads=tuple(_read(profile, name) for name in sorted(names - _aged_only(rule))),
+        reads=tuple(_read(profile, name) for name in sorted(names - _aged_only(conditions))),
         delays=Delays(millis(rule.for_.total_seconds()), millis(rule.clear.for_.total_seconds())),
         fresh_for={name: _fresh_for(profile, name) for name in data},
-        timed=bool(_TIMED.search(_text(rule))),
-        aging=bool(_AGING.search(_text(rule))),
+        timed=any(one.timed for one in conditions),
+        aging=any(one.aging for one in conditions),
         parent_names=frozenset(name.removeprefix(PARENT) for name in data if name.startswith(PARENT)),
         template=profile.tickets[rule.ticket] if rule.ticket else None,
         wording=profile.residents[rule.residents] if rule.residents else None,
     )
 
 
-def _text(rule: Rule) -> str:
-    return f"{rule.when} {rule.clear.when or ''}"
-
-
-def _aged_only(rule: Rule) -> frozenset[str]:
+def _aged_only(conditions: Iterable[Expression]) -> frozenset[str]:
     """Names whose age alone matters: such a rule waits for them to grow old, so their age must not freeze it."""
-    text = _text(rule)
-    elsewhere = _AGE.sub(" ", text)
-    return frozenset(
-        name for name in _AGE.findall(text) if not re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", elsewhere)
-    )
+    read = frozenset(name for one in conditions for name in one.names - one.aged)
+    return frozenset(name for one in conditions for name in one.aged) - read
 
 
 def _read(profile: DeviceProfile, name: str) -> Read:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, select
 
 from device_profiles.schema import Text
 from services.scope import Scope, in_scope
@@ -99,10 +99,6 @@ def get_ticket(connection: Connection, scope: Scope, ticket: str) -> Ticket | No
     """One ticket with its events, oldest first."""
     row = connection.execute(_select(scope).where(tickets.c.id == ticket)).one_or_none()
     return None if row is None else _ticket(row, _events(connection, ticket))
-
-
-def next_number(connection: Connection) -> int:
-    return (connection.scalar(select(func.max(tickets.c.number))) or 0) + 1
 
 
 def _events(connection: Connection, ticket: str) -> tuple[TicketEvent, ...]:

@@ -116,7 +116,6 @@ ContextOf = Annotated[Context, Depends(get_context)]
 Anybody = Annotated[Principal | None, Depends(public())]
 Crew = Annotated[Principal, Depends(requires(Role.CREW))]
 Engineer = Annotated[Principal, Depends(requires(Role.ENGINEER))]
-Admin = Annotated[Principal, Depends(requires(Role.ADMIN))]
 GlobalAdmin = Annotated[Principal, Depends(requires_everywhere(Role.ADMIN))]
 Gateway = Annotated[Principal, Depends(requires(Role.GATEWAY))]
 
