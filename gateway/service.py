@@ -102,8 +102,8 @@ class Gateway:
             now_millis=self._now,
             on_commit=self._signal.notify,
         )
-        # A clock that went back must not stamp new readings before those already journaled.
-        self._seen_until = self._journal.last_received_at
+        # Not the last message alone: after a quiet hour that would tell services that the clock went back an hour.
+        self._seen_until = max(self._journal.last_received_at, self._now())
         self._forwarders = [Forwarder(self._journal, consumer, self._signal) for consumer in self._consumers()]
         for forwarder in self._forwarders:
             forwarder.start()

@@ -53,11 +53,13 @@ class Ledger:
     def __init__(self) -> None:
         self.held = 0
         self.readings: list[Reading] = []
+        self.batches: list[Batch] = []
 
     def cursor(self, gateway: str) -> int:
         return self.held
 
     def deliver(self, batch: Batch) -> int:
+        self.batches.append(batch)
         self.readings += batch.readings
         self.held = max(self.held, batch.last_seq)
         return self.held

@@ -74,6 +74,27 @@ def test_two_messages_in_one_millisecond_are_two_readings(mosquitto: Mosquitto, 
     telemetry.close()
 
 
+def test_a_restart_after_a_quiet_time_does_not_look_like_a_clock_that_went_back(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    ledger = Ledger()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    publish(mosquitto.port, [telemetry_message(1)])
+    until(lambda: len(ledger.readings) == 1)
+    gateway.stop()
+    telemetry.close()
+    begun = now_millis()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
+    known = len(ledger.batches)
+    gateway.start()
+    until(lambda: len(ledger.batches) > known and ledger.batches[-1].status is not None)
+    assert all(batch.progress_at >= begun for batch in ledger.batches[known:])
+    gateway.stop()
+    telemetry.close()
+
+
 def test_what_comes_while_the_gateway_is_away_waits_at_the_broker(mosquitto: Mosquitto, tmp_path: Path) -> None:
     ledger = Ledger()
     gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)
