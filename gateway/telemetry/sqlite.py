@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Lock
+from urllib.parse import quote
 
 import msgspec
 
 from gateway.reading import Millis, Reading, Value
 from gateway.telemetry import Point, TelemetryUnavailable
+from gateway.telemetry.thinning import Thinner
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (
@@ -47,21 +49,17 @@ class SqliteTelemetry:
         self.refused = 0
         """Readings of children beyond the number that is kept per device."""
         self._writer: sqlite3.Connection
-        self._reader: sqlite3.Connection
         self._write_lock = Lock()
-        self._read_lock = Lock()
 
     def start(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = _connect(self._path)
         self._writer.executescript(_SCHEMA)
-        self._reader = _connect(self._path)
         self._read_series()
 
     def close(self) -> None:
-        with self._write_lock, self._read_lock:
+        with self._write_lock:
             self._writer.close()
-            self._reader.close()
 
     def write(self, readings: Sequence[Reading]) -> None:
         """One transaction; readings without values (events, presence) leave no row."""
@@ -106,24 +104,53 @@ class SqliteTelemetry:
     def range(
         self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
     ) -> dict[str, list[Point]]:
-        rows: list[tuple[Millis, dict[str, Value]]] = []
-        with self._read_lock:
-            found = self._reader.execute("SELECT id FROM series WHERE device = ? AND child = ?", (device, child))
-            for (series,) in found.fetchall():
-                cursor = self._reader.execute(
-                    "SELECT at, body FROM readings WHERE series = ? AND at >= ? AND at < ?", (series, start, end)
-                )
-                rows.extend((at, _decode(body)) for at, body in cursor)
-        rows.sort(key=lambda row: row[0])
-        return {
-            metric: thin([Point(at, values[metric]) for at, values in rows if metric in values], limit)
-            for metric in metrics
-        }
+        try:
+            with closing(self._reading_connection()) as db:
+                return self._range(db, device, child, metrics, start, end, limit)
+        except sqlite3.DatabaseError as error:
+            raise TelemetryUnavailable(str(error)) from error
+
+    def _range(
+        self,
+        db: sqlite3.Connection,
+        device: str,
+        child: str,
+        metrics: Sequence[str],
+        start: Millis,
+        end: Millis,
+        limit: int,
+    ) -> dict[str, list[Point]]:
+        which = (
+            "FROM readings WHERE series IN (SELECT id FROM series WHERE device = ? AND child = ?) "
+            "AND at >= ? AND at < ?"
+        )
+        parameters = (device, child, start, end)
+        count, first, last = db.execute(f"SELECT COUNT(*), MIN(at), MAX(at) {which}", parameters).fetchone()
+        rows = db.execute(f"SELECT at, body {which} ORDER BY at", parameters)
+        if count <= limit:
+            points: dict[str, list[Point]] = {metric: [] for metric in metrics}
+            for at, body in rows:
+                values = _decode(body)
+                for metric in points.keys() & values.keys():
+                    points[metric].append(Point(at, values[metric]))
+            return points
+        # Thinned while reading: months of a busy device must not come into memory at once.
+        thinners = {metric: Thinner(first=first, last=last, limit=limit) for metric in metrics}
+        for at, body in rows:
+            values = _decode(body)
+            for metric, thinner in thinners.items():
+                if metric in values:
+                    thinner.add(at, values[metric])
+        return {metric: thinner.points() for metric, thinner in thinners.items()}
+
+    def _reading_connection(self) -> sqlite3.Connection:
+        """One per call, so that a long chart holds up nobody."""
+        return sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=10)
 
     def count(self) -> int:
         """Readings stored."""
-        with self._read_lock:
-            (count,) = self._reader.execute("SELECT COUNT(*) FROM readings").fetchone()
+        with closing(self._reading_connection()) as db:
+            (count,) = db.execute("SELECT COUNT(*) FROM readings").fetchone()
         return int(count)
 
     def expire(self, before: Millis) -> int:
@@ -147,27 +174,3 @@ def _connect(path: Path) -> sqlite3.Connection:
     # NORMAL could lose the last commits with the power; the journal's cursor would then be ahead of this file.
     connection.execute("PRAGMA synchronous=FULL")
     return connection
-
-
-def thin(points: list[Point], limit: int) -> list[Point]:
-    """At most `limit` points in which the lowest and highest of every stretch are still there.
-
-    Words and truth values have no lowest: of those, the changes are kept first.
-    """
-    if len(points) <= limit:
-        return points
-    if any(isinstance(p.value, str) or p.value is None for p in points):
-        changes = [p for i, p in enumerate(points) if i == 0 or p.value != points[i - 1].value]
-        step = max(1, math.ceil(len(changes) / limit))
-        return changes[::step]
-    stretch = math.ceil(len(points) / (limit // 2))
-    kept: list[Point] = []
-    for begin in range(0, len(points), stretch):
-        part = points[begin : begin + stretch]
-        extremes = {id(p): p for p in (min(part, key=_number), max(part, key=_number))}
-        kept.extend(sorted(extremes.values(), key=lambda p: p.at))
-    return kept
-
-
-def _number(point: Point) -> float:
-    return float(point.value)  # type: ignore[arg-type]

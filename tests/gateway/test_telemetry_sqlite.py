@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.reading import Quality, Reading, Value
 from gateway.telemetry import Point
-from gateway.telemetry.sqlite import SqliteTelemetry, thin
+from gateway.telemetry.sqlite import SqliteTelemetry
+from gateway.telemetry.thinning import thin
 
 START = 1_700_000_000_000
 
@@ -98,6 +99,27 @@ def test_thinning_keeps_the_extremes_in_order_and_the_limit(values: list[float],
     assert {min(values), max(values)} <= {p.value for p in kept}
     assert [p.at for p in kept] == sorted({p.at for p in kept})
     assert set(kept) <= set(points)
+
+
+def test_a_long_range_is_thinned_while_reading_and_keeps_its_spikes(store: SqliteTelemetry) -> None:
+    spikes = {1234: 9.9, 4321: -9.9}
+    store.write(
+        [
+            reading(START + n * 1000, {"a": spikes.get(n, n % 10 / 10), "run": "on" if n < 3000 else "off"})
+            for n in range(6000)
+        ]
+    )
+    found = store.range(device="pump-set-1", child="", metrics=["a", "run"], start=0, end=START * 2, limit=200)
+    assert 150 <= len(found["a"]) <= 200
+    assert {9.9, -9.9} <= {p.value for p in found["a"]}
+    assert found["run"] == [Point(START, "on"), Point(START + 3_000_000, "off")]
+
+
+def test_a_flutter_is_drawn_within_the_limit(store: SqliteTelemetry) -> None:
+    store.write([reading(START + n, {"run": "on" if n % 2 else "off"}) for n in range(5000)])
+    found = store.range(device="pump-set-1", child="", metrics=["run"], start=0, end=START * 2, limit=100)["run"]
+    assert 20 <= len(found) <= 100
+    assert [p.at for p in found] == sorted(p.at for p in found)
 
 
 def test_thinning_words_keeps_the_changes() -> None:
