@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from device_profiles.schema import DeviceProfile
+from gateway.damage import set_aside
 from gateway.service import Gateway
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
@@ -76,6 +77,7 @@ def open_database(stack: ExitStack, settings: Settings) -> Database:
 
 
 def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
+    """The time series. A damaged file is moved aside: its history is missed, but must not keep alarms from being raised."""
     path = settings.data_dir / "telemetry.db"
     telemetry = SqliteTelemetry(path)
     try:
@@ -83,7 +85,10 @@ def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        raise folder.Damaged(path, str(error)) from error
+        aside = set_aside(path)
+        log.error("telemetry_set_aside", damaged_file=str(aside), problem=str(error))
+        telemetry = SqliteTelemetry(path)
+        telemetry.start()
     stack.callback(telemetry.close)
     return telemetry
 

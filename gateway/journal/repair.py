@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.damage import set_aside
 from gateway.journal.entries import connect
 from gateway.journal.journal import Journal
 
@@ -43,11 +44,7 @@ def _is_sound(path: Path) -> bool:
 
 
 def _repair(path: Path) -> tuple[Path, int]:
-    aside = _free_name(path)
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
+    aside = set_aside(path)
     fresh = Journal(path, consumers=("none",))
     fresh.start()
     fresh.close()
@@ -56,13 +53,6 @@ def _repair(path: Path) -> tuple[Path, int]:
         return aside, _copy_readable(aside, target)
     finally:
         target.close()
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
-        number += 1
-    return aside
 
 
 def _copy_readable(damaged: Path, target: sqlite3.Connection) -> int:

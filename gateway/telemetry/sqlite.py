@@ -52,10 +52,18 @@ class SqliteTelemetry:
         self._write_lock = Lock()
 
     def start(self) -> None:
+        """Raises sqlite3.DatabaseError where the file is damaged."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = _connect(self._path)
-        self._writer.executescript(_SCHEMA)
-        self._read_series()
+        self._writer = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            # NORMAL could lose the last commits with the power; the journal's cursor would then be ahead of this file.
+            self._writer.execute("PRAGMA synchronous=FULL")
+            self._writer.executescript(_SCHEMA)
+            self._read_series()
+        except sqlite3.DatabaseError:
+            self._writer.close()
+            raise
 
     def close(self) -> None:
         with self._write_lock:
@@ -166,11 +174,3 @@ class SqliteTelemetry:
             if self._writer.execute(f"DELETE FROM series WHERE {empty}").rowcount:  # noqa: S608 - our own text
                 self._read_series()
         return gone
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    connection.execute("PRAGMA journal_mode=WAL")
-    # NORMAL could lose the last commits with the power; the journal's cursor would then be ahead of this file.
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection

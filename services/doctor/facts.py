@@ -23,6 +23,8 @@ class FolderFacts:
     writable: bool
     free_bytes: int
     user: str = ""
+    damaged: tuple[str, ...] = ()
+    """Names of files that were moved aside."""
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,11 @@ def folder(facts: FolderFacts) -> Finding:
         )
     if facts.free_bytes < FREE_LOW:
         return _warn(what, f"{facts.path}: {space}", "Free some space, or lower COURTYARD_TELEMETRY_DAYS.")
+    if facts.damaged:
+        names = ", ".join(facts.damaged)
+        return _warn(
+            what, f"{facts.path}: set aside as damaged: {names}", "Check the disk; then look at or delete them."
+        )
     if not facts.exists:
         return _ok(what, f"{facts.path} will be made at the first start, {space}")
     return _ok(what, f"{facts.path}, {space}")

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from device_profiles.schema import DeviceProfile
 from gateway import ports
+from gateway.damage import files_set_aside
 from gateway.journal.inspect import integrity, look
 from gateway.mqtt import BrokerAddress
 from gateway.probe import probe_broker
@@ -80,6 +81,7 @@ def folder(path: Path) -> FolderFacts:
         writable=os.access(nearest, os.W_OK | os.X_OK),
         free_bytes=shutil.disk_usage(nearest).free,
         user=_user(),
+        damaged=tuple(file.name for file in files_set_aside(path)),
     )
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from gateway.reading import Reading
 from services import bootstrap, folder
 from services.cli.up import _greet
 from services.database import Database, metadata
+from services.doctor import findings, probes
 from services.notices.channels import Message, Rejected
 from services.notices.channels.webhook import Webhook
 from services.settings import Settings
@@ -114,16 +116,37 @@ def test_the_brokers_password_is_not_printed(capsys: pytest.CaptureFixture[str],
     assert "hunter2" not in said
 
 
-@pytest.mark.parametrize("name", ["courtyard.db", "telemetry.db"])
+def damaged(file: Path, damage: str) -> bytes:
+    sound = file.read_bytes()
+    content = b"no database at all" * 1000 if damage == "other bytes" else sound[:100] + bytes(len(sound) - 100)
+    file.write_bytes(content)
+    return content
+
+
 @pytest.mark.parametrize("damage", ["other bytes", "pages gone"])
-def test_a_damaged_database_is_said_in_words(name: str, damage: str, tmp_path: Path) -> None:
+def test_a_damaged_history_is_set_aside_and_keeps_no_alarm_from_being_raised(damage: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with ExitStack() as stack:
+        bootstrap.open_telemetry(stack, settings)
+    content = damaged(tmp_path / "telemetry.db", damage)
+    with ExitStack() as stack:
+        telemetry = bootstrap.open_telemetry(stack, settings)
+        telemetry.write([Reading("pump", "", 1, 1, "b", {"pressure": 0.4})])
+        assert telemetry.count() == 1
+    assert (tmp_path / "telemetry.damaged-1.db").read_bytes() == content
+    found = findings.folder(probes.folder(tmp_path))
+    assert found.level is findings.Level.WARN
+    assert "telemetry.damaged-1.db" in found.found
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "pages gone"])
+def test_a_damaged_database_is_said_in_words(damage: str, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with ExitStack() as stack:
         bootstrap.open_database(stack, settings)
         bootstrap.open_telemetry(stack, settings)
-    file = tmp_path / name
-    sound = file.read_bytes()
-    file.write_bytes(b"no database at all" * 1000 if damage == "other bytes" else sound[:100] + bytes(len(sound) - 100))
+    file = tmp_path / "courtyard.db"
+    damaged(file, damage)
     command = "from services.cli.main import app; app()"
     run = subprocess.run(
         [sys.executable, "-c", command, "up", "--data", str(tmp_path), "--http", "127.0.0.1:0"],
