@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from zlib import crc32
 
-from gateway.decode import DecodeError, Decoder
+from gateway.decode import LARGEST_PAYLOAD, DecodeError, Decoder
 from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.mqtt import Message
 from gateway.reading import Millis
+
+
+HEAD_OF_TOO_LARGE = 64 * 1024
+"""Of a payload that is refused for its size this much is kept: a few whole ones would push all else out of quarantine."""
 
 
 class Acknowledges(Protocol):
@@ -70,7 +74,8 @@ class Ingest:
             try:
                 readings = decode(topic, payload, now, retained)
             except DecodeError as error:
-                poison.append(NewQuarantine(now, token, topic, payload, retained, error.code, str(error)))
+                kept = payload if len(payload) <= LARGEST_PAYLOAD else payload[:HEAD_OF_TOO_LARGE]
+                poison.append(NewQuarantine(now, token, topic, kept, retained, error.code, str(error)))
                 continue
             tokens.append(token)
             if readings:

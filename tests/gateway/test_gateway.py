@@ -270,6 +270,24 @@ class TestAcknowledgement:
 
 
 class TestPoison:
+    def test_of_a_message_that_is_far_too_large_the_head_is_kept(self, tmp_path: Path) -> None:
+        class Anybody:
+            def acknowledge(self, messages: object) -> None: ...
+
+        journal = Journal(tmp_path / "journal.db", consumers=("services",))
+        journal.start()
+        decoder = Decoder([meter_profile()], Ledger().registry())
+        ingest = Ingest(decoder=decoder, journal=journal, now_millis=now_millis, on_commit=lambda: None)
+        huge = Message("meters/m1/telemetry", b"x" * 5_000_000, 1, 1, False, False)
+        ingest.take([huge, Message(*telemetry_message(1), 2, 1, False, False)], Anybody())
+        reader = journal.reader()
+        (kept,) = reader.quarantine()
+        assert kept.payload == b"x" * 65536
+        assert "5000000 bytes" in kept.reason
+        assert [r.values["n"] for e in reader.after(0) for r in e.readings] == [1]
+        reader.close()
+        journal.close()
+
     BAD = (
         ("meters/m1/telemetry", b"not json"),
         ("meters/m1/telemetry", b""),
