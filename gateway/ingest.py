@@ -13,9 +13,8 @@ from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.mqtt import Message
 from gateway.reading import Millis
 
-
 HEAD_OF_TOO_LARGE = 64 * 1024
-"""Of a payload that is refused for its size this much is kept: a few whole ones would push all else out of quarantine."""
+"""Kept of a payload refused for its size: a few whole ones would push all else out of the quarantine."""
 
 
 class Acknowledges(Protocol):

@@ -77,7 +77,7 @@ def open_database(stack: ExitStack, settings: Settings) -> Database:
 
 
 def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
-    """The time series. A damaged file is moved aside: its history is missed, but must keep no alarm from being raised."""
+    """The time series. A damaged file is moved aside: it is missed, but must keep no alarm from being raised."""
     path = settings.data_dir / "telemetry.db"
     telemetry = SqliteTelemetry(path)
     try:
