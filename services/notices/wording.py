@@ -19,10 +19,10 @@ LOSSES: dict[str, Text] = {
     "degraded": Text(zh="受影响", en="limited"),
 }
 SEVERITIES: dict[str, Text] = {
-    "critical": Text(zh="危急", en="Critical"),
+    "critical": Text(zh="紧急", en="Critical"),
     "major": Text(zh="严重", en="Major"),
     "minor": Text(zh="一般", en="Minor"),
-    "warning": Text(zh="提示", en="Warning"),
+    "warning": Text(zh="提醒", en="Warning"),
 }
 EVENTS: dict[str, Text] = {
     "raised": Text(zh="告警", en="Alarm"),

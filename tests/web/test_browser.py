@@ -252,7 +252,7 @@ def test_a_crew_works_on_a_phone(chromium: Browser, courtyard: Courtyard) -> Non
         page.get_by_label("密码").fill(PASSWORD)
         page.get_by_role("button", name="登录").tap()
         page.locator(".row").first.tap()
-        expect(page.locator("h1")).to_have_text("105 充电口过热")
+        expect(page.locator("h1")).to_have_text("#105 充电口过热")
         for button in page.get_by_role("button").all():
             if button.is_visible() and "link" not in (button.get_attribute("class") or ""):
                 assert (button.bounding_box() or {"height": 0})["height"] >= 44, button.inner_text()

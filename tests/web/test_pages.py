@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from services.accounts import desk
 from services.accounts.policy import Grant, Role
@@ -281,3 +281,39 @@ def test_the_accounts_language_is_kept(courtyard: Courtyard) -> None:
     crew = courtyard.client("li.wei", "en")
     crew.post("/account/language", data={"language": "zh"})
     assert 'lang="zh-CN"' in crew.get("/tickets").text
+
+
+# --- what a newcomer looks for ---
+
+
+def test_tickets_in_a_list_say_which_part_is_meant(standing: Courtyard) -> None:
+    client = standing.client("chen.yu")
+    for path in ("/tickets", f"/?site={SITE}", "/devices/pile-3"):
+        row = next(part for part in client.get(path).text.split('<a class="row') if "/tickets/t-hot" in part)
+        assert "· Port 5" in row, path
+
+
+def test_a_device_in_no_site_file_is_shown_to_those_who_see_all(courtyard: Courtyard) -> None:
+    with courtyard.context.database.write() as connection:
+        stranger = {"id": "booster_set:pumpz", "profile": "booster_set", "address": "pumpz", "params": {}}
+        words = {"name_zh": "", "name_en": "", "place_zh": "", "place_en": ""}
+        connection.execute(insert(devices).values(**stranger, **words))
+    client = courtyard.client("chen.yu")
+    assert 'href="/quarantine#unclaimed">1 in no site file' in client.get(f"/?site={SITE}").text
+    section = client.get("/quarantine").text.split('id="unclaimed"', 1)[1]
+    assert "pumpz" in section
+    assert client.get("/devices/booster_set:pumpz").status_code == 200
+
+
+def test_replaying_nothing_is_said(courtyard: Courtyard) -> None:
+    client = courtyard.client("chen.yu")
+    answer = client.post("/quarantine/replay", data={"which": "selected"})
+    assert "Nothing was selected." in client.get(answer.headers["location"]).text
+
+
+def test_a_device_without_a_past_begins_with_an_hour(standing: Courtyard) -> None:
+    client = standing.client("chen.yu")
+    for path, span in (("/devices/pile-3", "24h"), ("/devices/pumps-1?child=pump:1", "1h")):
+        chosen = re.search(r'range=(\w+)#history" aria-current="true"', client.get(path).text)
+        assert chosen, path
+        assert chosen[1] == span

@@ -79,17 +79,20 @@ def fragments(
 def _shared(context: Context, connection: Connection, site: Site, reader: Reader) -> dict[str, Any]:
     outages = view.ongoing_outages(connection, site.id)
     alarms = view.open_alarms(connection, site.id)
+    tickets = view.open_tickets(connection, site.id)
     return {
         "site": site,
         "zone": zone_of(site.timezone),
         "zone_name": site.timezone,
         "counts": view.counts_of(connection, site.id, outages, reader.now),
         "gateways": view.gateway_views(store.list_gateways(connection), reader.now),
+        "unclaimed": view.unclaimed_of(connection, reader.principal),
         "set_aside": view.set_aside_of_late(connection, reader.principal, reader.now),
         "outages": outages,
         "alarms": alarms,
         "child_labels": view.labels_of(alarms, context.library, reader.language),
-        "tickets": view.open_tickets(connection, site.id),
+        "tickets": tickets,
+        "ticket_parts": view.labels_of(tickets, context.library, reader.language),
         "names": view.names_of(connection),
     }
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from device_profiles.schema import DeviceProfile
 from gateway.telemetry import TelemetryUnavailable
 from services.clock import from_millis
+from services.context import Context
 from services.rules.store import list_alarms
 from services.sites import store
 from services.tickets.store import list_tickets
@@ -21,7 +22,7 @@ from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Crew, Principal
 from services.web.views import board, charts
-from services.web.views.devices import Part, device_view, severities_of
+from services.web.views.devices import Device, Part, device_view, severities_of
 
 router = APIRouter(include_in_schema=False)
 Span = Literal["1h", "24h", "7d", "30d"]
@@ -36,8 +37,9 @@ def device(
     principal: Crew,
     device: str,
     child: ChildId = "",
-    span: Annotated[Span, Query(alias="range")] = "24h",
+    span: Annotated[Span | None, Query(alias="range")] = None,
 ) -> Response:
+    """Without a `range`, the last hour of a device that has no longer past, else the last day."""
     reader = reader_of(request, principal)
     with context.database.read() as connection:
         found = _find(connection, principal, device)
@@ -49,6 +51,7 @@ def device(
         )
         chosen = child if child or view.figures else _first_child(view.parts)
         alarms = list_alarms(connection, principal.scope, device=found.id, limit=200)
+        tickets = list_tickets(connection, principal.scope, device=found.id, limit=_PAST)
         values: dict[str, Any] = {
             "site": site,
             "zone": zone_of(site.timezone if site else "UTC"),
@@ -59,13 +62,26 @@ def device(
             "open": [alarm for alarm in alarms if alarm.state == "active"],
             "past": [alarm for alarm in alarms if alarm.state != "active"][:_PAST],
             "child_labels": board.labels_of(alarms, context.library, reader.language),
-            "tickets": list_tickets(connection, principal.scope, device=found.id, limit=_PAST),
+            "tickets": tickets,
+            "ticket_parts": board.labels_of(tickets, context.library, reader.language),
             "names": board.names_of(connection),
         }
     drawn = charts.charts_of(profile, chosen, reader.language) if profile else []
+    if span is None:
+        span = _first_span(context, view, chosen, reader.now)
     return render(
         request, "device.html", reader, charts=drawn, child=chosen, span=span, spans=list(charts.SPANS), **values
     )
+
+
+def _first_span(context: Context, view: Device, child: str, now: datetime) -> Span:
+    """A day's width makes the first minutes of a new device a stroke at the edge."""
+    parts = {"": view.figures} | {part.child: part.figures for part in view.parts}
+    reported = [figure.key for figure in parts.get(child, ()) if figure.chartable and figure.text]
+    try:
+        return charts.first_span(context.telemetry, view.id, child, reported[:1], now)
+    except TelemetryUnavailable:
+        return "24h"
 
 
 @router.get("/devices/{device}/history")

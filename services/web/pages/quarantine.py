@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from services.accounts.policy import Role
 from services.clock import from_millis
 from services.intake.set_aside import list_set_aside
+from services.sites.store import unclaimed_devices
 from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem
 from services.web.security import ContextOf, Principal, requires_everywhere
@@ -30,12 +31,14 @@ def quarantine(
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     taken: Count = None,
     refused: Count = None,
+    nothing: bool = False,
 ) -> Response:
     """Newest first; after a replay with its result."""
     reader = reader_of(request, principal)
     found = context.gateway.quarantine_list(limit=_PAGE + 1, before=before) if context.gateway else []
     with context.database.read() as connection:
         set_aside = list_set_aside(connection, limit=_PAGE)
+        unclaimed = unclaimed_devices(connection, limit=_PAGE)
     return render(
         request,
         "quarantine.html",
@@ -57,6 +60,8 @@ def quarantine(
         ],
         more=found[_PAGE - 1].id if len(found) > _PAGE else None,
         set_aside=set_aside,
+        unclaimed=unclaimed,
+        nothing_selected=nothing,
         taken=taken,
         refused=refused,
         zone=zone_of("UTC"),
@@ -74,7 +79,7 @@ def replay(
     if context.gateway is None:
         raise Problem(409, "no-gateway-here", "No gateway runs in this process.", "Replay on the gateway's machine.")
     if which == "selected" and not id:
-        return RedirectResponse("/quarantine", status_code=303)
+        return RedirectResponse("/quarantine?nothing=1", status_code=303)
     taken, refused = context.gateway.quarantine_replay(None if which == "all" else id)
     return RedirectResponse(f"/quarantine?taken={taken}&refused={refused}", status_code=303)
 

@@ -73,6 +73,7 @@ def tickets(
         show=show,
         trade=trade,
         names=names,
+        parts=board.labels_of(found, context.library, reader.language),
         sites={site.id: site for site in places},
         zones=zones_of(places),
     )

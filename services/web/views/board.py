@@ -18,7 +18,7 @@ from services.outages.store import Outage, list_outages
 from services.rules.store import Alarm, list_alarms
 from services.sites import store
 from services.sites.store import GatewayRow, Site
-from services.tables import alarms, people
+from services.tables import alarms, devices, people
 from services.tables import tickets as tickets_table
 from services.tickets.store import Ticket, list_tickets
 from services.web.i18n import Language, Translations
@@ -120,6 +120,14 @@ def set_aside_of_late(connection: Connection, principal: Principal | None, now: 
     return count_since(connection, now - SET_ASIDE_SHOWN_FOR) if everywhere else 0
 
 
+def unclaimed_of(connection: Connection, principal: Principal | None) -> int:
+    """Devices that were heard and stand in no site file, for those who may look at them."""
+    if principal is None or principal.scope is not None:
+        return 0
+    query = select(func.count()).where(devices.c.site.is_(None), devices.c.retired_at.is_(None))
+    return connection.scalar(query) or 0
+
+
 def devices_of(
     connection: Connection,
     library: Mapping[str, DeviceProfile],
@@ -173,9 +181,11 @@ def ongoing_outages(connection: Connection, site: str) -> list[Outage]:
     return list_outages(connection, frozenset({site}), state="ongoing")
 
 
-def labels_of(found: Iterable[Alarm], library: Mapping[str, DeviceProfile], language: Language) -> dict[str, str]:
-    """Alarm id -> what its child is called."""
-    return {alarm.id: label_of(alarm.profile, alarm.child, library, language) for alarm in found}
+def labels_of(
+    found: Iterable[Alarm | Ticket], library: Mapping[str, DeviceProfile], language: Language
+) -> dict[str, str]:
+    """Id of an alarm or ticket -> what its child is called."""
+    return {one.id: label_of(one.profile, one.child, library, language) for one in found}
 
 
 def label_of(profile: str, child: str, library: Mapping[str, DeviceProfile], language: Language) -> str:

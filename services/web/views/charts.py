@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from dashboards.thresholds import Limit, limit_of
 from device_profiles.schema import DeviceProfile, Metric, Rule
@@ -18,6 +18,7 @@ from services.web.pages import words
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _POINTS = 800
+_FEW = 10
 _PARAM = re.compile(r"(>=|<=|>|<)\s*([a-z][a-z0-9_]*)\s*$")
 
 
@@ -35,6 +36,15 @@ class Threshold:
     value: float
     text: str
     tone: str
+
+
+def first_span(
+    telemetry: TelemetryStore, device: str, child: str, metrics: Sequence[str], now: datetime
+) -> Literal["1h", "24h"]:
+    """The last hour where there is nothing older in the last day, else the day."""
+    start, end = to_millis(now - SPANS["24h"]), to_millis(now - SPANS["1h"])
+    found = telemetry.range(device=device, child=child, metrics=metrics, start=start, end=end, limit=_FEW)
+    return "24h" if any(found.values()) else "1h"
 
 
 def charts_of(profile: DeviceProfile, child: str, language: Language) -> list[Chart]:

@@ -71,7 +71,8 @@
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.textAlign = "left";
-      ctx.fillText(line.text, bbox.left + 4 * ratio, y - 4 * ratio);
+      ctx.textBaseline = "bottom"; // uPlot leaves it in the middle, and the line would strike the words through
+      ctx.fillText(line.text, bbox.left + 4 * ratio, y - 2 * ratio);
     }
     for (const [at, name] of [[history.raised, "--bad"], [history.cleared, "--ok"]]) {
       if (!at) continue;
