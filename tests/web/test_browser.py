@@ -272,7 +272,7 @@ def test_a_crew_works_on_a_phone(chromium: Browser, courtyard: Courtyard) -> Non
 def test_residents_need_no_javascript(chromium: Browser, standing: Courtyard, served: str) -> None:
     with browsing(chromium, served, standing, java_script_enabled=False, locale="zh-CN", viewport=PHONE) as page:
         page.goto(f"/public/{SITE}")
-        expect(page.locator("h1")).to_have_text("供水: 部分受限")
+        expect(page.locator("h1")).to_have_text("供水：部分受限")
         expect(page.locator(".outage")).to_contain_text("下次更新不晚于")
         assert page.locator("meta[http-equiv=refresh]").count() == 1
 
