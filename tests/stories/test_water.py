@@ -68,7 +68,13 @@ def test_who_is_told_what(site: Story) -> None:
     }, "building 3 has water"
     words = site.notices("flats")[0]
     assert words.title == "The Yard · Water interrupted"
-    for part in ("There is no water.", "Building 1, Building 2 Stairwell 1", "Fetch water at the east gate.", "Call 5555", "09:0"):
+    for part in (
+        "There is no water.",
+        "Building 1, Building 2 Stairwell 1",
+        "Fetch water at the east gate.",
+        "Call 5555",
+        "09:0",
+    ):
         assert part in words.body
     for hidden in ("pumps", "pump:", "low"):
         assert hidden not in words.body
