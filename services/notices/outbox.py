@@ -237,11 +237,12 @@ class Outbox:
                 self._give_back(claimed[position:])
                 return False
             outcome = self.attempt(due)
-            self._record(due, outcome)
             if isinstance(outcome, RetryLater):
+                self._rest(lane)  # before the record: its pause counts from the attempt
+                self._record(due, outcome)
                 self._give_back(claimed[position + 1 :])
-                self._rest(lane)
                 return False
+            self._record(due, outcome)
             self._rests.pop(lane, None)
         return True
 
