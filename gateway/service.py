@@ -33,6 +33,9 @@ _SLICE_SECONDS = 0.2
 _HOUSEKEEPING_SECONDS = 1.0
 _FIRST_REGISTRY_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 30.0
+_SHORTEST_PAUSE_SECONDS = 0.25
+_STEADY_SECONDS = 5.0
+"""A connection that lasts so long is a good one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,7 @@ class Gateway:
     # --- the ingest thread ----------------------------------------
 
     def _run(self) -> None:
-        pause = 0.25
+        pause, short_lived = _SHORTEST_PAUSE_SECONDS, 0
         while not self._stopping.is_set():
             try:
                 session = self._connect()
@@ -171,11 +174,17 @@ class Gateway:
                 self._idle(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 continue
-            pause = 0.25
+            connected_at = time.monotonic()
             try:
                 self._serve(session)
             except MqttUnavailable as error:
-                self._failed(error)
+                short_lived += 1
+                if time.monotonic() - connected_at >= _STEADY_SECONDS:
+                    pause, short_lived = _SHORTEST_PAUSE_SECONDS, 0
+                self._failed(self._thrown_out(error) if short_lived > 2 else error)
+                # Two gateways with one client id throw each other out, and would do so hundreds of times a second.
+                self._idle(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             except Exception as error:  # the loop's edge: the gateway must go on, and must say so
                 # Nothing of the batch is stored, so nothing may be acknowledged: the broker will deliver it again.
                 session.abandon()
@@ -184,6 +193,9 @@ class Gateway:
             else:
                 session.close()
             self._connected = False
+
+    def _thrown_out(self, error: MqttUnavailable) -> MqttUnavailable:
+        return MqttUnavailable(f"{error} again and again: is another gateway there as {self._config.client_id!r}?")
 
     def _connect(self) -> MqttSession:
         self._journal.probe()

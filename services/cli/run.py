@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,7 @@ def services(
         bootstrap.start_clockwork(stack, core)
         bootstrap.start_outbox(stack, core)
         bootstrap.start_web(stack, core, None)
+        folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http))
         console.print(f"Services and pages: {settings.effective_public_url}")
         if password is not None:
             console.print(f"Sign in as admin with {password}  (shown once)")

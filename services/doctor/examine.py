@@ -30,13 +30,14 @@ def examine(
     note = running(settings.data_dir)
     if note is not None and note.http:  # what really runs here, whatever options it was started with
         settings = settings.model_copy(update={"http": note.http, "mqtt": note.mqtt})
+    without_broker = note is not None and note.http and not note.mqtt  # services alone: their gateways have one
     journal = probes.journal(settings.data_dir / "journal.db", settings.journal_max_bytes, check_seconds=check_seconds)
     found = [
         findings.python(sys.version_info[:3]),
         findings.urllib3(probes.urllib3()),
         findings.folder(probes.folder(settings.data_dir)),
         findings.profiles(loaded),
-        findings.broker(probes.broker(settings.mqtt, embedded=EMBEDDED)),
+        *([] if without_broker else [findings.broker(probes.broker(settings.mqtt, embedded=EMBEDDED))]),
     ]
     if settings.services_url:
         return [*found, *findings.journal(journal), *_gateway_alone(settings, journal, clock)]

@@ -95,6 +95,19 @@ def test_a_restart_after_a_quiet_time_does_not_look_like_a_clock_that_went_back(
     telemetry.close()
 
 
+def test_two_gateways_with_one_client_id_do_not_fight_without_end(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    both = [make_gateway(tmp_path / name, mosquitto.url, Ledger()) for name in ("one", "two")]
+    opened: list[None] = []
+    for gateway, _ in both:
+        gateway.start()
+        gateway._ingest.connection_opened = lambda: opened.append(None)  # type: ignore[method-assign]
+    until(lambda: any("gateway-under-test" in gateway.status().last_error for gateway, _ in both))
+    assert len(opened) < 30, "they throw each other out as fast as they can connect"
+    for gateway, telemetry in both:
+        gateway.stop()
+        telemetry.close()
+
+
 def test_what_comes_while_the_gateway_is_away_waits_at_the_broker(mosquitto: Mosquitto, tmp_path: Path) -> None:
     ledger = Ledger()
     gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, ledger)

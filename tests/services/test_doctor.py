@@ -8,6 +8,7 @@ import socketserver
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from gateway import ports
 from gateway.broker import EmbeddedBroker
 from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.reading import Reading
-from services import migrations
+from services import folder, migrations
 from services.accounts import first_start
 from services.cli.main import app
 from services.database import Database
@@ -307,3 +308,13 @@ def test_the_command_fails_when_something_does(tmp_path: Path, monkeypatch: pyte
     code, text = run("--data", str(file))
     assert code == 1
     assert "1 to mend" in text
+
+
+def test_services_alone_are_found_and_need_no_broker(installation: Path) -> None:
+    with ExitStack() as stack:
+        folder.claim(stack, installation)
+        folder.describe(installation, folder.RunningNote(1, "127.0.0.1:9"))
+        found = look(installation)
+    assert "MQTT broker" not in found
+    assert "127.0.0.1:9" in found["Web port"].found
+    assert "MQTT broker" in look(installation)
