@@ -10,6 +10,9 @@ import pytest
 
 from device_profiles import schema
 from device_profiles.expression import DEEPEST, LATER, LONGEST
+from device_profiles.library import load
+from gateway.decode.samples import check_samples
+from services.rules.profile_tests import failures
 
 DOCS = Path(__file__).parents[2] / "docs" / "profiles.md"
 MODELS = {
@@ -43,3 +46,11 @@ def test_the_limits_are_those_of_the_grammar() -> None:
     assert f"at most {LONGEST:,} characters and {DEEPEST} nested levels" in text
     for word in LATER:
         assert f"`{word}`" in text
+
+
+def test_the_example_is_a_whole_profile(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "lift.yaml").write_text(example, encoding="utf-8")
+    profile = load(tmp_path)["lift_json"]
+    assert check_samples(profile) == []
+    assert list(failures(profile)) == []
