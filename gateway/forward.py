@@ -120,8 +120,14 @@ class Forwarder:
 
     def _resume(self) -> None:
         held = self._consumer.resume()
-        if held is not None:
-            self._journal.advance(self._consumer.name, min(held, self._journal.last_seq))
+        if held is None:
+            return
+        last = self._journal.last_seq
+        if held > last:
+            # A journal that was lost, and a clock behind the one that numbered it: number on behind what was taken.
+            log.error("consumer_is_ahead", consumer=self._consumer.name, taken=held, last_written=last)
+            self._journal.number_after(held)
+        self._journal.advance(self._consumer.name, min(held, last))
 
     def _failed(self, error: Exception, pause: float) -> float:
         self.failures += 1
@@ -183,7 +189,7 @@ class UplinkConsumer:
         self._known = self._progress_at()
 
     def take(self, entries: list[Entry], *, all_read: bool) -> int:
-        arrived = entries[-1].readings[-1].received_at if entries else 0
+        arrived = max((e.readings[-1].received_at for e in entries[-1:] if e.readings), default=self._known)
         self._cursor = self._uplink.deliver(
             Batch(
                 gateway=self._gateway,

@@ -12,9 +12,10 @@ from gateway.decode.compile import CompiledBinding
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.frames import Suspect
 from gateway.decode.scope import Scope
+from gateway.decode.slowclocks import SlowClocks
 from gateway.decode.templates import check_address
 from gateway.decode.topics import TopicTree, fewest_filters
-from gateway.reading import Millis, Reading, Registry
+from gateway.reading import Millis, Quality, Reading, Registry
 
 LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
@@ -76,6 +77,7 @@ class Decoder:
         self._devices = {
             (entry.profile, entry.address): Device(entry.id, _zone(entry.timezone), True) for entry in registry.devices
         }
+        self._slow_clocks = SlowClocks()
         self._strangers: dict[tuple[str, str], Device] = {}
         self._strangers_since: Millis = 0
         self._now: Millis = 0
@@ -105,7 +107,10 @@ class Decoder:
             if root is _UNDECODED:
                 root = taken.root(payload) if taken.needs_decoding else None
             stamp = self._stamp(device.id, received_at)
-            return taken.readings(root, payload, chosen.captures, device.id, device.zone, stamp, retained)
+            readings = taken.readings(root, payload, chosen.captures, device.id, device.zone, stamp, retained)
+            if readings and readings[0].quality is Quality.LATE and not retained:
+                return self._slow_clocks.judge(device.id, readings)
+            return readings
         except DecodeError as error:
             error.topic = topic
             error.binding = error.binding or binding

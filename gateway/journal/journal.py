@@ -54,6 +54,7 @@ class Journal:
         self._saved_cursors: dict[str, int] = {}
         self._shed: dict[str, int] = dict.fromkeys(consumers, 0)
         self._lock = Lock()
+        self._floor = 0
         self._db: sqlite3.Connection
         self._bytes = 0
         self._quarantine_bytes = 0
@@ -119,7 +120,7 @@ class Journal:
     def _rows(self, entries: Sequence[NewEntry]) -> tuple[list[tuple[int, int, int, int, int, bytes]], int]:
         rows = []
         size = 0
-        seq = self.last_seq
+        seq = max(self.last_seq, self._floor)
         for received_at, token, readings in entries:
             seq += 1
             body = encode(readings)
@@ -296,6 +297,10 @@ class Journal:
         """The consumer has everything up to `seq`. Durable with the next `maintain`; a crash before only repeats."""
         with self._lock:
             self._cursors[consumer] = max(seq, self._first_seq - 1)
+
+    def number_after(self, seq: int) -> None:
+        """Give no number up to `seq` any more: a consumer has taken more than this journal ever gave."""
+        self._floor = max(self._floor, seq)
 
     def stats(self) -> JournalStats:
         with self._lock:

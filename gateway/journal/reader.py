@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
+import msgspec
+import structlog
+
 from gateway.journal.entries import Entry, connect, decode
 from gateway.quarantine import QuarantineEntry
-from gateway.reading import Millis
+from gateway.reading import Millis, Reading
+
+log = structlog.get_logger("courtyard.journal")
 
 
 class JournalReader:
@@ -22,7 +27,7 @@ class JournalReader:
         query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._lock:
             rows = self._db.execute(query, (seq, limit)).fetchall()
-        return [Entry(row_seq, decode(body)) for row_seq, body in rows]
+        return [Entry(row_seq, _readings(row_seq, body)) for row_seq, body in rows]
 
     def oldest_after(self, seq: int) -> Millis | None:
         """received_at of the first entry behind `seq`."""
@@ -51,3 +56,12 @@ class JournalReader:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+
+def _readings(seq: int, body: bytes) -> list[Reading]:
+    """What cannot be read any more must not hold up what can: it is passed over, and said."""
+    try:
+        return decode(body)
+    except msgspec.MsgspecError as error:
+        log.error("entry_unreadable", seq=seq, problem=str(error))
+        return []

@@ -129,6 +129,31 @@ def test_an_answer_lost_after_the_commit_repeats_nothing(journal: Journal) -> No
     assert services.got == list(range(300))
 
 
+def test_services_that_took_more_than_a_lost_journal_gave_lose_nothing_new(journal: Journal) -> None:
+    """The gateway's disk was lost, and its clock is behind: services remember numbers far beyond."""
+    services = Services()
+    services.held = 1_000_000
+    forwarder, signal = running(journal, services)
+    until(lambda: services.batches != [])
+    journal.append([entry(n) for n in range(50)])
+    signal.notify()
+    until(lambda: len(services.got) == 50)
+    forwarder.stop()
+    assert journal.last_seq == 1_000_050
+
+
+def test_an_entry_that_cannot_be_read_holds_up_nothing(journal: Journal) -> None:
+    services = Services()
+    journal.append([entry(n) for n in range(5)])
+    journal._db.execute("UPDATE entries SET body = x'c1' WHERE seq IN (3, 5)")
+    forwarder, signal = running(journal, services)
+    until(lambda: services.got == [0, 1, 3])
+    journal.append([entry(9)])
+    signal.notify()
+    until(lambda: services.got == [0, 1, 3, 9])
+    forwarder.stop()
+
+
 def test_a_heartbeat_carries_progress_when_nothing_comes(journal: Journal) -> None:
     services = Services()
     forwarder, _ = running(journal, services, progress=1_700_000_000_000)
