@@ -21,6 +21,8 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     if settings.gateway_token_file is None:
         raise ValueError("COURTYARD_GATEWAY_TOKEN_FILE is not set; `courtyard token create` on services makes one")
+    if not settings.gateway_token_file.is_file():
+        raise ValueError(f"there is no token in {settings.gateway_token_file}; `courtyard token create` makes one")
     uplink = HttpUplink(settings.services_url, settings.gateway_token_file)
     stack.callback(uplink.close)
     gateway = make_gateway(settings, clock, library, uplink, None, settings.mqtt)

@@ -67,6 +67,8 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     clock = SystemClock()
     folder.claim(stack, settings.data_dir)
     _check_address(settings)
+    if demo:
+        settings = _with_mailbox(stack, settings)
     with console.status("Opening databases and profiles…") as status:
         core = bootstrap.start_core(stack, settings, clock)
         password = first_start(core.database, clock.now())
@@ -108,6 +110,14 @@ def _start_broker(stack: ExitStack) -> str:
     broker.start()
     stack.callback(broker.stop)
     return broker.url
+
+
+def _with_mailbox(stack: ExitStack, settings: Settings) -> Settings:
+    """The demo's notices arrive at this machine, and so need leave to go to a loopback address."""
+    from services.demo.mailbox import ENVIRONMENT, Mailbox
+
+    os.environ[ENVIRONMENT] = Mailbox(settings.data_dir / "demo-notices.jsonl").start(stack)
+    return settings.model_copy(update={"webhook_allow_private": True})
 
 
 def _start_simulator(stack: ExitStack, mqtt_url: str) -> None:

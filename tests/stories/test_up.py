@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -56,6 +57,11 @@ class Up:
         assert self._process.wait(15) == 0, self._log.read_text()[-2000:]
         return time.monotonic() - began
 
+    def notices(self) -> list[dict[str, Any]]:
+        """What arrived at the demo's mailbox."""
+        file = self._data / "demo-notices.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
     def kill(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
@@ -102,6 +108,11 @@ def test_the_first_minute_ctrl_c_and_the_second_start(tmp_path: Path) -> None:
         by_alarm = [t["alarm"] for t in tickets]
         assert len(by_alarm) == len(set(by_alarm))
         assert {a["id"] for a in alarms if a["rule"] in ("forced", "pump_fault", "port_hot")} <= set(by_alarm)
+
+        up.until(lambda: any(n["event"] == "restored" for n in up.notices()), 20)
+        told = {(n["kind"], n["event"]) for n in up.notices()}
+        assert {("alarm", "raised"), ("ticket", "opened"), ("outage", "started"), ("outage", "restored")} <= told
+        assert all(n["state"] != "failed" for n in items(client, "notices"))
 
         page = httpx.get(f"{up.url}/public/osmanthus", headers={"Accept-Language": "en"})
         assert page.status_code == 200

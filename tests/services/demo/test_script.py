@@ -145,7 +145,9 @@ def test_the_first_minutes(tmp_path: Path) -> None:
             ("charger-7", "port:3", "port_warm"),
         }, "something fails that the script did not break"
         with demo.database.read() as connection:
-            assert connection.execute(select(notices)).all() == []
+            sent = connection.execute(select(notices.c.target, notices.c.subject_kind, notices.c.event)).all()
+        assert {row.target for row in sent} == {"env:COURTYARD_DEMO_MAILBOX"}, "nobody outside is told"
+        assert {("outage", "started"), ("outage", "restored")} <= {(row.subject_kind, row.event) for row in sent}
 
 
 def test_quiet_life_goes_on_for_a_week_with_a_fault_every_few_minutes() -> None:

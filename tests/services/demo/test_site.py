@@ -7,6 +7,7 @@ from collections import Counter
 from ruamel.yaml import YAML
 
 from services.demo import SITE, SITE_ID
+from services.demo.mailbox import ENVIRONMENT
 from services.sites.model import SiteFile
 
 FILE = SiteFile.model_validate(YAML(typ="safe").load(SITE))
@@ -58,7 +59,8 @@ def test_every_device_serves_somebody() -> None:
 
 
 def test_the_demo_tells_nobody_outside() -> None:
-    assert FILE.recipients == ()
+    assert {recipient.to for recipient in FILE.recipients} == {f"env:{ENVIRONMENT}"}, "nobody outside is told"
+    assert {recipient.audience for recipient in FILE.recipients} == {"engineers", "crew", "residents"}
 
 
 def test_both_languages_are_there_and_differ() -> None:
