@@ -25,6 +25,7 @@ from services.context import Context
 from services.database import Database
 from services.gateway_node import make_gateway
 from services.intake import Intake
+from services.notices import sending
 from services.notices.outbox import Outbox
 from services.profiles import load_library
 from services.settings import Settings
@@ -121,12 +122,19 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         if gone:
             log.info("telemetry_expired", readings=gone)
 
+    def forget_notices(now: datetime) -> None:
+        with core.database.write() as connection:
+            gone = sending.expire(connection, now - timedelta(days=core.settings.notice_days))
+        if gone:
+            log.info("notices_expired", notices=gone)
+
     ticker = Ticker(
         core.clock,
         [
             Chore("tick", timedelta(seconds=1), core.intake.tick),
             Chore("telemetry retention", timedelta(hours=1), expire),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
+            Chore("notices retention", timedelta(hours=1), forget_notices),
         ],
     )
     ticker.start()

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="postgresql://…; empty: SQLite in the data folder.")
     journal_max_bytes: int = Field(2 * 1024**3, ge=1024**2, description="Cap of the journal on disk.")
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
+    notice_days: int = Field(400, ge=1, description="How long notices that were delivered or failed are kept.")
     smtp_url: str = Field("", description="smtp://[user:password@]host[:port] or smtps://…; empty: no e-mail.")
     smtp_from: str = Field("courtyard@localhost", description="Sender address of e-mails.")
     webhook_allow_private: bool = Field(

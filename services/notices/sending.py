@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from services.scope import Scope, in_scope
 from services.tables import notices
@@ -149,6 +149,12 @@ def requeue(connection: Connection, scope: Scope, notice: str, *, now: datetime)
     if connection.execute(statement).rowcount != 1:
         return None
     return dict(connection.execute(_within(scope).where(notices.c.id == notice)).mappings().one())
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Forget notices made before; what still waits to be sent stays. Returns how many went."""
+    old = delete(notices).where(notices.c.created_at < before, notices.c.state != "queued")
+    return connection.execute(old).rowcount
 
 
 def _within(scope: Scope) -> Select[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from services.changes import Change, Changes
 from services.context import Context
@@ -136,6 +136,17 @@ def test_no_failure_ends_the_worker(house: House, sink: HttpSink, monkeypatch: p
     house.queue(sink.url())
     eventually(lambda: house.states() == {"n0": "delivered"})
     assert outbox.errors == 1
+
+
+def test_old_notices_are_forgotten_and_what_waits_is_not(house: House) -> None:
+    house.queue("http://127.0.0.1:9/", count=3)
+    with house.database.write() as connection:
+        connection.execute(update(notices).where(notices.c.key == "n0").values(state="delivered"))
+        connection.execute(update(notices).where(notices.c.key == "n1").values(state="failed"))
+    with house.database.write() as connection:
+        assert sending.expire(connection, house.clock.now()) == 0
+        assert sending.expire(connection, house.clock.now() + timedelta(seconds=1)) == 2
+    assert house.states() == {"n2": "queued"}
 
 
 def test_a_change_wakes_it_at_once(house: House, sink: HttpSink) -> None:
