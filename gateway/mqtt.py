@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import select
 import ssl
+import time
 from collections.abc import Sequence
+from socket import SHUT_WR
+from socket import socket as Socket
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +22,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 BATCH = 500
+_DISCONNECT = b"\xe0\x00"
+_GOODBYE_SECONDS = 1.0
 
 
 class MqttUnavailable(Exception):
@@ -191,7 +196,23 @@ class MqttSession:
             socket.close()
 
     def close(self) -> None:
-        """A clean DISCONNECT; the session stays with the broker."""
-        if self._client.socket() is not None:
-            self._client.disconnect()
-            self._client.loop_write()
+        """A clean DISCONNECT; the session stays with the broker.
+
+        Said on the socket itself, and then listened to until the broker hangs up: closing a socket that still has
+        something to read resets the connection, and the last acknowledgements could go down with it.
+        """
+        socket = self._client.socket()
+        if not isinstance(socket, Socket):
+            return
+        self._client.loop_write()
+        deadline = time.monotonic() + _GOODBYE_SECONDS
+        try:
+            socket.settimeout(_GOODBYE_SECONDS)
+            socket.sendall(_DISCONNECT)
+            socket.shutdown(SHUT_WR)
+            while time.monotonic() < deadline and socket.recv(65536):
+                pass
+        except OSError:
+            pass  # gone already; what it had not acknowledged comes again and is recognised
+        finally:
+            socket.close()

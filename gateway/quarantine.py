@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from gateway.reading import Millis, Quality, Reading
+from gateway.decode import DecodeError, Decoder
+from gateway.journal import Journal, NewEntry, QuarantineEntry
+from gateway.reading import Quality, Reading
 
-if TYPE_CHECKING:
-    from gateway.decode import Decoder
-    from gateway.journal import Journal
-
-
-class QuarantineEntry(msgspec.Struct, frozen=True):
-    """A message that could not be decoded."""
-
-    id: int
-    received_at: Millis
-    topic: str
-    payload: bytes
-    retained: bool
-    code: str
-    """The DecodeError's code, such as "no_binding" or "bad_value"."""
-    reason: str
-    """The DecodeError in one line."""
+__all__ = ["QuarantineEntry", "replay"]
 
 
 def replay(journal: Journal, decoder: Decoder, ids: list[int] | None) -> tuple[int, int]:
@@ -32,9 +16,6 @@ def replay(journal: Journal, decoder: Decoder, ids: list[int] | None) -> tuple[i
 
     Runs on the thread that writes the journal. What decodes leaves the quarantine in the commit that journals it.
     """
-    from gateway.decode import DecodeError
-    from gateway.journal import NewEntry
-
     wanted = None if ids is None else set(ids)
     taken = refused = after = 0
     reader = journal.reader()

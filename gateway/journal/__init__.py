@@ -7,6 +7,7 @@ from gateway.journal.entries import (
     JournalUnwritable,
     NewEntry,
     NewQuarantine,
+    QuarantineEntry,
 )
 from gateway.journal.journal import Journal
 from gateway.journal.reader import JournalReader
@@ -21,5 +22,6 @@ __all__ = [
     "JournalUnwritable",
     "NewEntry",
     "NewQuarantine",
+    "QuarantineEntry",
     "open_journal",
 ]

@@ -76,6 +76,20 @@ class NewQuarantine(NamedTuple):
     reason: str
 
 
+class QuarantineEntry(msgspec.Struct, frozen=True):
+    """A message that could not be decoded."""
+
+    id: int
+    received_at: Millis
+    topic: str
+    payload: bytes
+    retained: bool
+    code: str
+    """The DecodeError's code, such as "no_binding" or "bad_value"."""
+    reason: str
+    """The DecodeError in one line."""
+
+
 class JournalStats(NamedTuple):
     bytes: int
     max_bytes: int

@@ -8,8 +8,7 @@ from threading import Lock
 import msgspec
 import structlog
 
-from gateway.journal.entries import Entry, connect, decode
-from gateway.quarantine import QuarantineEntry
+from gateway.journal.entries import Entry, QuarantineEntry, connect, decode
 from gateway.reading import Millis, Reading
 
 log = structlog.get_logger("courtyard.journal")
