@@ -26,6 +26,7 @@ class Quality(StrEnum):
     SKEWED = "skewed"  # the device's clock is ahead of ours by more than the profile allows; stamped on arrival
     IMPOSSIBLE = "impossible"  # outside the metric's range; the value is left out, the flag tells which
     SUSPECT = "suspect"  # decoded, though an integrity check failed or a key was unknown
+    FAULTY = "faulty"  # the device itself says that this value cannot be had
 
 
 class Presence(StrEnum):
@@ -37,10 +38,26 @@ class Presence(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Something that happened: `id` is declared by the profile, `data` holds its decoded fields."""
+    """Something that happened: `id` is declared by the profile, `data` holds its decoded fields.
+
+    `phase` is "" for what merely happens, and "begin", "update" or "end" for what lasts. A lasting event also stands in
+    its reading's `values` under its id: True from the first begin to the last end. `key` tells occurrences apart.
+    """
 
     id: str
     data: dict[str, Value] = {}
+    phase: str = ""
+    key: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A device's answer to a command. `correlation` is the nonce or id it names; "" answers the oldest outstanding one
+    of this command (and child, where it says one)."""
+
+    command: str
+    correlation: str = ""
+    ok: bool = True
+    result: str = ""
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +80,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     presence: Presence = Presence.UNSAID
     profile: str = ""
     retained: bool = False
+    replies: tuple[Reply, ...] = ()
 
 
 class GatewayStatus(msgspec.Struct, frozen=True):

@@ -4,7 +4,37 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.reading import Batch, Registry
+import msgspec
+
+from gateway.reading import Batch, Millis, Registry, Value
+
+
+class CommandOrder(msgspec.Struct, frozen=True):
+    """One attempt at a command, for the gateway to say to the device. Services own its life; the gateway only sends."""
+
+    id: str
+    attempt: int
+    """From 1. The same (id, attempt) is sent once, however often it is handed over."""
+    device: str
+    child: str
+    command: str
+    """As the device's profile names it."""
+    params: dict[str, Value]
+    nonce: int
+    """1 to 65535."""
+    expires_at: Millis
+    """Not to be sent after this, on the gateway's clock."""
+
+
+class CommandOutcome(msgspec.Struct, frozen=True):
+    """What became of one attempt at the gateway."""
+
+    id: str
+    attempt: int
+    status: str
+    """`sent`: the broker has acknowledged it; `failed`: it could not be said, for good; `expired`: too late."""
+    at: Millis
+    reason: str = ""
 
 
 class UplinkUnavailable(Exception):
@@ -28,4 +58,16 @@ class Uplink(Protocol):
 
     def registry(self) -> Registry:
         """The devices this gateway serves."""
+        ...
+
+
+class CommandUplink(Protocol):
+    """Where a gateway hears which commands to send. Every call may raise `UplinkUnavailable` or `UplinkRejected`."""
+
+    def orders(self, gateway: str, wait_seconds: float) -> list[CommandOrder]:
+        """Commands that this gateway should send now; waits up to so long for the first one."""
+        ...
+
+    def report(self, gateway: str, outcomes: list[CommandOutcome]) -> None:
+        """Say what became of them. Saying it again changes nothing."""
         ...

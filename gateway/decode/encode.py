@@ -88,7 +88,7 @@ class _Message:
         for path, value in (raw or {}).items():
             self._put(parse_path(path), value)
         if binding.time is not None:
-            self._put(parse_path(binding.time.path), _said_time(binding.time.format, self._at, self._zone))
+            self._put(parse_path(binding.time.path or ""), _said_time(binding.time.format, self._at, self._zone))
         self._put_fields(binding.fields, values.get("", {}), Path("", (), False), ())
         for each in binding.each:
             if single is not None and each is single[0]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from device_profiles.schema import StructField, StructLayout, When
-from gateway.decode.frames import NUMBERS, TO_THE_END, trailing_check_bytes, unturn
+from gateway.decode.frames import NUMBERS, TO_THE_END, fixed_size, trailing_check_bytes, unturn
 
 
 def encode_frame(layout: StructLayout, fields: Mapping[str, Any], when: When | None = None) -> bytes:
@@ -21,7 +21,7 @@ def encode_frame(layout: StructLayout, fields: Mapping[str, Any], when: When | N
     if when is not None:
         _demand(frame, when)
     for check in sorted(layout.integrity, key=lambda check: check.kind):  # lengths first: sums cover them
-        at = check.at if check.at >= 0 else len(frame) + check.at
+        at = check.offset if check.offset >= 0 else len(frame) + check.offset
         value = sum(frame[check.start : at]) & 0xFFFF if check.kind == "sum16" else len(frame) - check.counts_from
         struct.pack_into("<H" if check.endian == "little" else ">H", frame, at, value)
     return bytes(frame)
@@ -57,7 +57,7 @@ def _encode(fields: tuple[StructField, ...], given: Mapping[str, Any], endian: s
 
 def _field(field: StructField, given: Mapping[str, Any], endian: str) -> bytes:
     if field.type == "skip":
-        return bytes(field.size or 0)
+        return bytes(fixed_size(field))
     value = given.get(field.name or "")
     if field.count is None:
         return _one(field, value, endian)
@@ -79,4 +79,4 @@ def _one(field: StructField, value: Any, endian: str) -> bytes:
             return struct.pack(("<" if (field.endian or endian) == "little" else ">") + NUMBERS[field.type], number)
         except (struct.error, OverflowError) as error:
             raise ValueError(f"expected {field.name or field.type} to fit {field.type}, found {value!r}") from error
-    return bytes(field.size or 0) if value is None else unturn(field, value)
+    return bytes(fixed_size(field)) if value is None else unturn(field, value)

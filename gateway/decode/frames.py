@@ -78,7 +78,7 @@ def frame_decoder(layout: StructLayout) -> Callable[[bytes], Any]:
 
 def trailing_check_bytes(layout: StructLayout) -> int:
     """Bytes at the end that belong to a checksum rather than to the fields."""
-    return 2 if any(check.kind == "sum16" and check.at == -2 for check in layout.integrity) else 0
+    return 2 if any(check.kind == "sum16" and check.offset == -2 for check in layout.integrity) else 0
 
 
 # --- fields ----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def field_code(field: StructField) -> str:
     if field.type not in SIZED:
         known = ", ".join([*NUMBERS, *sorted(SIZED), "group"])
         raise ValueError(f"expected a field type of {known}, found {field.type!r}")
-    if field.size is None or not 1 <= field.size <= 65535:
+    if not isinstance(field.size, int) or not 1 <= field.size <= 65535:
         raise ValueError(f"expected size: 1 to 65535 on a field of type {field.type}, found {field.size}")
     return f"{field.size}{'x' if field.type == 'skip' else 's'}"
 
@@ -224,9 +224,14 @@ def _digits(raw: bytes, name: str) -> str:
     return digits
 
 
+def fixed_size(field: StructField) -> int:
+    """Bytes of a field whose size is a number."""
+    return field.size if isinstance(field.size, int) else 0
+
+
 def unturn(field: StructField, value: object) -> bytes:
     """The bytes of a hex, ascii or bcd field; raises ValueError."""
-    size, text = field.size or 0, str(value)
+    size, text = fixed_size(field), str(value)
     raw = text.encode("ascii").ljust(size, b"\0") if field.type == "ascii" else bytes.fromhex(text)
     if len(raw) != size:
         raise ValueError(f"expected {size} bytes for {field.name or field.type}, found {text!r}")
@@ -343,7 +348,7 @@ def _compile_check(check: Integrity) -> Callable[[bytes], bool]:
     order = "<" if check.endian == "little" else ">"
     word = struct.Struct(order + "H")
     reject = check.on_failure == "reject"
-    from_, kind, offset, counts_from = check.start, check.kind, check.at, check.counts_from
+    from_, kind, offset, counts_from = check.start, check.kind, check.offset, check.counts_from
 
     def holds(frame: bytes) -> bool:
         at = offset if offset >= 0 else len(frame) + offset

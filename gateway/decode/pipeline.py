@@ -125,7 +125,7 @@ def when_missing(name: str, field: FieldMap) -> Callable[[Values], None]:
     """What a missing value does: nothing, erase, or a DecodeError."""
     if field.when_missing == "erase":
         return lambda values: values.__setitem__(name, None)
-    if field.when_missing == "skip":
+    if field.when_missing in (None, "skip"):
         return lambda _: None
 
     def reject(_: Values) -> None:

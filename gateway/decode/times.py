@@ -45,9 +45,9 @@ class TimeReader(NamedTuple):
 
 def time_reader(time: Time) -> TimeReader:
     """Compile a binding's `time:`; raises ValueError."""
-    get = scope_getter(parse_path(time.path))
+    get = scope_getter(parse_path(time.path or ""))
     convert = _converter(time.format)
-    path = time.path
+    path = time.path or ""
 
     def read(scope: Scope, zone: tzinfo) -> Millis | None:
         raw = get(scope)

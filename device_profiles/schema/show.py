@@ -1,0 +1,82 @@
+"""How a device looks, how it is played, and how its profile is proven."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field
+
+from device_profiles.schema.base import Duration, Identifier, Part, Scalar, Text
+
+
+class Dashboard(Part):
+    """Hints for pages and Grafana."""
+
+    headline: tuple[Identifier, ...] = ()
+    """Metrics and states a card shows first, in this order."""
+    charts: tuple[tuple[Identifier, ...], ...] = ()
+    """Groups of metrics drawn together."""
+
+
+class Signal(Part):
+    """How the simulator plays one metric or state."""
+
+    start: Scalar
+    wander: float = 0
+    """Largest random step per message."""
+    min: float | None = None
+    max: float | None = None
+    cycle: tuple[Scalar, ...] = ()
+    """States: the words to go through at random."""
+    hold: Duration = timedelta(minutes=5)
+    """How long a word of `cycle` stays."""
+    rate: float = 0
+    """Growth per second while playing (counters)."""
+    while_: dict[Identifier, tuple[Scalar, ...]] = Field({}, alias="while")
+    """Plays only while these states (of the same device or child) have one of these words. At other times a gauge
+    is `otherwise` and a counter stands still: an idle port draws no power."""
+    otherwise: Scalar = 0
+
+
+class Fault(Part):
+    """A named fault: values that hold while it lasts, on the device or on one child."""
+
+    name: Text
+    scope: Identifier | None = None
+    set: dict[Identifier, Scalar] = {}
+    ramp: dict[Identifier, tuple[float, Duration]] = {}
+    """Metric -> (target, time to get there)."""
+    silent: bool = False
+    """The device says nothing at all."""
+
+
+class Play(Part):
+    """One message the simulator sends: the binding that decodes it, run backwards."""
+
+    binding: Identifier
+    every: Duration
+    captures: dict[str, str] = {}
+    raw: dict[str, Any] = {}
+    """Raw fields that no metric or state holds (command codes, counts, versions)."""
+
+
+class Simulator(Part):
+    plays: tuple[Play, ...] = ()
+    signals: dict[Identifier, Signal] = {}
+    faults: dict[Identifier, Fault] = {}
+
+
+class Sample(Part):
+    """A message and the readings it must become. A profile that fails its own samples does not load."""
+
+    name: str
+    topic: str
+    text: str | None = None
+    hex: str | None = None
+    retained: bool = False
+    expect: tuple[dict[str, Any], ...] = ()
+    """Per reading: any of address, child, measured_at, binding, values, events, quality, flags, presence."""
+    error: str | None = None
+    """Or part of the DecodeError it must give."""
+    source: str = ""
