@@ -155,6 +155,8 @@ class Each(Part):
     presence: dict[str, Literal["online", "offline"]] | None = None
     """Availability words of the child, at `presence_path`."""
     presence_path: str | None = None
+    says: Literal["online", "offline"] | None = None
+    """The message itself says so of the child."""
 
 
 class Split(Part):
@@ -211,6 +213,8 @@ class Binding(Part):
     presence: dict[str, Literal["online", "offline"]] | None = None
     """Availability words: the text payload (or `presence_path`) -> online or offline."""
     presence_path: str | None = None
+    says: Literal["online", "offline"] | None = None
+    """The message itself says so, whatever is in it: a death certificate, a topic that ends in `/online`."""
     keepalive: bool = False
     """The message only says that the device is there."""
     ignore: bool = False
