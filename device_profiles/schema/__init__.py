@@ -53,7 +53,7 @@ from device_profiles.schema.layouts import (
     TlvLayout,
     Xml,
 )
-from device_profiles.schema.show import Dashboard, Fault, Play, Sample, Signal, Simulator
+from device_profiles.schema.show import Dashboard, Earlier, Fault, Play, Sample, Signal, Simulator
 from device_profiles.schema.wire import (
     Binding,
     Each,
@@ -82,6 +82,7 @@ __all__ = [
     "DeviceProfile",
     "Duration",
     "Each",
+    "Earlier",
     "Edge",
     "Effect",
     "Endian",

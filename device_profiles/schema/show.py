@@ -67,6 +67,15 @@ class Simulator(Part):
     faults: dict[Identifier, Fault] = {}
 
 
+class Earlier(Part):
+    """A message that came before the one of a sample: a birth that gives names, a request, a counter's last value."""
+
+    topic: str
+    text: str | None = None
+    hex: str | None = None
+    retained: bool = False
+
+
 class Sample(Part):
     """A message and the readings it must become. A profile that fails its own samples does not load."""
 
@@ -75,8 +84,15 @@ class Sample(Part):
     text: str | None = None
     hex: str | None = None
     retained: bool = False
+    before: tuple[Earlier, ...] = ()
+    """Messages decoded first, a second apart, by the same decoder; what they become is not looked at."""
+    registered: bool = False
+    """Whether its devices stand in a site file, as `registered_only` bindings demand."""
+    params: dict[Identifier, Scalar] = {}
+    """The params of its devices, where they differ from the profile's defaults; implies `registered`."""
     expect: tuple[dict[str, Any], ...] = ()
-    """Per reading: any of address, child, measured_at, binding, values, events, quality, flags, presence."""
+    """Per reading: any of address, child, measured_at, binding, values, events, quality, flags, presence, replies. An
+    event is its id, or an object of id, data, phase and key; a reply one of command, correlation, ok and result."""
     error: str | None = None
     """Or part of the DecodeError it must give."""
     source: str = ""
