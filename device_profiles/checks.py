@@ -7,15 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from device_profiles.expression import LATER, PRESENCE_WORDS, ExpressionError, Names, names_of, parse
+from device_profiles.expression import FUNCTIONS, PRESENCE_WORDS, ExpressionError, Names, names_of, parse
 from device_profiles.mistakes import Mistake, nearest, one_of, shown
 from device_profiles.schema import Binding, Codec, DeviceProfile, Each, EventMap, FieldMap, Scalar, parse_duration
 from device_profiles.shape import STAND_IN, where
 from device_profiles.yaml_source import Document, Step
 
 _GRAMMAR = {"and", "or", "not", "in", "true", "false", "parent"}
-_FUNCTIONS = {"min", "max", "abs", "age"} | LATER
-RESERVED = frozenset(_GRAMMAR | _FUNCTIONS | {"presence", "silence"})
+RESERVED = frozenset(_GRAMMAR | FUNCTIONS | {"presence", "silence"})
 SAMPLE_KEYS = frozenset(
     {"address", "child", "measured_at", "binding", "values", "events", "quality", "flags", "presence", "retained"}
 )

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+_TIME = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_POWER = {"mW": 1e-3, "W": 1.0, "kW": 1e3, "MW": 1e6}
+_ENERGY = {"Wh": 1.0, "kWh": 1e3, "MWh": 1e6}
 # A symbol may stand in two families ("m" is a minute and a metre): a pair decides which one is meant.
 _FAMILIES: tuple[dict[str, float], ...] = (
+    _TIME,
+    _POWER,
+    _ENERGY,
     {"Pa": 1, "hPa": 1e2, "mbar": 1e2, "kPa": 1e3, "bar": 1e5, "MPa": 1e6},
     {"µA": 1e-6, "mA": 1e-3, "A": 1, "kA": 1e3},
     {"mV": 1e-3, "V": 1, "kV": 1e3},
-    {"mW": 1e-3, "W": 1, "kW": 1e3, "MW": 1e6},
-    {"Wh": 1, "kWh": 1e3, "MWh": 1e6},
-    {"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400},
+    {"VA": 1, "kVA": 1e3},
+    {"var": 1, "kvar": 1e3},
     {"mm": 1e-3, "cm": 1e-2, "m": 1, "km": 1e3},
-    {"mm/s": 1e-3, "m/s": 1},
     {"mL": 1e-3, "L": 1, "m³": 1e3, "m3": 1e3},
-    {"L/s": 3.6, "L/min": 0.06, "L/h": 1e-3, "m³/h": 1, "m3/h": 1},
     {"Hz": 1, "kHz": 1e3, "MHz": 1e6},
-    {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
+    {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
     {"°C": 1, "℃": 1},
     {"mg": 1e-3, "g": 1, "kg": 1e3},
     {"mg/L": 1},
+    {"ppm": 1},
+    {"µg/m³": 1, "mg/m³": 1e3},
     {"%": 1},
     {"rpm": 1},
     {"lx": 1},
@@ -27,14 +34,35 @@ _FAMILIES: tuple[dict[str, float], ...] = (
     {"fps": 1},
     {"NTU": 1},
 )
-KNOWN = frozenset(symbol for family in _FAMILIES for symbol in family)
+_PER = ("s", "min", "h", "d")
+_GROWING = [family for family in _FAMILIES if family is not _TIME]
+KNOWN = frozenset(symbol for family in _FAMILIES for symbol in family) | frozenset(
+    f"{symbol}/{time}" for family in _GROWING for symbol in family if "/" not in symbol for time in _PER
+)
+"""Those that can stand behind a number. Every one of them can be had per second, minute, hour and day."""
 
 
+@cache
 def factor(source: str, target: str) -> float | None:
-    """What a number in `source` is multiplied with to be in `target`; None where they name different quantities."""
+    """What a number in `source` is multiplied with to be in `target`; None where they name different quantities.
+
+    Energy per time is power: 1 kWh/h is 1 kW.
+    """
     if source == target:
         return 1.0
-    for family in _FAMILIES:
-        if source in family and target in family:
-            return family[source] / family[target]
-    return None
+    sizes = _sizes(target)
+    return next((size / sizes[kind] for kind, size in _sizes(source).items() if kind in sizes), None)
+
+
+def _sizes(unit: str) -> dict[str, float]:
+    """What the unit may be: a quantity -> how large it is there."""
+    found = {f"quantity {i}": family[unit] for i, family in enumerate(_FAMILIES) if unit in family}
+    amount, per, time = unit.rpartition("/")
+    if per and time in _TIME:
+        for i, family in enumerate(_FAMILIES):
+            if amount in family and family is _ENERGY:
+                found[f"quantity {_FAMILIES.index(_POWER)}"] = family[amount] * 3600 / _TIME[time]
+            elif amount in family and family is not _TIME:
+                found[f"quantity {i} per time"] = family[amount] / _TIME[time]
+        found[f"{amount} per time"] = 1 / _TIME[time]
+    return found

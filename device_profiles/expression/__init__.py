@@ -4,13 +4,19 @@
     outlet_pressure < setpoint - 0.10 MPa
     run == running and (parent.inlet_pressure < 0.05 MPa or current < 0.6 * rated_current)
     presence == offline or age(tank_level) > 6m
+    delta(level, 10m) > 20 cm or count(door == open, 5m) >= 3 or not changed(flow, 30m)
 
-Names are metrics, states and params of the profile, `parent.x` for the device a child belongs to, and the builtins
-`presence` and `silence`. There are numbers with units, the words of a state, strings, `and or not`, comparisons, `in`,
-`+ - * /`, `min max abs` and `age(name)`; nothing else. Types and units are checked when the profile is loaded.
+Names are metrics, states, lasting events and params of the profile, `parent.x` for the device a child belongs to,
+`<command>_command` for how the last command of a kind fares, and the builtins `presence` and `silence`. There are
+numbers with units, the words of a state, strings, `and or not`, comparisons, `in`, `+ - * /`, `min max abs`,
+`age(name)`, and `rate delta mean count changed`, which look back over a stretch of time; nothing else. Types and units
+are checked when the profile is loaded.
 
 Evaluation is three-valued: a name without a value is unknown (None), and only an operand that decides the result by
 itself (`None or True`, `None and False`) makes it known.
+
+What looks back is a value like any other: whoever computes the expression watches what `Expression.windows` says and
+puts each result among the values, under the window's key.
 """
 
 from __future__ import annotations
@@ -18,77 +24,150 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device_profiles.expression.compile import compiled
-from device_profiles.expression.node import Node, has_age
-from device_profiles.expression.parser import Parser
-from device_profiles.expression.tokens import shown, tokens_of
+from device_profiles.expression.node import Node, mentioned
+from device_profiles.expression.parser import Parser, Window
+from device_profiles.expression.tokens import shown
+from device_profiles.expression.typed import in_unit
 from device_profiles.expression.vocabulary import (
     BUILTINS,
+    COMMAND_WORDS,
     DEEPEST,
-    LATER,
+    FUNCTIONS,
     LONGEST,
+    LONGEST_WINDOW,
+    MOST_WINDOWS,
     PRESENCE_WORDS,
+    WINDOWED,
     Age,
     Condition,
     ExpressionError,
     Names,
     Type,
     Value,
+    command_state,
     names_of,
+    names_of_effect,
+    names_of_reading,
 )
 
 __all__ = [
     "BUILTINS",
+    "COMMAND_WORDS",
     "DEEPEST",
-    "LATER",
+    "FUNCTIONS",
     "LONGEST",
+    "LONGEST_WINDOW",
+    "MOST_WINDOWS",
     "PRESENCE_WORDS",
+    "WINDOWED",
     "Age",
     "Condition",
     "Expression",
     "ExpressionError",
+    "Look",
     "Names",
     "Type",
     "Value",
+    "command_state",
     "names_of",
+    "names_of_effect",
+    "names_of_reading",
     "parse",
+    "parse_number",
 ]
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked condition."""
+    """A checked expression."""
 
     text: str
     root: Node
     names: frozenset[str]
-    """Every name that is read, as it is written (`parent.x` included)."""
-    aged: frozenset[str] = frozenset()
-    """Those of which only the age is read."""
+    """Every name that is looked at, as it is written (`parent.x` included)."""
+    indirect: frozenset[str] = frozenset()
+    """Those whose own value is not read: only their age, or only what has been counted."""
+    windows: tuple[Look, ...] = ()
+    """What must be watched."""
 
     @property
     def timed(self) -> bool:
-        """It can change without a new value: presence, silence, age()."""
+        """It can change without a new value: presence, silence, age(), and what looks back."""
         return "presence" in self.names or self.aging
 
     @property
     def aging(self) -> bool:
-        """It can change with every moment that passes: silence, age()."""
-        return "silence" in self.names or has_age(self.root)
+        """It can change with every moment that passes: silence, age(), and what looks back."""
+        return "silence" in self.names or bool(self.windows) or bool(mentioned(self.root, "age"))
 
     def compile(self) -> Condition:
         """One closure; call it with (values, age)."""
         return compiled(self.root)
 
 
+@dataclass(frozen=True)
+class Look:
+    """One function that looks back. Its result belongs among the values under `key`; unknown is no value."""
+
+    key: str
+    """As it reads: "delta(level, 10m)"."""
+    function: str
+    """rate (per second), delta, mean, changed, or count."""
+    name: str
+    """The metric or state that is watched, as it is written; of `count`, the event, or "" for a condition."""
+    condition: Expression | None
+    """What `count` counts: how often it became true."""
+    seconds: float
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names whose new values must be watched; none where an event is counted."""
+        if self.function != "count":
+            return frozenset({self.name})
+        return self.condition.names if self.condition is not None else frozenset()
+
+    @property
+    def moment(self) -> str:
+        """The event that is counted; "" where values are watched."""
+        return self.name if self.function == "count" else ""
+
+
 def parse(text: str, names: Names) -> Expression:
     """Check a condition against the names it may use; raises ExpressionError."""
-    parser = Parser(tokens_of(text, names), names)
+    parser = Parser(text, names)
+    root = parser.condition(_whole(parser))
+    return _expression(text, root, parser)
+
+
+def parse_number(text: str, names: Names, uom: str = "") -> Expression:
+    """Check what computes a number, in this unit where it has one ("" takes any); raises ExpressionError."""
+    parser = Parser(text, names)
+    root = parser.number(_whole(parser))
+    return _expression(text, in_unit(root, uom) if uom and root.type.uom else root, parser)
+
+
+def _whole(parser: Parser) -> Node:
     root = parser.disjunction(0)
     end = parser.peek()
     if end.kind != "end":
         raise ExpressionError(end.column, shown(end), "an operator or the end")
-    root = parser.condition(root)
-    if not parser.used and not parser.aged:
+    return root
+
+
+def _expression(text: str, root: Node, parser: Parser) -> Expression:
+    windows = tuple(_look(window) for window in parser.windows.values())
+    if len(windows) > MOST_WINDOWS:
+        raise ExpressionError(1, f"{len(windows)} functions that look back", f"at most {MOST_WINDOWS}")
+    read = mentioned(root, "name").union(*(window.names for window in windows if window.function != "count"))
+    indirect = mentioned(root, "age").union(*(window.names for window in windows)) - read
+    if not read and not indirect and not windows:
         raise ExpressionError(1, "no name", "at least one metric, state or builtin")
-    used = frozenset(parser.used | parser.aged)
-    return Expression(text, root, used, frozenset(parser.aged - parser.used))
+    return Expression(text, root, read | indirect, indirect, windows)
+
+
+def _look(window: Window) -> Look:
+    inner = window.condition
+    condition = None
+    if inner is not None:
+        condition = Expression(window.key, inner, mentioned(inner, "name"))
+    return Look(window.key, window.function, window.name, condition, window.seconds)

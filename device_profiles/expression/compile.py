@@ -20,7 +20,7 @@ def compiled(node: Node) -> Condition:
         value = node.value
         assert not isinstance(value, frozenset)
         return lambda _values, _age: value
-    if node.op == "name":
+    if node.op in ("name", "window"):
         return _compile_name(str(node.value), node.type.kind)
     if node.op == "age":
         name = str(node.value)

@@ -13,7 +13,7 @@ from device_profiles.schema import Scalar
 class Node(NamedTuple):
     """A checked part of an expression."""
 
-    op: str  # const, name, word, age, neg, min, max, abs, + - * /, == != < <= > >=, in, and, or, not
+    op: str  # const, name, word, age, window, neg, min, max, abs, + - * /, == != < <= > >=, in, and, or, not
     type: Type
     args: tuple[Node, ...] = ()
     value: Scalar | frozenset[Scalar] = 0
@@ -29,5 +29,7 @@ def described(node: Node) -> str:
     return {"state": "a state", "text": "a text", "boolean": "a condition"}[node.type.kind]
 
 
-def has_age(node: Node) -> bool:
-    return node.op == "age" or any(has_age(arg) for arg in node.args)
+def mentioned(node: Node, op: str) -> frozenset[str]:
+    """The names of all parts of one kind: `name`, `age` or `window`."""
+    own = frozenset({str(node.value)}) if node.op == op else frozenset()
+    return own.union(*(mentioned(arg, op) for arg in node.args))

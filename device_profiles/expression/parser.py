@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
-from device_profiles.expression.node import Node, described
-from device_profiles.expression.tokens import Token, shown
+from device_profiles import units
+from device_profiles.expression.node import Node, described, mentioned
+from device_profiles.expression.tokens import Token, shown, tokens_of
 from device_profiles.expression.typed import (
     folded,
     in_unit,
@@ -21,9 +23,11 @@ from device_profiles.expression.vocabulary import (
     BOOLEAN,
     DEEPEST,
     FUNCTIONS,
-    LATER,
+    LONGEST_WINDOW,
     SECONDS,
+    SHORTEST_WINDOW,
     TEXT,
+    WINDOWED,
     WORDS,
     ExpressionError,
     Names,
@@ -33,15 +37,29 @@ from device_profiles.expression.vocabulary import (
 from device_profiles.schema import Scalar
 
 
+class Window(NamedTuple):
+    """What must be watched for one function that looks back; its result is a value under `key`."""
+
+    key: str
+    """As it reads: "delta(level, 10m)"."""
+    function: str
+    name: str
+    """The metric or state that is watched, or the event that is counted; "" for a counted condition."""
+    condition: Node | None
+    seconds: float
+
+
 class Parser:
     """Recursive descent; `depth` counts nested parentheses and signs so that no text can exhaust the stack."""
 
-    def __init__(self, tokens: list[Token], names: Names) -> None:
-        self._tokens = tokens
+    def __init__(self, text: str, names: Names) -> None:
+        self._text = text
+        self._tokens = tokens_of(text, names)
         self._at = 0
         self._names = names
-        self.used: set[str] = set()
-        self.aged: set[str] = set()
+        self._looking_back = False
+        self.windows: dict[str, Window] = {}
+        """By their keys, in the order in which they stand."""
 
     def peek(self) -> Token:
         return self._tokens[self._at]
@@ -147,7 +165,6 @@ class Parser:
         if other.kind == "state" and (node.op == "word" or (node.op == "const" and node.type.kind == "text")):
             return state_word(node, other)
         if other.kind == "state" and node.op == "name" and node.value in other.words:
-            self.used.discard(str(node.value))
             return state_word(node, other)
         if node.op == "word":
             raise self._unknown(node)
@@ -166,18 +183,19 @@ class Parser:
     def _sum(self, depth: int) -> Node:
         left = self._product(depth)
         while sign := self._take("+", "-"):
-            left, right = same_unit(self._number(left), self._number(self._product(depth)))
+            left, right = same_unit(self.number(left), self.number(self._product(depth)))
             left = folded(make_node(sign.text, wider(left, right), (left, right), column=left.column))
         return left
 
     def _product(self, depth: int) -> Node:
         left = self._unary(depth)
         while sign := self._take("*", "/"):
-            left, right = self._number(left), self._number(self._unary(depth))
+            left, right = self.number(left), self.number(self._unary(depth))
             left = folded(make_node(sign.text, product_type(sign.text, left, right), (left, right), column=left.column))
         return left
 
-    def _number(self, node: Node) -> Node:
+    def number(self, node: Node) -> Node:
+        """The node itself, if it is a number."""
         if node.op == "word":
             raise self._unknown(node)
         if node.type.kind != "number":
@@ -188,7 +206,7 @@ class Parser:
         if depth > DEEPEST:
             raise ExpressionError(self.peek().column, "too many levels", f"at most {DEEPEST} nested levels")
         if token := self._take("-"):
-            inner = self._number(self._unary(depth + 1))
+            inner = self.number(self._unary(depth + 1))
             return folded(make_node("neg", inner.type, (inner,), column=token.column))
         return self._atom(depth)
 
@@ -217,39 +235,113 @@ class Parser:
         if self.peek().text == "(" and self.peek().kind == "sign":
             return self._call(token, depth)
         if name in self._names.types:
-            self.used.add(name)
             return Node("name", self._names.types[name], value=name, column=token.column)
         return Node("word", TEXT, value=name, column=token.column)
 
     def _call(self, token: Token, depth: int) -> Node:
-        if token.text in LATER:
-            raise ExpressionError(token.column, f"{token.text}(…)", "min, max, abs or age: not yet supported here")
         if token.text not in FUNCTIONS:
-            expected = f"one of the functions min, max, abs, age{nearest(token.text, FUNCTIONS)}"
+            expected = f"one of the functions {', '.join(sorted(FUNCTIONS))}{nearest(token.text, FUNCTIONS)}"
             raise ExpressionError(token.column, f"{token.text}(…)", expected)
+        if depth >= DEEPEST:
+            raise ExpressionError(token.column, "too many levels", f"at most {DEEPEST} nested levels")
         self._need("(")
-        args = [self._argument(token, depth)]
-        while self._take(","):
-            args.append(self._argument(token, depth))
-        self._need(")")
-        if token.text in ("abs", "age") and len(args) != 1:
-            raise ExpressionError(token.column, f"{len(args)} arguments", f"one argument of {token.text}")
+        if token.text in WINDOWED:
+            return self._window(token, depth)
         if token.text == "age":
-            return Node("age", SECONDS, value=args[0].value, column=token.column, depth=2)
+            return self._age(token)
+        args = [self.number(self._sum(depth + 1))]
+        while self._take(","):
+            args.append(self.number(self._sum(depth + 1)))
+        self._need(")")
+        if token.text == "abs" and len(args) != 1:
+            raise ExpressionError(token.column, f"{len(args)} arguments", "one argument of abs")
         for i in range(1, len(args)):
             args[0], args[i] = same_unit(args[0], args[i])
         return folded(make_node(token.text, wider(*args), tuple(args), column=token.column))
 
-    def _argument(self, function: Token, depth: int) -> Node:
-        if depth >= DEEPEST:
-            raise ExpressionError(function.column, "too many levels", f"at most {DEEPEST} nested levels")
-        if function.text != "age":
-            return self._number(self._sum(depth + 1))
+    def _age(self, function: Token) -> Node:
+        if self._looking_back:
+            raise ExpressionError(function.column, "age(…) within count(…)", "a condition on values")
+        name = self._measured_name("age")
+        if self.peek().text == ",":
+            raise ExpressionError(function.column, "more than one argument", "one argument of age")
+        self._need(")")
+        return Node("age", SECONDS, value=name, column=function.column, depth=2)
+
+    def _measured_name(self, function: str) -> str:
+        """A metric or a state: something that is measured again and again."""
         token = self._next()
-        if token.text not in self._names.aged:
-            if token.kind == "name" and token.text in self._names.elsewhere:
-                raise ExpressionError(token.column, repr(token.text), self._names.elsewhere[token.text])
-            hint = nearest(token.text, self._names.aged)
-            raise ExpressionError(token.column, shown(token), f"a metric or a state as the argument of age{hint}")
-        self.aged.add(token.text)
-        return Node("name", self._names.types[token.text], value=token.text, column=token.column)
+        if token.text in self._names.aged:
+            return token.text
+        if token.kind == "name" and token.text in self._names.elsewhere:
+            raise ExpressionError(token.column, repr(token.text), self._names.elsewhere[token.text])
+        hint = nearest(token.text, self._names.aged)
+        raise ExpressionError(token.column, shown(token), f"a metric or a state as the argument of {function}{hint}")
+
+    # looking back
+
+    def _window(self, function: Token, depth: int) -> Node:
+        if not self._names.windows:
+            found = f"{function.text}(…)"
+            raise ExpressionError(function.column, found, "no look back in time: only rules can watch")
+        if self._looking_back:
+            raise ExpressionError(function.column, f"{function.text}(…) within count(…)", "a condition on values")
+        name, condition = self._counted(depth) if function.text == "count" else (self._watched(function), None)
+        begin = self._tokens[self._tokens.index(function) + 2].column - 1
+        inner = " ".join(self._text[begin : self.peek().column - 1].split())
+        self._need(",")
+        seconds = self._stretch(function)
+        self._need(")")
+        key = f"{function.text}({inner}, {stretch_text(seconds)})"
+        uom = self._names.types[name].uom if name in self._names.types else None
+        self.windows[key] = Window(key, function.text, name, condition, seconds)
+        return Node("window", _result(function.text, uom), value=key, column=function.column, depth=2)
+
+    def _watched(self, function: Token) -> str:
+        token = self.peek()
+        name = self._measured_name(function.text)
+        if function.text != "changed" and self._names.types[name].kind != "number":
+            raise ExpressionError(token.column, f"{name!r}", f"a metric as the first argument of {function.text}")
+        return name
+
+    def _counted(self, depth: int) -> tuple[str, Node | None]:
+        token = self.peek()
+        if token.text in self._names.moments and self._tokens[self._at + 1].text == ",":
+            return self._next().text, None
+        self._looking_back = True
+        condition = self.condition(self.disjunction(depth + 1))
+        self._looking_back = False
+        if "silence" in mentioned(condition, "name"):
+            raise ExpressionError(token.column, "silence within count(…)", "a condition on values")
+        if not mentioned(condition, "name"):
+            raise ExpressionError(token.column, "no name", "at least one metric or state to count by")
+        return "", condition
+
+    def _stretch(self, function: Token) -> float:
+        token = self.peek()
+        node = self._unary(0)
+        factor = units.factor(node.type.uom, "s") if node.op == "const" and node.type.uom else None
+        if factor is None or not isinstance(node.value, float):
+            raise ExpressionError(token.column, described(node), "a stretch of time such as 10m or 1h")
+        seconds, longest = node.value * factor, LONGEST_WINDOW[function.text]
+        if not SHORTEST_WINDOW <= seconds <= longest:
+            expected = f"from {SHORTEST_WINDOW}s to {stretch_text(longest)} in {function.text}"
+            raise ExpressionError(token.column, stretch_text(seconds), expected)
+        return seconds
+
+
+def _result(function: str, uom: str | None) -> Type:
+    """The type of what looks back: a rate is per second, however long it looks."""
+    if function == "changed":
+        return BOOLEAN
+    if function == "count":
+        return Type("number", "")
+    return Type("number", f"{uom}/s" if function == "rate" and uom else uom)
+
+
+def stretch_text(seconds: float) -> str:
+    """A length of time as people write it: "10m"."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from device_profiles import units
@@ -34,16 +35,18 @@ _UNKNOWN_UNIT = re.compile(r"\s*([^\W\d_][\w/]*|[°%‰µ]\w*)")
 _HINTS = {"=": "==", "&&": "and", "||": "or", "!": "not or !="}
 
 
-def _unit_pattern(names: Names) -> re.Pattern[str]:
-    own = {type_.uom for type_ in names.types.values() if type_.uom}
-    symbols = sorted(units.KNOWN | own, key=len, reverse=True)
-    return re.compile(rf"\s*({'|'.join(re.escape(symbol) for symbol in symbols)})(?!\w)")
+@lru_cache(maxsize=64)
+def _unit_pattern(own: frozenset[str]) -> re.Pattern[str]:
+    """Units of this profile beside the known ones. `5m/min(…)` divides: a unit is not called."""
+    per = {f"{uom}/{time}" for uom in own for time in ("s", "min", "h", "d")}
+    symbols = sorted(units.KNOWN | own | per, key=len, reverse=True)
+    return re.compile(rf"\s*({'|'.join(re.escape(symbol) for symbol in symbols)})(?!\w|\s*\()")
 
 
 def tokens_of(text: str, names: Names) -> list[Token]:
     if len(text) > LONGEST:
         raise ExpressionError(LONGEST + 1, f"{len(text)} characters", f"at most {LONGEST}")
-    unit = _unit_pattern(names)
+    unit = _unit_pattern(frozenset(type_.uom for type_ in names.types.values() if type_.uom))
     tokens: list[Token] = []
     at, end = 0, len(text.rstrip())
     while at < end:

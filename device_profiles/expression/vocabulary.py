@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from device_profiles.schema import DeviceProfile
+from device_profiles.schema import Command, DeviceProfile, Param
 
 Value = float | int | str | bool | None
 Age = Callable[[str], float | None]
@@ -18,8 +18,16 @@ LONGEST = 1000
 DEEPEST = 24
 BUILTINS = frozenset({"presence", "silence"})
 PRESENCE_WORDS = ("online", "stale", "offline", "unknown")
-LATER = frozenset({"rate", "delta", "mean", "count", "changed"})
-FUNCTIONS = frozenset({"min", "max", "abs", "age"})
+COMMAND_WORDS = ("queued", "sent", "acknowledged", "done", "failed", "expired")
+"""How the last command of a kind fares: the words of the state `<command>_command`."""
+WINDOWED = frozenset({"rate", "delta", "mean", "count", "changed"})
+"""Functions that look back over a stretch of time."""
+FUNCTIONS = frozenset({"min", "max", "abs", "age"}) | WINDOWED
+LONGEST_WINDOW = {"rate": 86_400, "mean": 86_400, "count": 86_400, "delta": 7 * 86_400, "changed": 7 * 86_400}
+"""Seconds."""
+SHORTEST_WINDOW = 1
+MOST_WINDOWS = 8
+"""Of one rule, its clear condition included."""
 WORDS = frozenset({"and", "or", "not", "in", "true", "false"})
 
 
@@ -59,30 +67,87 @@ class Names:
     """Those that have an age: metrics and states."""
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     """Names that exist, though not here -> where they are."""
+    moments: frozenset[str] = frozenset()
+    """Events that do not last: they can be counted, and have no value."""
+    windows: bool = True
+    """Whether `rate`, `delta`, `mean`, `count` and `changed` may be used: whoever computes the expression watches."""
 
 
 def names_of(profile: DeviceProfile, scope: str | None) -> Names:
     """What a rule on this child kind (or on the device itself) can see."""
     types: dict[str, Type] = {"presence": Type("state", words=frozenset(PRESENCE_WORDS)), "silence": SECONDS}
-    types |= {name: _param_type(param.type, param.uom) for name, param in profile.params.items()}
+    types |= _params(profile.params)
     aged: set[str] = set()
     elsewhere: dict[str, str] = {}
     for name, (type_, owner) in _measured(profile).items():
-        visible = name if owner == scope else f"parent.{name}" if owner is None else None
+        visible = _seen_from(scope, owner, name)
         if visible is not None:
             types[visible] = type_
             aged.add(visible)
         if visible != name:
-            elsewhere[name] = f"parent.{name}" if owner is None else f"a rule with scope: {owner}"
-    return Names(types, frozenset(aged), elsewhere)
+            elsewhere[name] = _where(owner, name)
+    moments: set[str] = set()
+    for name, event in profile.events.items():
+        visible = None if event.lasting else _seen_from(scope, event.scope, name)
+        if visible is not None:
+            moments.add(visible)
+            elsewhere[visible] = f"count({visible}, 10m): an event that does not last has no value"
+        if visible != name and not event.lasting:
+            elsewhere[name] = _where(event.scope, name)
+    return Names(types, frozenset(aged), elsewhere, frozenset(moments))
 
 
-def _measured(profile: DeviceProfile) -> dict[str, tuple[Type, str | None]]:
+def names_of_reading(profile: DeviceProfile, scope: str | None) -> Names:
+    """What `derive` can see: metrics and states of the same reading, and params."""
+    types = _params(profile.params)
+    elsewhere = {}
+    for name, (type_, owner) in _reported(profile).items():
+        if owner == scope:
+            types[name] = type_
+        else:
+            elsewhere[name] = f"a name of the same reading: {name} is one of {owner or 'the device'}"
+    return Names(types, elsewhere=elsewhere, windows=False)
+
+
+def names_of_effect(profile: DeviceProfile, command: Command) -> Names:
+    """What a command's effect can see: the names of its scope, and what the person said (the command's params)."""
+    names = names_of(profile, command.scope)
+    types = {**names.types, **_params(command.params)}
+    return Names(types, names.aged, names.elsewhere, windows=False)
+
+
+def _seen_from(scope: str | None, owner: str | None, name: str) -> str | None:
+    """How a rule of this scope writes a name of that owner."""
+    return name if owner == scope else f"parent.{name}" if owner is None else None
+
+
+def _where(owner: str | None, name: str) -> str:
+    return f"parent.{name}" if owner is None else f"a rule with scope: {owner}"
+
+
+def _reported(profile: DeviceProfile) -> dict[str, tuple[Type, str | None]]:
     metrics = {name: (Type("number", metric.uom), metric.scope) for name, metric in profile.metrics.items()}
     states = {
         name: (Type("state", words=frozenset(state.values)), state.scope) for name, state in profile.states.items()
     }
     return {**metrics, **states}
+
+
+def _measured(profile: DeviceProfile) -> dict[str, tuple[Type, str | None]]:
+    """What is reported, what lasts, and how commands fare."""
+    lasting = {name: (BOOLEAN, event.scope) for name, event in profile.events.items() if event.lasting}
+    fate = Type("state", words=frozenset(COMMAND_WORDS))
+    commands = {command_state(name): (fate, command.scope) for name, command in profile.commands.items()}
+    return {**_reported(profile), **lasting, **commands}
+
+
+def command_state(command: str) -> str:
+    """The name under which rules see how a command fares; its words are COMMAND_WORDS."""
+    return f"{command}_command"
+
+
+def _params(params: Mapping[str, Param]) -> dict[str, Type]:
+    return {name: _param_type(param.type, param.uom) for name, param in params.items()}
 
 
 def _param_type(kind: str, uom: str) -> Type:

@@ -131,8 +131,8 @@ def _compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
 
 def _aged_only(conditions: Iterable[Expression]) -> frozenset[str]:
     """Names whose age alone matters: such a rule waits for them to grow old, so their age must not freeze it."""
-    read = frozenset(name for one in conditions for name in one.names - one.aged)
-    return frozenset(name for one in conditions for name in one.aged) - read
+    read = frozenset(name for one in conditions for name in one.names - one.indirect)
+    return frozenset(name for one in conditions for name in one.indirect) - read
 
 
 def _read(profile: DeviceProfile, name: str) -> Read:
