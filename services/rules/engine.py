@@ -74,6 +74,19 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
     return fired + _judge_reading(device, reading, news)
 
 
+def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Millis) -> list[Firing]:
+    """Values that no reading carries, such as how a command fares: judged like others, and nobody is heard by them."""
+    state = device.children.get(child)
+    if state is None:
+        state = device.children[child] = ChildState()
+    state.values.update(values)
+    state.times.update(dict.fromkeys(values, at))
+    if device.profile is None:
+        return []
+    said = Reading(device.id, child, at, at, "", dict(values))
+    return _judge_reading(device, said, tuple(values))
+
+
 def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
     if reading.quality is Quality.HISTORIC:
         return  # a replay says nothing about now
