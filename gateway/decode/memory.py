@@ -2,11 +2,12 @@
 
 Explicit, so that decoding stays pure otherwise, and so that it survives a restart: the journal stores what a batch
 changed in the same commit as the batch. A batch that is not committed is rolled back here too, because the broker will
-deliver it again.
+deliver it again; a message that cannot be decoded leaves nothing of what it changed (`mark` and `undo`).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,15 +19,20 @@ _ABSENT: Any = object()
 
 
 class Memory:
-    """Small JSON-like values by key. One decoder's thread owns it.
+    """Small values by key: what msgpack holds, with lists rather than tuples (a tuple comes back as a list after a
+    restart). One decoder's thread owns it.
 
-    A value that was handed in must not be changed afterwards: put a new one. Entries beyond `MOST_ENTRIES` push out
-    the ones that were changed longest ago.
+    A value that was handed in must not be changed afterwards: put a new one. None means that there is nothing.
+    Entries beyond `MOST_ENTRIES` push out the ones that were changed longest ago.
     """
 
     def __init__(self, entries: Iterable[tuple[Key, Any]] = ()) -> None:
-        self._entries: dict[Key, Any] = dict(entries)
-        self._before: dict[Key, Any] = {}
+        self._entries: OrderedDict[Key, Any] = OrderedDict(entries)
+        self._kinds: dict[str, dict[Key, None]] = {}
+        for key in self._entries:
+            self._kinds.setdefault(key[0], {})[key] = None
+        self._log: list[tuple[Key, Any]] = []
+        """What stood there before each change since the last commit."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -36,35 +42,61 @@ class Memory:
 
     def put(self, key: Key, value: Any) -> None:
         entries = self._entries
-        before = entries.pop(key, _ABSENT)  # changed last stands last
-        if key not in self._before:
-            self._before[key] = before
-        if before is _ABSENT and len(entries) >= MOST_ENTRIES:
-            oldest = next(iter(entries))
-            self._before.setdefault(oldest, entries[oldest])
-            del entries[oldest]
-        entries[key] = value
+        before = entries.get(key, _ABSENT)
+        self._log.append((key, before))
+        if before is _ABSENT:
+            if len(entries) >= MOST_ENTRIES:
+                self.drop(next(iter(entries)))
+            self._set(key, value)
+        else:
+            entries[key] = value
+            entries.move_to_end(key)  # changed last stands last
 
     def drop(self, key: Key) -> None:
         if key in self._entries:
-            self._before.setdefault(key, self._entries.pop(key))
+            self._log.append((key, self._entries[key]))
+            self._remove(key)
 
     def of_kind(self, kind: str) -> list[tuple[Key, Any]]:
         """All entries of one kind; for the start and for ticks, not for every message."""
-        return [(key, value) for key, value in self._entries.items() if key[0] == kind]
+        return [(key, self._entries[key]) for key in self._kinds.get(kind, ())]
+
+    # --- one message ---------------------------------------------------------------------------------------------
+
+    def mark(self) -> int:
+        """Where the changes of a message begin."""
+        return len(self._log)
+
+    def undo(self, mark: int) -> None:
+        """Take back what was changed since the mark."""
+        log = self._log
+        while len(log) > mark:
+            key, before = log.pop()
+            if before is _ABSENT:
+                self._remove(key)
+            else:
+                self._set(key, before)
+
+    # --- one batch -----------------------------------------------------------------------------------------------
 
     def changes(self) -> dict[Key, Any]:
-        """What has changed since the last commit; None for what is gone. To be stored with the batch."""
-        return {key: self._entries.get(key) for key in self._before}
+        """What has changed since the last commit, the last change last; None for what is gone. To be stored with the
+        batch."""
+        keys = dict.fromkeys(key for key, _ in reversed(self._log))
+        return {key: self._entries.get(key) for key in reversed(keys)}
 
     def commit(self) -> None:
-        self._before.clear()
+        self._log.clear()
 
     def rollback(self) -> None:
         """As it was at the last commit."""
-        for key, before in self._before.items():
-            if before is _ABSENT:
-                self._entries.pop(key, None)
-            else:
-                self._entries[key] = before
-        self._before.clear()
+        self.undo(0)
+
+    def _set(self, key: Key, value: Any) -> None:
+        if key not in self._entries:
+            self._kinds.setdefault(key[0], {})[key] = None
+        self._entries[key] = value
+
+    def _remove(self, key: Key) -> None:
+        if self._entries.pop(key, _ABSENT) is not _ABSENT:
+            self._kinds[key[0]].pop(key, None)

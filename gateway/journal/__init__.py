@@ -8,6 +8,7 @@ from gateway.journal.entries import (
     NewEntry,
     NewQuarantine,
     QuarantineEntry,
+    Refusal,
 )
 from gateway.journal.journal import Journal
 from gateway.journal.reader import JournalReader
@@ -23,5 +24,6 @@ __all__ = [
     "NewEntry",
     "NewQuarantine",
     "QuarantineEntry",
+    "Refusal",
     "open_journal",
 ]

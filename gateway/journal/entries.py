@@ -34,6 +34,11 @@ CREATE TABLE IF NOT EXISTS quarantine (
   reason TEXT NOT NULL,
   token INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS memory (  -- what decoding remembers, as msgpack
+  key BLOB PRIMARY KEY,
+  value BLOB NOT NULL,
+  digest INTEGER NOT NULL
+);
 """
 ROW_OVERHEAD = 48
 """Bytes a row costs beside its body: header, columns, its share of the page."""
@@ -72,6 +77,14 @@ class NewQuarantine(NamedTuple):
     topic: str
     payload: bytes
     retained: bool
+    code: str
+    reason: str
+
+
+class Refusal(NamedTuple):
+    """Why a message that was set aside still cannot be decoded."""
+
+    id: int
     code: str
     reason: str
 

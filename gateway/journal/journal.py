@@ -11,10 +11,13 @@ that carry an event or a change of presence are kept; when only those are left t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
+from typing import Any
 
+from gateway.decode.memory import Key
 from gateway.journal.entries import (
     KEEP_FOR_REPLAY,
     QUARANTINE_SIZE,
@@ -25,13 +28,17 @@ from gateway.journal.entries import (
     JournalUnwritable,
     NewEntry,
     NewQuarantine,
+    Refusal,
     connect,
     encode,
     is_kept,
     quarantine_size,
 )
+from gateway.journal.memory import MemoryRows
 from gateway.journal.reader import JournalReader
 from gateway.reading import Millis
+
+NO_CHANGES: Mapping[Key, Any] = MappingProxyType({})
 
 
 class Journal:
@@ -56,6 +63,9 @@ class Journal:
         self._lock = Lock()
         self._floor = 0
         self._db: sqlite3.Connection
+        self._memory: MemoryRows
+        self.memory: list[tuple[Key, Any]] = []
+        """What decoding remembered when the journal was opened."""
         self._bytes = 0
         self._quarantine_bytes = 0
         self._quarantine_entries = 0
@@ -68,6 +78,8 @@ class Journal:
         self._db = connect(self.path)
         self._db.executescript(SCHEMA)
         self._load()
+        self._memory = MemoryRows(self._db)
+        self.memory = self._memory.load()
 
     def close(self) -> None:
         try:
@@ -105,17 +117,31 @@ class Journal:
 
     # --- the writing thread ----------------------------------------
 
-    def append(self, entries: Sequence[NewEntry], quarantine: Sequence[NewQuarantine] = ()) -> None:
-        """Write everything in one durable commit, or nothing. Raises JournalFull, JournalUnwritable."""
+    def append(
+        self,
+        entries: Sequence[NewEntry],
+        quarantine: Sequence[NewQuarantine] = (),
+        memory: Mapping[Key, Any] = NO_CHANGES,
+    ) -> None:
+        """Write everything in one durable commit, or nothing. `memory` is what decoding these messages changed in the
+        decoder's memory. Raises JournalFull, JournalUnwritable."""
         rows, size = self._rows(entries)
         if self._bytes + size > self.max_bytes:
             self._make_room(size)
-        self._commit(rows, size, quarantine, released=())
+        self._commit(rows, size, quarantine, memory=memory)
 
-    def release(self, quarantine_ids: Sequence[int], entries: Sequence[NewEntry]) -> None:
-        """Replayed messages leave the quarantine in the commit that appends their readings."""
+    def release(
+        self,
+        quarantine_ids: Sequence[int],
+        entries: Sequence[NewEntry],
+        *,
+        still_refused: Sequence[Refusal] = (),
+        memory: Mapping[Key, Any] = NO_CHANGES,
+    ) -> None:
+        """Replayed messages leave the quarantine in the commit that appends their readings; those that are still
+        refused stay, with their new reason."""
         rows, size = self._rows(entries)
-        self._commit(rows, size, (), released=quarantine_ids)
+        self._commit(rows, size, (), released=quarantine_ids, refusals=still_refused, memory=memory)
 
     def _rows(self, entries: Sequence[NewEntry]) -> tuple[list[tuple[int, int, int, int, int, bytes]], int]:
         rows = []
@@ -133,24 +159,34 @@ class Journal:
         rows: list[tuple[int, int, int, int, int, bytes]],
         size: int,
         quarantine: Sequence[NewQuarantine],
-        released: Sequence[int],
+        *,
+        released: Sequence[int] = (),
+        refusals: Sequence[Refusal] = (),
+        memory: Mapping[Key, Any] = NO_CHANGES,
     ) -> None:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
             db.executemany("INSERT INTO entries VALUES (?,?,?,?,?,?)", rows)
-            if quarantine or released:
+            if quarantine or released or refusals:
                 self._insert_quarantine(quarantine)
                 db.executemany("DELETE FROM quarantine WHERE id = ?", [(one,) for one in released])
+                db.executemany(
+                    "UPDATE quarantine SET code = ?, reason = ? WHERE id = ?",
+                    [(code, reason, one) for one, code, reason in refusals],
+                )
+            if memory:
+                self._memory.write(memory)
             db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             self._roll_back()
             self._count_quarantine()
+            self._memory.recount()
             raise JournalUnwritable(str(error)) from error
         self._bytes += size
         if rows:
             self.last_seq, self.last_received_at = rows[-1][0], rows[-1][1]
-        if released:
+        if released or refusals:
             self._count_quarantine()
 
     def maintain(self) -> None:

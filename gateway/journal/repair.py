@@ -56,12 +56,12 @@ def _repair(path: Path) -> tuple[Path, int]:
 
 
 def _copy_readable(damaged: Path, target: sqlite3.Connection) -> int:
-    """Copy entries in order up to the damage, then whatever cursors, counters and quarantine can still be read."""
+    """Copy entries in order up to the damage, then whatever cursors, counters, quarantine and memory can still be read."""
     _pad(damaged)
     source = sqlite3.connect(damaged, isolation_level=None)
     try:
         kept = _copy(source, target, "entries", "seq")
-        for table in ("cursors", "counters", "quarantine"):
+        for table in ("cursors", "counters", "quarantine", "memory"):
             _copy(source, target, table, None)
         # Entries behind the damage are gone; the next ones must not take their numbers, which consumers may have seen.
         highest = _highest_seq(source, target)
