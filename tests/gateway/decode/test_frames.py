@@ -180,7 +180,7 @@ def test_a_frame_through_a_binding() -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        {"name": "x", "type": "u24"},
+        {"name": "x", "type": "u25"},
         {"name": "x", "type": "ascii"},
         {"name": "x", "type": "group"},
         {"type": "u8", "count": 2},
