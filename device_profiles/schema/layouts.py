@@ -213,14 +213,16 @@ class Pairs(Part):
 
 
 class Xml(Part):
-    """XML as an object: namespaces stripped, attributes as "@name", text beside attributes or children as "#text"."""
+    """XML as an object with the root element as its one key: namespaces stripped, attributes as "@name", text beside
+    attributes or children as "#text"."""
 
     lists: tuple[str, ...] = ()
     """Elements that are an array even where there is only one."""
 
 
 class Pivot(Part):
-    """An array of {name, value} objects becomes one object: the first value of a name counts unless `last`."""
+    """An array of {name, value} objects (or a single one) becomes one object: the first value of a name counts unless
+    `last`. `name` and `value` are paths of the element."""
 
     name: str = "name"
     value: str = "value"

@@ -1,28 +1,57 @@
-"""The codec chain: bytes -> JSON, text, hex, base64 or a binary frame, step by step."""
+"""The codec chain: bytes -> JSON, XML, text in columns, a binary frame, step by step."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from device_profiles.schema import Codec
+from device_profiles.schema.layouts import Integrity, Sparkplug, Xml
+from gateway.decode.context import NOTHING, Context, ContextStep
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.frames import Suspect, frame_decoder
+from gateway.decode.integrity import checker
+from gateway.decode.paths import Path, Replace, parse_path, replacer
+from gateway.decode.text import read_base64, read_hex, read_json, read_json_scalar, read_json_string, read_text
+from gateway.decode.text_tables import csv_reader, fixed_reader, pairs_reader, pivot_reader, regex_reader
+from gateway.decode.tlv import tlv_decoder
+from gateway.decode.xml_objects import xml_reader
 
 Chain = Callable[[bytes], Any]
+ContextChain = Callable[[bytes, Context], Any]
+Step = Callable[[Any], Any]
 
-_read_json = msgspec.json.Decoder().decode
+_MOST_STEPS = 16
+_SWITCHED: dict[str, Step] = {
+    "json_": read_json,
+    "json_scalar": read_json_scalar,
+    "json_string": read_json_string,
+    "text": read_text,
+    "hex": read_hex,
+    "base64": read_base64,
+}
+"""Codecs that are just `true`."""
+_MADE = ("xml", "csv", "fixed", "pairs", "regex", "pivot", "check", "struct", "tlv")
+"""Codecs with a layout."""
+_REMEMBERING = ("modbus", "sparkplug_b")
+"""Codecs that need the message's context."""
+_SPOKEN = {"json_": "json"}
+
+
+def needs_context(codecs: tuple[Codec, ...]) -> bool:
+    """Whether a chain remembers from message to message, and so must run as a `context_chain`."""
+    return any(getattr(codec, name) for codec in codecs for name in _REMEMBERING)
 
 
 def chain(codecs: tuple[Codec, ...]) -> Chain:
-    """Compile a codec chain; raises ValueError."""
-    steps = [_step(codec) for codec in codecs]
-    if not steps:
-        raise ValueError("expected at least one codec")
+    """Compile a codec chain that needs no context; raises ValueError.
+
+    It returns the decoded value; within a `Suspect` where a check failed that only flags; or `NOTHING` where the
+    message says nothing.
+    """
+    if needs_context(codecs):
+        raise ValueError("expected a codec chain without modbus and sparkplug_b here")
+    steps = [_placed(codec, _step(codec)) for codec in _checked(codecs)]
     if len(steps) == 1:
         return steps[0]
 
@@ -33,64 +62,127 @@ def chain(codecs: tuple[Codec, ...]) -> Chain:
             value = step(value)
             if type(value) is Suspect:
                 value, sound = value.value, False
+            if value is NOTHING:
+                return NOTHING
         return value if sound else Suspect(value)
 
     return run
 
 
-def _step(codec: Codec) -> Callable[[Any], Any]:
-    given = [name for name in ("json_", "text", "hex", "base64", "struct") if getattr(codec, name)]
+def context_chain(codecs: tuple[Codec, ...], captures: frozenset[str]) -> ContextChain:
+    """Compile any codec chain; raises ValueError. `captures` are those of the binding's topic."""
+    steps = [_context_step(codec, captures) for codec in _checked(codecs)]
+
+    def run(payload: bytes, context: Context) -> Any:
+        value: Any = payload
+        sound = True
+        for step in steps:
+            value = step(value, context)
+            if type(value) is Suspect:
+                value, sound = value.value, False
+            if value is NOTHING:
+                return NOTHING
+        return value if sound else Suspect(value)
+
+    return run
+
+
+def _checked(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
+    if not 1 <= len(codecs) <= _MOST_STEPS:
+        raise ValueError(f"expected 1 to {_MOST_STEPS} codecs, found {len(codecs)}")
+    for codec in codecs:
+        _kind(codec)
+    return codecs
+
+
+def _kind(codec: Codec) -> str:
+    """The one kind that a codec names."""
+    kinds = (*_SWITCHED, *_MADE, *_REMEMBERING)
+    given = [name for name in kinds if getattr(codec, name) not in (None, False)]
     if len(given) != 1:
-        raise ValueError(f"expected exactly one of json, text, hex, base64, struct in a codec, found {len(given)}")
-    if codec.struct is not None:
-        return frame_decoder(codec.struct)
-    return {"json_": read_json, "text": read_text, "hex": read_hex, "base64": read_base64}[given[0]]
+        words = ", ".join(_SPOKEN.get(name, name) for name in kinds)
+        found = ", ".join(_SPOKEN.get(name, name) for name in given) or "none"
+        raise ValueError(f"expected exactly one of {words} in a codec, found {found}")
+    return given[0]
 
 
-def read_json(raw: bytes | str) -> Any:
-    """JSON as it is defined: NaN, 1e400 and trailing characters are malformed; of equal keys the last counts."""
-    try:
-        return _read_json(raw)
-    except UnicodeDecodeError as error:
-        raise DecodeError("malformed", found=f"bytes that are no UTF-8 ({error.reason})", expected="JSON") from None
-    except msgspec.MsgspecError as error:
-        if isinstance(raw, bytes) and raw.startswith(b"\xef\xbb\xbf"):
-            return read_json(raw[3:])
-        raise DecodeError("malformed", found=_why(raw, error), expected="JSON") from None
-    except RecursionError:
-        raise DecodeError("malformed", found="JSON nested too deeply", expected="a flatter payload") from None
-    except TypeError:
-        raise DecodeError("wrong_type", found=shown(raw), expected="a text that holds JSON") from None
+def _step(codec: Codec) -> Step:
+    kind = _kind(codec)
+    if kind in _SWITCHED:
+        return _SWITCHED[kind]
+    layout: Any = getattr(codec, kind)
+    if kind == "xml":
+        return xml_reader(Xml() if layout is True else layout)
+    makers: dict[str, Callable[[Any], Step]] = {
+        "csv": csv_reader,
+        "fixed": fixed_reader,
+        "pairs": pairs_reader,
+        "regex": regex_reader,
+        "pivot": pivot_reader,
+        "check": _check,
+        "struct": frame_decoder,
+        "tlv": tlv_decoder,
+    }
+    return makers[kind](layout)
 
 
-def _why(raw: bytes | str, error: Exception) -> str:
-    return f"{shown(raw)}: {error}" if raw else "an empty payload"
+def _check(check: Integrity) -> Step:
+    """Hands on what it looks at, flagged where the check fails and the profile takes it all the same."""
+    sound = checker(check)
+
+    def look(value: Any) -> Any:
+        if not isinstance(value, bytes | str):
+            raise DecodeError("wrong_type", found=shown(value), expected="bytes or a text to check")
+        return value if sound(value) else Suspect(value)
+
+    return look
 
 
-def read_text(raw: Any) -> str:
-    """UTF-8 text, exactly."""
-    if isinstance(raw, str):
-        return raw
-    if isinstance(raw, bytes):
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise DecodeError("malformed", found=shown(raw), expected="UTF-8 text") from None
-    raise DecodeError("wrong_type", found=shown(raw), expected="a text")
+def _context_step(codec: Codec, captures: frozenset[str]) -> ContextStep:
+    if codec.modbus is not None:
+        from gateway.decode.modbus import modbus_decoder
+
+        inner = modbus_decoder(codec.modbus, captures)
+    elif codec.sparkplug_b:
+        from gateway.decode.sparkplug import sparkplug_decoder
+
+        spec = Sparkplug() if codec.sparkplug_b is True else codec.sparkplug_b
+        inner = sparkplug_decoder(spec, captures)
+    else:
+        step = _placed(codec, _step(codec))
+        return lambda value, _: step(value)
+    path = _place(codec)
+    if path is None:
+        return inner
+    replace = replacer(path)
+    return lambda value, context: _at(replace, value, lambda found: inner(found, context))
 
 
-def read_hex(raw: Any) -> bytes:
-    """Hex digits, blanks between bytes allowed."""
-    text = read_text(raw).strip()
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise DecodeError("malformed", found=shown(text), expected="hex digits") from None
+def _placed(codec: Codec, step: Step) -> Step:
+    """The step at its place inside what is decoded so far."""
+    path = _place(codec)
+    if path is None:
+        return step
+    replace = replacer(path)
+    return lambda value: _at(replace, value, step)
 
 
-def read_base64(raw: Any) -> bytes:
-    text = read_text(raw).strip()
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise DecodeError("malformed", found=shown(text), expected="base64") from None
+def _place(codec: Codec) -> Path | None:
+    path = parse_path(codec.at or "")
+    return path if path.segments else None
+
+
+def _at(replace: Replace, value: Any, step: Step) -> Any:
+    """The value with what the step makes of one place in it. What was decoded before is not changed: it may be shared
+    with bindings that read it otherwise."""
+    last: Any = None
+
+    def change(found: Any) -> Any:
+        nonlocal last
+        last = step(found)
+        return last.value if type(last) is Suspect else last
+
+    changed = replace(value, change)
+    if last is NOTHING:
+        return NOTHING
+    return Suspect(changed) if type(last) is Suspect else changed
