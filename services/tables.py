@@ -56,6 +56,13 @@ devices = Table(
     Column("params", JSON, nullable=False, default=dict),
     Column("parent", _id, nullable=True),
     Column("retired_at", UtcDateTime, nullable=True),  # gone from the site file; history stays
+    Column("unit", _id, nullable=True),
+    Column("origin", String(16), nullable=True, default="file"),  # file | adopted
+    Column("serves", JSON, nullable=True, default=list),  # of an adopted one: [{"supply", "child", "vital"}]
+    Column("replaced_address", String(128), nullable=True),  # what the site file still says since it was replaced
+    Column("first_heard_at", UtcDateTime, nullable=True),
+    Column("announced", JSON, nullable=True, default=dict),  # what it says about itself
+    Column("ignored_at", UtcDateTime, nullable=True),  # unclaimed, and meant to stay so
     Index(
         "uq_devices_profile_address",
         "profile",
@@ -75,6 +82,7 @@ supplies = Table(
     Column("name_zh", String(200), nullable=False, default=""),
     Column("name_en", String(200), nullable=False, default=""),
     Column("needs", Integer, nullable=False, default=1),  # members that must work for full service
+    Column("needs_all", Boolean, nullable=True, default=False),  # all of them, however many
     Column("members", JSON, nullable=False),  # [{"device": id, "child": "" | "pump:1"}]
     Column("scope", JSON, nullable=False),  # [{"building": id, "unit": id | null}]
 )
@@ -93,6 +101,11 @@ device_states = Table(
     Column("value_times", JSON, nullable=False, default=dict),  # {metric: measured_at in ms}
     Column("flags", JSON, nullable=False, default=dict),
     Column("gateway", _id, nullable=True),  # which gateway hears it
+    Column("reason", String(32), nullable=True, default="never_heard"),  # why its presence is what it is
+    Column("since", UtcDateTime, nullable=True),  # when presence and reason became what they are
+    Column("said", JSON, nullable=True, default=dict),  # {binding: online | offline}
+    Column("down_since", UtcDateTime, nullable=True),  # what hangs on it is unknown from then on
+    Column("back_since", UtcDateTime, nullable=True),
 )
 set_aside = Table(
     "set_aside",  # readings that intake could not judge, the newest thousand
@@ -112,6 +125,8 @@ gateways = Table(
     Column("progress_at", UtcDateTime, nullable=True),
     Column("heard_at", UtcDateTime, nullable=True),
     Column("status", JSON, nullable=False, default=dict),  # GatewayStatus as it last said
+    Column("broker_lost_at", UtcDateTime, nullable=True),
+    Column("watching_since", UtcDateTime, nullable=True),  # it had not been listening before
 )
 
 # --- rules and alarms ------------------------------------------------------------------------------------------------
@@ -152,6 +167,66 @@ alarms = Table(
         postgresql_where=text("state = 'active'"),
     ),
     Index("ix_alarms_site_state", "site", "state"),
+)
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+commands = Table(
+    "commands",  # what devices were told to do, and how it fared
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("key", String(200), nullable=True, unique=True),  # idempotency: of the API's client, or of the episode
+    Column("site", _id, nullable=False, index=True),
+    Column("device", _id, nullable=False, index=True),
+    Column("child", String(64), nullable=False, default=""),
+    Column("profile", _id, nullable=False),
+    Column("command", _id, nullable=False),
+    Column("params", JSON, nullable=False, default=dict),
+    Column("terms", JSON, nullable=False),  # how long each step may take, as the profile said when it was asked for
+    Column("gateway", _id, nullable=True),
+    Column("nonce", Integer, nullable=False),
+    Column("by", _id, nullable=True),  # login or token; NULL: a rule
+    Column("alarm", _id, nullable=True),  # the episode whose rule ordered it
+    Column("state", String(16), nullable=False),  # queued | sent | acknowledged | done | failed | expired | cancelled
+    Column("reason", String(32), nullable=False, default=""),
+    Column("detail", JSON, nullable=False, default=dict),
+    Column("attempt", Integer, nullable=False, default=1),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("handed_at", UtcDateTime, nullable=True),  # to the gateway, for this attempt
+    Column("sent_at", UtcDateTime, nullable=True),  # on the gateway's clock
+    Column("measured_since", UtcDateTime, nullable=True),  # sent_at on the device's clock
+    Column("acknowledged_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("moved_at", UtcDateTime, nullable=False),
+    # One of a kind at a time, and no answer that could be meant for two.
+    Index(
+        "uq_commands_outstanding",
+        "device",
+        "child",
+        "command",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index(
+        "uq_commands_nonce",
+        "device",
+        "nonce",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+command_events = Table(
+    "command_events",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("command", _id, ForeignKey("commands.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("what", String(32), nullable=False),  # queued, handed, sent, acknowledged, done, …, late_answer
+    Column("who", _id, nullable=True),
+    Column("data", JSON, nullable=False, default=dict),
 )
 
 # --- tickets ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from device_profiles.schema import Text
 from gateway.reading import Batch, Millis, Quality, Reading, Registry
 from services.changes import Changes
 from services.clock import Clock
+from services.commands.dispatch import Dispatcher
+from services.commands.store import outstanding_rows
 from services.database import Database
 from services.intake.consequences import Consequences
 from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp
@@ -38,6 +40,8 @@ log = structlog.get_logger("courtyard.intake")
 
 GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
+BREAK_ALARM_AFTER_SECONDS = 180.0
+"""How long a gateway, its broker or a device that others hang on may be gone before an alarm is raised."""
 _LISTENING_GAP_MILLIS = 60_000
 _CLOCK_WENT_BACK_MILLIS = 60_000
 _MOST_UNCLAIMED = 5_000
@@ -63,12 +67,18 @@ class Intake:
         changes: Changes,
         *,
         public_url: str = "",
+        commands_enabled: bool = True,
+        gateway_silent_after: float = GATEWAY_SILENT_AFTER_SECONDS,
+        break_alarm_after: float = BREAK_ALARM_AFTER_SECONDS,
     ) -> None:
         self._database = database
         self._library = library
         self._clock = clock
         self._changes = changes
         self._public_url = public_url
+        self._silent_after = gateway_silent_after
+        self._break_alarm_after = break_alarm_after
+        self._commands_enabled = commands_enabled
         self._lock = RLock()
         self._memory: Memory | None = None
         self.readings = 0
@@ -243,15 +253,17 @@ class Intake:
             # The device has been heard all the same.
             reading = msgspec.structs.replace(reading, child="", values={}, flags={}, events=())
         device.gateway = gateway.id
-        liveness = device.liveness
-        view = memory.view(gateway.id, work.now, GATEWAY_SILENT_AFTER_SECONDS)
+        before = (device.liveness, device.reason)
+        view = memory.branches.view_of(device, memory.view(gateway.id, work.now, self._silent_after))
         fired = engine.take(device, reading, view)
         work.touched.add((device.id, reading.child))
         work.touched.add((device.id, ""))
-        if device.liveness != liveness:
+        if (device.liveness, device.reason) != before:
             work.touch(device)
         work.change("device", device.id, device.site or "")
         self._follow(device, fired, work, consequences)
+        if reading.replies or memory.commands.by_id:
+            consequences.commands.take(device, reading)
 
     def _follow(self, device: DeviceState, fired: Iterable[Firing], work: Work, consequences: Consequences) -> None:
         for firing in fired:
@@ -307,6 +319,7 @@ class Intake:
         """
         with self._lock:
             self._reload_if_imported()
+            self._adopt_commands()
             try:
                 self._tick(now, None)
             except Exception as error:
@@ -317,10 +330,14 @@ class Intake:
     def _tick(self, now: datetime, only: str | None) -> None:
         with self._transaction(now) as (memory, work, consequences):
             ids = (None, *memory.gateways)
-            views = {id: memory.view(id, now, GATEWAY_SILENT_AFTER_SECONDS) for id in ids}
+            views = {id: memory.view(id, now, self._silent_after) for id in ids}
             for device in memory.devices.values():
                 if device.id not in self._benched and only in (None, device.id):
-                    self._tick_one(device, views.get(device.gateway, views[None]), work, consequences)
+                    view = memory.branches.view_of(device, views.get(device.gateway, views[None]))
+                    self._tick_one(device, view, work, consequences)
+
+            if only is None:
+                consequences.commands.tick()
 
     def _tick_one_by_one(self, now: datetime) -> None:
         for id in list(self._loaded(now).devices):
@@ -333,9 +350,9 @@ class Intake:
                 self._benched.add(id)
 
     def _tick_one(self, device: DeviceState, view: engine.GatewayView, work: Work, consequences: Consequences) -> None:
-        liveness = device.liveness
+        before = (device.liveness, device.reason)
         fired = engine.tick(device, view)
-        if device.liveness != liveness:
+        if (device.liveness, device.reason) != before:
             work.touch(device)
             work.change("device", device.id, device.site or "")
         if fired or device.moved:
@@ -359,6 +376,34 @@ class Intake:
                 self._memory = None
                 self._benched.clear()
 
+    # --- commands --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def commanding(self, now: datetime) -> Iterator[Dispatcher]:
+        """What is asked, fetched and reported about commands within the block commits with its end."""
+        with self._lock, self._transaction(now) as (_, _, consequences):
+            yield consequences.commands
+
+    def commands_under_way(self, gateway: str) -> bool:
+        """Whether some command waits for this gateway; a look that costs nothing."""
+        with self._lock:
+            return any(live.gateway == gateway for live in self._loaded(self._clock.now()).commands)
+
+    @property
+    def unmatched_answers(self) -> int:
+        """Answers of devices to commands that are not ours, since the state was read."""
+        memory = self._memory
+        return 0 if memory is None else memory.commands.unmatched
+
+    def _adopt_commands(self) -> None:
+        """The command line asks in a process of its own."""
+        memory = self._memory
+        if memory is None:
+            return
+        with self._database.read() as connection:
+            for live in outstanding_rows(connection, self._library, memory.commands.by_id):
+                memory.commands.add(live)
+
     # --- all or nothing --------------------------------------------------------------------------------------
 
     @contextmanager
@@ -377,7 +422,13 @@ class Intake:
         self._changes.publish(work.changes)
 
     def _consequences(self, memory: Memory, work: Work) -> Consequences:
-        return Consequences(memory=memory, work=work, library=self._library, public_url=self._public_url)
+        return Consequences(
+            memory=memory,
+            work=work,
+            library=self._library,
+            public_url=self._public_url,
+            commands_enabled=self._commands_enabled,
+        )
 
     def _loaded(self, now: datetime) -> Memory:
         if self._memory is None:
@@ -420,8 +471,9 @@ def _note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Readin
     if came_back or was_away:
         # What its devices said meanwhile it could not hear: their silence counts from now on.
         gateway.watching_since = max(batch.progress_at if came_back else begins, gateway.progress or 0)
-    gateway.heard_at = now
+    gateway.heard_at = gateway.spoke_at = now
     gateway.connected = connected
+    gateway.broker_lost_at = None if connected else gateway.broker_lost_at or now
     if batch.status is not None:
         gateway.status = msgspec.to_builtins(batch.status)
 

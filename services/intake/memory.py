@@ -12,11 +12,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from device_profiles.schema import DeviceProfile, Text
+from gateway.presence import PresenceReason
 from gateway.reading import Millis, Presence, Quality
 from services.clock import to_millis
+from services.commands.outstanding import Outstanding
+from services.commands.store import load_outstanding
 from services.notices.plan import Audience
 from services.notices.store import audience_of
 from services.outages.impact import Impairment, Loss, MemberShape, Served, SupplyShape
+from services.presence.branches import Branches
 from services.rules.automaton import Mark, Phase
 from services.rules.compiled import CompiledProfile, CompiledRule, compile_profile
 from services.rules.engine import GatewayView
@@ -78,6 +82,10 @@ class GatewayState:
     progress: Millis | None = None
     heard_at: datetime
     connected: bool = True
+    broker_lost_at: datetime | None = None
+    """Since when it has had no session with its broker."""
+    spoke_at: datetime | None = None
+    """When it was really heard, since services started."""
     watching_since: Millis | None = None
     status: dict[str, Any] = field(default_factory=dict)
 
@@ -116,6 +124,10 @@ class Memory:
     orphans: list[ActiveAlarm]
     """Active alarms whose device left service, or whose rule is gone from the profile."""
     last_ticket_number: int
+    commands: Outstanding = field(default_factory=Outstanding)
+    branches: Branches = field(default_factory=lambda: Branches({}))
+    homes: dict[str, str] = field(default_factory=dict)
+    """Gateway -> the site where most of its devices stand."""
 
     def view(self, gateway: str | None, now: datetime, silent_after_seconds: float) -> GatewayView:
         """How far a gateway lets us judge. One that has gone quiet says nothing about its devices."""
@@ -123,9 +135,12 @@ class Memory:
             gateway = next(iter(self.gateways))
         state = self.gateways.get(gateway) if gateway is not None else None
         if state is None:
-            return GatewayView(None, False)
-        heard = (now - state.heard_at).total_seconds() <= silent_after_seconds
-        return GatewayView(state.progress, state.connected and heard, state.watching_since)
+            return GatewayView(None, known=True)  # nothing is known of its way, and nothing was heard
+        if (now - state.heard_at).total_seconds() > silent_after_seconds:
+            return GatewayView(state.progress, False, state.watching_since, PresenceReason.UPLINK_CUT)
+        if not state.connected:
+            return GatewayView(state.progress, False, state.watching_since, PresenceReason.BROKER_DOWN)
+        return GatewayView(state.progress, True, state.watching_since)
 
 
 def read_stamp(connection: Connection) -> Stamp:
@@ -154,7 +169,9 @@ def load(connection: Connection, library: Library, now: datetime) -> Memory:
         active={},
         orphans=[],
         last_ticket_number=connection.scalar(select(func.max(tickets.c.number))) or 0,
+        commands=load_outstanding(connection, library),
     )
+    memory.branches = Branches(memory.devices)
     _load_states(connection, memory)
     _load_marks(connection, memory)
     for alarm in active_rows:
@@ -209,7 +226,9 @@ def _active(connection: Connection) -> list[ActiveAlarm]:
 def _device(row: Row[Any], profiles: Mapping[str, CompiledProfile]) -> DeviceState:
     profile = profiles.get(row.profile) if row.site is not None else None
     params = {**profile.params, **row.params} if profile is not None else {}
-    return DeviceState(id=row.id, site=row.site, profile_id=row.profile, profile=profile, params=params)
+    return DeviceState(
+        id=row.id, site=row.site, profile_id=row.profile, profile=profile, params=params, parent=row.parent or ""
+    )
 
 
 def _card(row: Row[Any]) -> Card:
@@ -229,6 +248,8 @@ def _gateway(row: Row[Any], now: datetime) -> GatewayState:
         progress=None if row.progress_at is None else to_millis(row.progress_at),
         heard_at=now,
         connected=bool(status.get("connected", True)),
+        broker_lost_at=row.broker_lost_at,
+        watching_since=_millis(row.watching_since),
         status=status,
     )
 
@@ -296,18 +317,18 @@ def _load_states(connection: Connection, memory: Memory) -> None:
         )
         if measured is not None and (device.last_measured is None or measured > device.last_measured):
             device.last_measured, device.last_received = measured, heard or measured
-        if not row.child:
-            device.gateway, device.liveness, device.heard_at = row.gateway, row.presence, heard
-            device.said = _said(row.presence, heard)
-        elif row.presence == "offline":
-            device.children[row.child].said = Presence.OFFLINE
+        said = {source: Presence(word) for source, word in (row.said or {}).items()}
+        if row.child:
+            device.children[row.child].said = said
+            continue
+        device.gateway, device.heard_at, device.said = row.gateway, heard, said
+        device.liveness, device.reason = row.presence, row.reason or PresenceReason.NEVER_HEARD.value
+        device.since, device.down_since = _millis(row.since), _millis(row.down_since)
+        device.back_since = _millis(row.back_since)
 
 
-def _said(presence: str, heard: Millis | None) -> Presence:
-    """What a restart may conclude: an offline device stays so until it speaks."""
-    if presence == "offline":
-        return Presence.OFFLINE
-    return Presence.ONLINE if presence == "online" and heard is None else Presence.UNSAID
+def _millis(at: datetime | None) -> Millis | None:
+    return None if at is None else to_millis(at)
 
 
 def _load_marks(connection: Connection, memory: Memory) -> None:

@@ -13,6 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.changes import Change
 from services.clock import from_millis
+from services.commands import store as command_store
+from services.commands.store import CommandWork
 from services.intake.memory import GatewayState, Memory
 from services.notices.plan import Notice
 from services.notices.store import queue
@@ -53,6 +55,7 @@ class Work:
     changed_outages: dict[str, Row] = field(default_factory=dict)
     outage_updates: list[Row] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    commands: CommandWork = field(default_factory=CommandWork)
     gateway: GatewayState | None = None
     gateway_cursor_before: int = 0
     changes: dict[Change, None] = field(default_factory=dict)
@@ -67,7 +70,8 @@ class Work:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.touched or self.moved or self.changes or self.gateway or self.new_devices or self.notices)
+        rows = (self.new_devices, self.notices, self.commands)
+        return not (self.touched or self.moved or self.changes or self.gateway or any(rows))
 
 
 def flush(connection: Connection, work: Work, memory: Memory) -> None:
@@ -86,6 +90,7 @@ def flush(connection: Connection, work: Work, memory: Memory) -> None:
     _insert(connection, outages, work.new_outages.values())
     _insert(connection, outage_updates, work.outage_updates)
     queue(connection, work.notices, now=work.now)
+    command_store.flush(connection, work.commands, work.now)
 
 
 def _write_gateway(connection: Connection, work: Work) -> None:
@@ -97,6 +102,8 @@ def _write_gateway(connection: Connection, work: Work) -> None:
         "progress_at": None if state.progress is None else from_millis(state.progress),
         "heard_at": state.heard_at,
         "status": state.status,
+        "broker_lost_at": state.broker_lost_at,
+        "watching_since": None if state.watching_since is None else from_millis(state.watching_since),
     }
     if not state.stored:
         connection.execute(insert(gateways), {"id": state.id, **row})
@@ -117,7 +124,7 @@ def _state_rows(work: Work, memory: Memory) -> list[Row]:
             {
                 "device": id,
                 "child": child,
-                "presence": device.presence_of(child),
+                **_presence_columns(device, child),
                 "last_heard_at": None if heard is None else from_millis(heard),
                 "measured_at": None if state.measured_at is None else from_millis(state.measured_at),
                 "values": state.values,
@@ -127,6 +134,21 @@ def _state_rows(work: Work, memory: Memory) -> list[Row]:
             }
         )
     return rows
+
+
+def _presence_columns(device: DeviceState, child: str) -> Row:
+    """How present it is, why, and what of it must outlive a restart."""
+    found, own = device.state_of(child), not child
+    times = (device.since, device.down_since, device.back_since) if own else (device.since, None, None)
+    since, down, back = (None if at is None else from_millis(at) for at in times)
+    return {
+        "presence": found.liveness.value,
+        "reason": found.reason.value,
+        "since": since,
+        "said": dict(device.said if own else device.children[child].said),
+        "down_since": down,
+        "back_since": back,
+    }
 
 
 def _write_marks(connection: Connection, work: Work) -> None:

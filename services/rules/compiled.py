@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from device_profiles.expression import BUILTINS, Condition, Expression, names_of, parse
 from device_profiles.schema import Availability, DeviceProfile, ResidentWording, Rule, TicketTemplate
+from gateway.presence import Voices, voices_of
 from gateway.reading import Millis, Value
 from services.rules.automaton import FOREVER, Delays
 
@@ -62,6 +63,7 @@ class CompiledProfile:
 
     id: str
     availability: Availability
+    voices: Voices
     stale_after: Millis
     """How long a device that says nothing counts as heard; FOREVER where silence is normal."""
     rules: Mapping[str, CompiledRule]
@@ -97,6 +99,7 @@ def compile_profile(profile: DeviceProfile) -> CompiledProfile:
     return CompiledProfile(
         id=profile.id,
         availability=availability,
+        voices=voices_of(profile),
         stale_after=FOREVER if availability.event_driven else millis(availability.stale_after.total_seconds()),
         rules=rules,
         touched={scope: _frozen(names) for scope, names in touched.items()},

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
-from gateway.presence import Contact, Liveness, PresenceState, hear, judge
+from gateway.presence import Contact, Liveness, Parent, PresenceReason, PresenceState, Way, judge, word_of
 from gateway.reading import Millis, Presence, Quality, Reading, Value, child_kind
 from services.clock import from_millis
+from services.presence import follow
 from services.rules.automaton import FOREVER, IDLE, Mark, Outcome, Phase, Step, Verdict, advance, elapse
 from services.rules.compiled import CompiledRule, Source
 from services.rules.state import ChildState, DeviceState, Evidence, Key
@@ -24,7 +23,7 @@ _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 # A device whose clock is unset or fast measures no worse for it: its readings are stamped on arrival. Were they
 # distrusted, a reset clock would switch off the smoke alarm.
 _AS_GOOD = frozenset({Quality.GOOD, Quality.SKEWED})
-_NEVER_TRUSTED = frozenset({Quality.IMPOSSIBLE, Quality.LATE, Quality.HISTORIC})
+_NEVER_TRUSTED = frozenset({Quality.IMPOSSIBLE, Quality.FAULTY, Quality.LATE, Quality.HISTORIC})
 _RAISING = frozenset({Phase.IDLE, Phase.PENDING})
 
 
@@ -48,6 +47,10 @@ class GatewayView(NamedTuple):
     """It is heard, and hears its broker."""
     watching_since: Millis | None = None
     """It had not been listening before: silence counts from here."""
+    broken: PresenceReason | None = None
+    """Why nothing is known: UPLINK_CUT or BROKER_DOWN."""
+    parent: Parent | None = None
+    """What is seen of what the device hangs on."""
 
 
 # --- one reading -----------------------------------------------------------------------------------------------------
@@ -90,19 +93,7 @@ def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Milli
 def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
     if reading.quality is Quality.HISTORIC:
         return  # a replay says nothing about now
-    said, speaks = reading.presence, not reading.retained
-    if reading.child:
-        state.said = said or state.said
-        if said is Presence.OFFLINE:
-            return  # a child that goes is no word about its device's own session
-        said = Presence.UNSAID
-    if speaks and said is not Presence.OFFLINE:
-        device.heard_at = max(device.heard_at or 0, reading.received_at)
-        state.heard_at = max(state.heard_at or 0, reading.received_at)
-    if said is not Presence.UNSAID or device.said is not Presence.UNSAID:
-        heard = None if device.heard_at is None else from_millis(device.heard_at)
-        word = reading if said is reading.presence else msgspec.structs.replace(reading, presence=said)
-        device.said = hear(Contact(heard, device.said), word, from_millis(reading.received_at)).said
+    follow.hear(device, state, reading)
 
 
 def _merge(state: ChildState, reading: Reading) -> tuple[str, ...]:
@@ -178,7 +169,7 @@ def tick(device: DeviceState, view: GatewayView) -> list[Firing]:
     if _is_quiet(device, view):
         return []
     fired = look(device, view)
-    if device.profile is None or not view.known or view.progress is None:
+    if device.profile is None or not view.known or view.progress is None or device.reason == PresenceReason.PARENT_DOWN:
         return fired
     at = device.event_now(view.progress)
     for key in list(device.waiting):
@@ -197,7 +188,9 @@ def _is_quiet(device: DeviceState, view: GatewayView) -> bool:
     profile, heard, since = device.profile, device.heard_at, view.watching_since
     if profile is None or profile.aging or device.waiting or not device.looked_at or not view.known:
         return False
-    if device.liveness != Liveness.ONLINE or device.said is Presence.OFFLINE or heard is None:
+    if device.liveness != Liveness.ONLINE or heard is None or word_of(device.said) is Presence.OFFLINE:
+        return False
+    if view.parent is not None and view.parent.down_since is not None:
         return False
     return view.progress is not None and view.progress - heard <= profile.stale_after and heard >= (since or 0)
 
@@ -208,11 +201,8 @@ def look(device: DeviceState, view: GatewayView) -> list[Firing]:
         return []
     found = presence_of(device, view)
     device.listen_from(view.watching_since)
-    device.silence_seconds = None if found.silence is None else found.silence.total_seconds()
-    if found.liveness == device.liveness:
-        return []
-    device.liveness = found.liveness.value
-    if view.progress is None:
+    device.silence_seconds = None if found.silence is None else found.silence / 1000
+    if not follow.settle(device, found, view.progress) or view.progress is None:
         return []
     return _judge_timed(device, device.event_now(view.progress), device.profile.timed)
 
@@ -220,19 +210,9 @@ def look(device: DeviceState, view: GatewayView) -> list[Firing]:
 def presence_of(device: DeviceState, view: GatewayView) -> PresenceState:
     """Silence before the gateway began to listen is nobody's: it counts from then on, and until then is unknown."""
     assert device.profile is not None
-    since, heard = view.watching_since, device.heard_at
-    waits = since is not None and heard is not None and heard < since
-    found = judge(
-        device.profile.availability,
-        heard_at=None if heard is None else from_millis(since if waits and since is not None else heard),
-        said=device.said,
-        progress_at=None if view.progress is None else from_millis(view.progress),
-        gateway_known=view.known,
-    )
-    quiet = device.profile.availability.event_driven or device.said is not Presence.UNSAID
-    if waits and found.liveness is Liveness.ONLINE and not quiet:
-        return found._replace(liveness=Liveness.UNKNOWN, silence=None)
-    return found
+    broken = None if view.known else view.broken or PresenceReason.UPLINK_CUT
+    way = Way(view.progress, broken, view.watching_since, view.parent)
+    return judge(device.profile.availability, Contact(device.heard_at, device.said), way)
 
 
 def _judge_timed(device: DeviceState, at: Millis, by_scope: Mapping[str, tuple[CompiledRule, ...]]) -> list[Firing]:
@@ -262,6 +242,7 @@ def rewind(device: DeviceState, to: Millis) -> None:
     device.heard_at = None if device.heard_at is None else min(device.heard_at, to)
     device.last_received = min(device.last_received, to)
     device.last_measured = None if device.last_measured is None else min(device.last_measured, to)
+    follow.rewind(device, to)
     for state in device.children.values():
         state.heard_at = None if state.heard_at is None else min(state.heard_at, to)
         state.measured_at = None if state.measured_at is None else min(state.measured_at, to)

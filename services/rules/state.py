@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.presence import Liveness, PresenceReason, PresenceState, judge_child
 from gateway.reading import Millis, Presence, Quality, Value
 from services.rules.automaton import IDLE, Mark, Phase
 from services.rules.compiled import CompiledProfile
@@ -24,7 +25,8 @@ class ChildState:
     """Names whose newest value cannot be trusted, and why."""
     measured_at: Millis | None = None
     heard_at: Millis | None = None
-    said: Presence = Presence.UNSAID
+    said: Mapping[str, Presence] = field(default_factory=dict)
+    """The standing word of each source about this child; see gateway.presence."""
 
 
 @dataclass(slots=True)
@@ -45,11 +47,22 @@ class DeviceState:
     params: Mapping[str, Value]
     gateway: str | None = None
     liveness: str = "unknown"
+    reason: str = "never_heard"
+    """Why: a PresenceReason."""
+    since: Millis | None = None
+    """When liveness and reason became what they are."""
+    parent: str = ""
+    """The device it hangs on."""
+    down_since: Millis | None = None
+    """Since when it is offline or out of reach itself; what hangs on it is unknown from then on."""
+    back_since: Millis | None = None
+    """When it was last there again after that: until then nobody behind it could be heard."""
     looked_at: bool = False
     """Its rules on presence have been judged since the state was read."""
     silence_seconds: float | None = None
     heard_at: Millis | None = None
-    said: Presence = Presence.UNSAID
+    said: Mapping[str, Presence] = field(default_factory=dict)
+    """The standing word of each source about the device itself."""
     last_measured: Millis | None = None
     last_received: Millis = 0
     """Of the newest live reading: together they carry event time on while nothing is said."""
@@ -76,11 +89,13 @@ class DeviceState:
             self.listening_from = watching_since + ahead
 
     def presence_of(self, child: str) -> str:
-        """A child is as present as its device, unless it is said to be offline itself."""
-        state = self.children.get(child)
-        if child and state is not None and state.said is Presence.OFFLINE:
-            return "offline"
-        return self.liveness
+        return self.state_of(child).liveness.value
+
+    def state_of(self, child: str) -> PresenceState:
+        """What is known of the presence of a child (or of the device itself), and why."""
+        own = PresenceState(Liveness(self.liveness), PresenceReason(self.reason))
+        state = self.children.get(child) if child else None
+        return judge_child(own, state.said if state is not None else {}) if child else own
 
     def set_mark(self, key: Key, mark: Mark) -> None:
         if mark != self.marks.get(key, IDLE):
