@@ -1,4 +1,4 @@
-"""`when:` compiled: which binding takes a message, and which event it fires."""
+"""`when:` compiled: which binding takes a message, which event it fires, which field is looked at."""
 
 from __future__ import annotations
 
@@ -6,25 +6,51 @@ from collections.abc import Callable
 from typing import Any
 
 from device_profiles.schema import Scalar, When
-from gateway.decode.paths import parse_path
-from gateway.decode.scope import Scope, lenient_scope_getter
+from gateway.decode.paths import literal, parse_path
+from gateway.decode.scope import Scope, ScopeGetter, lenient_scope_getter
+from gateway.decode.text_patterns import Pattern
 
 RawTest = Callable[[bytes], bool]
 ScopeTest = Callable[[Scope], bool]
 
 
 class Condition:
-    """One `when:`. `raw` looks at the bytes; `scoped` at captures and decoded values, and is None where it need not."""
+    """One `when:`. `raw` looks at the bytes; `scoped` at captures and decoded values, and is None where it need not.
+
+    A payload of another shape than a path expects simply has nothing there.
+    """
 
     __slots__ = ("needs_decoding", "raw", "scoped")
 
     def __init__(self, when: When) -> None:
-        self.raw = _all_raw(_raw_tests(when))
-        self.scoped = _all_scoped(_scope_tests(when))
-        self.needs_decoding = when.path is not None
+        parts = _flat(when)
+        self.raw = _all_raw([test for part in parts for test in _raw_tests(part)])
+        self.scoped = _all_scoped([test for part in parts for test in _scope_tests(part)])
+        self.needs_decoding = any(
+            part.path is not None or part.absent is not None or part.kind is not None for part in parts
+        )
 
     def holds(self, payload: bytes, scope: Scope) -> bool:
         return (self.raw is None or self.raw(payload)) and (self.scoped is None or self.scoped(scope))
+
+
+def value_test(when: When) -> ScopeTest:
+    """A `when:` of a field: only decoded values and captures are looked at. Raises ValueError for one that would look
+    at the bytes."""
+    parts = _flat(when)
+    if any(_raw_tests(part) for part in parts):
+        raise ValueError(
+            "expected path, absent, kind or capture in the when of a field, found a test of the whole payload"
+        )
+    found = _all_scoped([test for part in parts for test in _scope_tests(part)])
+    if found is None:
+        raise ValueError("expected path, absent, kind or capture in the when of a field, found nothing")
+    return found
+
+
+def _flat(when: When) -> list[When]:
+    """It and all that `all_of` adds to it: all of them must hold anyhow."""
+    return [when, *(part for more in when.all_of for part in _flat(more))]
 
 
 def _raw_tests(when: When) -> list[RawTest]:
@@ -46,7 +72,24 @@ def _raw_tests(when: When) -> list[RawTest]:
     if when.min_length is not None:
         least = when.min_length
         tests.append(lambda payload: len(payload) >= least)
+    if when.regex is not None and when.path is None and when.capture is None:
+        tests.append(_payload_pattern(when.regex))
     return tests
+
+
+def _payload_pattern(text: str) -> RawTest:
+    pattern = Pattern(text, capturing=False)
+    longest = 4 * pattern.longest
+
+    def test(payload: bytes) -> bool:
+        if len(payload) > longest:
+            return False
+        try:
+            return pattern.matches(payload.decode())
+        except UnicodeDecodeError:
+            return False
+
+    return test
 
 
 def _prefix_test(digits: str) -> RawTest:
@@ -72,39 +115,61 @@ def _prefix_test(digits: str) -> RawTest:
 def _scope_tests(when: When) -> list[ScopeTest]:
     if when.path is not None and when.capture is not None:
         raise ValueError("expected path or capture in one when, found both")
+    tests: list[ScopeTest] = []
     wanted = _wanted(when)
     if when.capture is not None:
-        name, words = when.capture, frozenset(_literal(value)[1] for value in wanted or ())
-        if not words:
-            raise ValueError("expected equals or one_of beside capture in when")
-        return [lambda scope: scope.captures.get(name) in words]
-    if when.path is None:
-        if wanted is not None:
-            raise ValueError("expected path or capture beside equals and one_of in when")
-        return []
-    get = lenient_scope_getter(parse_path(when.path))
-    if wanted is None:
-        return [lambda scope: get(scope) is not None]
-    literals = frozenset(_literal(value) for value in wanted)
-    return [lambda scope: _literal(get(scope)) in literals]
+        tests += _capture_tests(when.capture, when, wanted)
+    elif when.path is not None or when.kind is not None:
+        tests += _path_tests(lenient_scope_getter(parse_path(when.path or "")), when, wanted)
+    elif wanted is not None:
+        raise ValueError("expected path or capture beside equals and one_of in when")
+    if when.absent is not None:
+        nothing = lenient_scope_getter(parse_path(when.absent))
+        tests.append(lambda scope: nothing(scope) is None)
+    return tests
+
+
+def _capture_tests(name: str, when: When, wanted: tuple[Scalar, ...] | None) -> list[ScopeTest]:
+    if when.kind is not None:
+        raise ValueError("expected path beside kind in when, found capture: a capture is always a text")
+    tests: list[ScopeTest] = []
+    if wanted is not None:
+        words = frozenset(literal(value)[1] for value in wanted)
+        tests.append(lambda scope: scope.captures.get(name) in words)
+    if when.regex is not None:
+        pattern = Pattern(when.regex, capturing=False)
+        tests.append(lambda scope: name in scope.captures and pattern.matches(scope.captures[name]))
+    if not tests:
+        raise ValueError("expected equals, one_of or regex beside capture in when")
+    return tests
+
+
+def _path_tests(get: ScopeGetter, when: When, wanted: tuple[Scalar, ...] | None) -> list[ScopeTest]:
+    tests: list[ScopeTest] = []
+    if wanted is not None:
+        literals = frozenset(literal(value) for value in wanted)
+        tests.append(lambda scope: literal(get(scope)) in literals)
+    if when.kind is not None:
+        is_kind = _KINDS[when.kind]
+        tests.append(lambda scope: is_kind(get(scope)))
+    if when.regex is not None and when.path is not None:
+        pattern = Pattern(when.regex, capturing=False)
+        tests.append(lambda scope: type(found := get(scope)) is str and pattern.matches(found))
+    return tests or [lambda scope: get(scope) is not None]
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: type(value) is dict,
+    "array": lambda value: type(value) is list,
+    "text": lambda value: type(value) is str,
+    "number": lambda value: type(value) is int or type(value) is float,
+    "boolean": lambda value: type(value) is bool,
+}
 
 
 def _wanted(when: When) -> tuple[Scalar, ...] | None:
     given = (*(when.one_of or ()), *(() if when.equals is None else (when.equals,)))
     return given if when.one_of is not None or when.equals is not None else None
-
-
-def _literal(value: Any) -> tuple[str, str]:
-    """Equal only to the same kind of thing: true is not 1, "1" is not 1, but 1.0 is."""
-    if value is True or value is False:
-        return "boolean", "true" if value else "false"
-    if isinstance(value, int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            return "number", "huge"
-        return "number", str(int(number)) if number.is_integer() else repr(number)
-    return ("text", value) if isinstance(value, str) else ("other", "")
 
 
 def _all_raw(tests: list[RawTest]) -> RawTest | None:
@@ -117,4 +182,9 @@ def _all_raw(tests: list[RawTest]) -> RawTest | None:
 
 
 def _all_scoped(tests: list[ScopeTest]) -> ScopeTest | None:
-    return tests[0] if tests else None
+    if len(tests) <= 1:
+        return tests[0] if tests else None
+    if len(tests) == 2:
+        first, second = tests
+        return lambda scope: first(scope) and second(scope)
+    return lambda scope: all(test(scope) for test in tests)
