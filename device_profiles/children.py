@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from device_profiles.schema import DeviceProfile, Scalar
 
+MOST_CHILDREN = 512
+"""Of one kind: each costs a row and its rules."""
+
 
 def children_of(profile: DeviceProfile, params: Mapping[str, Scalar]) -> Iterator[str]:
     """Every child that is declared, kind by kind."""
@@ -17,11 +20,12 @@ def keys_of(profile: DeviceProfile, kind: str, params: Mapping[str, Scalar]) -> 
     """The keys of one kind of children; None where only messages tell which there are."""
     child = profile.children[kind]
     if child.keys is not None:
-        return [key.strip() for key in str(_value(profile, params, child.keys) or "").split(",") if key.strip()]
+        named = str(_value(profile, params, child.keys) or "")
+        return [key.strip() for key in named.split(",", MOST_CHILDREN)[:MOST_CHILDREN] if key.strip()]
     if child.count is None:
         return None
     count = child.count if isinstance(child.count, int) else _value(profile, params, child.count)
-    return [str(child.start + i) for i in range(int(count or 0))]
+    return [str(child.start + i) for i in range(min(int(count or 0), MOST_CHILDREN))]
 
 
 def _value(profile: DeviceProfile, params: Mapping[str, Scalar], name: str) -> Scalar | None:

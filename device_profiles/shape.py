@@ -18,6 +18,8 @@ from device_profiles.schema import DeviceProfile
 from device_profiles.yaml_source import Document, Step
 
 _ROUNDS = 12
+_MOST_ERRORS = 100
+"""Parts that are said and mended per round; a file with more has other troubles."""
 STAND_IN = "stand_in"
 """A name put where a required one is missing; nothing is said of it."""
 
@@ -35,6 +37,9 @@ def profile_of(document: Document) -> tuple[DeviceProfile | None, list[Mistake],
             return DeviceProfile.model_validate(document.data), list(mistakes.values()), frozenset(left_out)
         except ValidationError as error:
             found = _grouped(document, error.errors(include_url=False))
+            if len(found) > _MOST_ERRORS:
+                some = dict(list(found.items())[:_MOST_ERRORS])
+                return None, [_mistake(document, path, details) for path, details in some.items()], frozenset()
             for path, details in found.items():
                 mistake = _mistake(document, path, details)
                 mistakes.setdefault((mistake.where, mistake.found), mistake)

@@ -14,7 +14,7 @@ from ruamel.yaml.reader import ReaderError
 from device_profiles.mistakes import Mistake, shown
 
 LARGEST_FILE = 1_000_000
-MOST_PARTS = 100_000
+MOST_PARTS = 50_000
 """Values of one file with every alias written out."""
 DEEPEST = 30
 _MOST_BRACKETS = 200
@@ -41,6 +41,7 @@ class Document:
         self.data = data
         self._source = source
         self._kept: dict[int, list[int]] = {}
+        self._put: set[tuple[int, Step]] = set()
 
     def line(self, *path: Step) -> int:
         """The line (from 1) of the part at this path, or of the nearest part around it that exists."""
@@ -69,6 +70,18 @@ class Document:
         parent = self.at(*path[:-1])
         if isinstance(parent, dict) or _has(parent, path[-1]):
             parent[path[-1]] = value
+            self._put.add((id(parent), path[-1]))
+
+    def stands_in(self, *path: Step) -> bool:
+        """Whether this part, or one around it, was put there (`put`) for one that was mistaken."""
+        node = self.data
+        for step in path:
+            if (id(node), step) in self._put:
+                return True
+            if not _has(node, step):
+                return False
+            node = node[step]
+        return False
 
     def leave_out(self, *path: Step) -> bool:
         """Drop a part; False when it is not there."""
@@ -125,6 +138,7 @@ def read(file: Path) -> Document:
 def parse(file: Path, text: str) -> Document:
     """Parse YAML 1.2; raises Unreadable."""
     _check_brackets(file, text)
+    _check_size(file, text)
     try:
         source = YAML(typ="rt").load(text)
         return Document(file, source, _Plain(file).of(source, 0, 1))
@@ -149,6 +163,13 @@ def parse(file: Path, text: str) -> Document:
 def _check_brackets(file: Path, text: str) -> None:
     if line := line_of_tower(text):
         raise Unreadable(Mistake(file, line, "YAML", "parts nested too deeply", f"at most {DEEPEST} levels"))
+
+
+def _check_size(file: Path, text: str) -> None:
+    """Every value has a comma or a line of its own, and the parser is slow: too many are refused before it begins."""
+    parts = text.count(",") + text.count("\n")
+    if parts > MOST_PARTS:
+        raise Unreadable(Mistake(file, 1, "YAML", f"some {parts} parts", f"at most {MOST_PARTS}"))
 
 
 def line_of_tower(text: str) -> int | None:
