@@ -23,7 +23,7 @@ class CommandOrder(msgspec.Struct, frozen=True):
     nonce: int
     """1 to 65535."""
     expires_at: Millis
-    """Not to be sent after this, on the gateway's clock."""
+    """Not to be sent after this, on the gateway's clock: an uplink between two machines moves it onto that one."""
 
 
 class CommandOutcome(msgspec.Struct, frozen=True):
@@ -32,7 +32,8 @@ class CommandOutcome(msgspec.Struct, frozen=True):
     id: str
     attempt: int
     status: str
-    """`sent`: the broker has acknowledged it; `failed`: it could not be said, for good; `expired`: too late."""
+    """`sent`: the broker has acknowledged it; `unsure`: it may have reached the broker, which cannot be told any more,
+    and it is not said again; `failed`: it could not be said, for good; `expired`: too late."""
     at: Millis
     reason: str = ""
 
@@ -65,7 +66,11 @@ class CommandUplink(Protocol):
     """Where a gateway hears which commands to send. Every call may raise `UplinkUnavailable` or `UplinkRejected`."""
 
     def orders(self, gateway: str, wait_seconds: float) -> list[CommandOrder]:
-        """Commands that this gateway should send now; waits up to so long for the first one."""
+        """Commands that this gateway should send now; waits up to so long for the first one.
+
+        An order is handed over once, and again some seconds later where nothing was reported of it. With a wait of 0
+        it is everything that waits, handed over before or not: for a gateway that has just started.
+        """
         ...
 
     def report(self, gateway: str, outcomes: list[CommandOutcome]) -> None:

@@ -10,7 +10,7 @@ _MAX_WAITING = 1000
 
 
 class Change(NamedTuple):
-    kind: Literal["device", "alarm", "ticket", "outage", "notice", "gateway", "site"]
+    kind: Literal["device", "alarm", "ticket", "outage", "notice", "gateway", "site", "command"]
     id: str
     site: str
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.reading import Batch, Registry
-from gateway.uplink import UplinkUnavailable
+from gateway.uplink import CommandOrder, CommandOutcome, UplinkUnavailable
+from services.commands.desk import Bell, CommandDesk
 from services.intake import Intake
 
 
@@ -30,6 +31,26 @@ class InProcessUplink:
     def registry(self) -> Registry:
         try:
             return self._intake.registry()
+        except SQLAlchemyError as error:
+            raise UplinkUnavailable(_said_by(error)) from error
+
+
+class InProcessCommands:
+    """The orders of a gateway that runs beside services."""
+
+    def __init__(self, desk: CommandDesk, bell: Bell) -> None:
+        self._desk = desk
+        self._bell = bell
+
+    def orders(self, gateway: str, wait_seconds: float) -> list[CommandOrder]:
+        try:
+            return self._desk.wait_for_orders(gateway, wait_seconds, self._bell)
+        except SQLAlchemyError as error:
+            raise UplinkUnavailable(_said_by(error)) from error
+
+    def report(self, gateway: str, outcomes: list[CommandOutcome]) -> None:
+        try:
+            self._desk.report(gateway, outcomes)
         except SQLAlchemyError as error:
             raise UplinkUnavailable(_said_by(error)) from error
 

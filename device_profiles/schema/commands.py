@@ -71,6 +71,8 @@ class Reply(Part):
     """On a binding: this message answers a command."""
 
     command: Identifier
+    also: tuple[Identifier, ...] = ()
+    """Other commands that the same message answers: start and stop in one frame."""
     correlation: str | None = None
     """Template over the message that gives the nonce or the id it answers; None: the oldest unanswered one."""
     child: str | None = None
@@ -84,7 +86,12 @@ class Reply(Part):
 
 
 class Order(Part):
-    """In a rule: the command that is sent when the alarm is raised."""
+    """In a rule: the command that is sent when the alarm is raised, once per alarm.
+
+    The command of a child kind goes to the rule's own child, or to every child of the kind where the rule is one of the
+    device: smoke at a station cuts all its ports.
+    """
 
     command: Identifier
     params: dict[Identifier, Scalar] = {}
+    """Those that differ from the command's defaults."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from device_profiles.schema import ResidentWording, Text
 from services.clock import from_millis
+from services.commands.dispatch import Dispatcher
 from services.ids import new_id
 from services.intake.memory import ActiveAlarm, Card, Library, Memory, OngoingOutage, SiteState, impairment_of
 from services.intake.work import Work
@@ -17,6 +19,7 @@ from services.outages.impact import Impact, Loss, SupplyShape, assess
 from services.outages.lifecycle import Turn, turn
 from services.rules.automaton import Outcome
 from services.rules.engine import Firing, reason_of
+from services.rules.state import DeviceState
 from services.tickets.desk import Opening, event_row, ticket_row
 from services.tickets.store import ticket_of_row
 
@@ -31,6 +34,23 @@ class Consequences:
     work: Work
     library: Library
     public_url: str
+    commands_enabled: bool = True
+    commands: Dispatcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.commands = Dispatcher(
+            memory=self.memory,
+            work=self.work,
+            library=self.library,
+            enabled=self.commands_enabled,
+            follow=self.follow_all,
+        )
+
+    def follow_all(self, device: DeviceState, fired: Iterable[Firing]) -> None:
+        for firing in fired:
+            self.follow(firing)
+        if device.moved:
+            self.work.moved[device.id] = device
 
     def follow(self, firing: Firing) -> None:
         if firing.outcome is Outcome.RAISED:
@@ -74,15 +94,16 @@ class Consequences:
         }
         work.change("alarm", alarm.id, alarm.site)
         site = self.memory.sites[alarm.site]
-        work.notices += plan.for_alarm(
-            self._alarm_event(alarm, "raised", from_millis(firing.at)), site.audience, public_url=self.public_url
-        )
+        event = self._alarm_event(alarm, "raised", from_millis(firing.at))
+        work.notices += plan.for_alarm(event, site.audience, public_url=self.public_url)
+        self._tell_others(event)
         alarm = self._open_ticket(firing, alarm, site)
         self.memory.active[key] = alarm
         impairment = impairment_of(alarm, firing.rule)
         if impairment is not None:
             site.impairments[alarm.device][alarm.id] = impairment
             self.reassess(site, alarm.device, at=from_millis(firing.at), wording=firing.rule.wording)
+        self.commands.order(firing, alarm.id)
 
     def _clear(self, firing: Firing) -> None:
         alarm = self.memory.active.pop((firing.device.id, firing.child, firing.rule.rule.id), None)
@@ -112,8 +133,15 @@ class Consequences:
             return
         event = self._alarm_event(replace(alarm, reason=reason), "cleared", at)
         work.notices += plan.for_alarm(event, site.audience, public_url=self.public_url)
+        self._tell_others(event)
         if site.impairments[alarm.device].pop(alarm.id, None) is not None:
             self.reassess(site, alarm.device, at=at, wording=wording)
+
+    def _tell_others(self, event: plan.AlarmEvent) -> None:
+        """A gateway may serve more sites than the one where its alarm stands."""
+        for other in self.memory.also_told.get(event.device, ()):
+            audience = self.memory.sites[other].audience
+            self.work.notices += plan.for_alarm(event, audience, public_url=self.public_url)
 
     def _alarm_event(self, alarm: ActiveAlarm, event: str, at: datetime) -> plan.AlarmEvent:
         card = self._card(alarm.device)

@@ -1,0 +1,430 @@
+"""Commands within one transaction of intake: asked for, handed to gateways, answered, seen to work, timed out.
+
+It moves what is in memory, collects rows and writes none. Whatever changes about a command is told to the rules of its
+device under `<command>_command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from device_profiles.expression import command_state
+from device_profiles.schema import Command, DeviceProfile
+from gateway.reading import Millis, Quality, Reading, Reply, Value
+from gateway.uplink import CommandOrder, CommandOutcome
+from services.clock import from_millis, to_millis
+from services.commands import asking, store
+from services.commands.asking import CommandRefused
+from services.commands.lifecycle import (
+    Answered,
+    Cancel,
+    EffectSeen,
+    Handed,
+    Happening,
+    Life,
+    Reason,
+    Said,
+    State,
+    Step,
+    Tick,
+    advance,
+    begin,
+    stillborn,
+)
+from services.commands.outstanding import Live, Watched, values_since, watch
+from services.ids import new_id
+from services.rules import engine
+from services.rules.engine import Firing
+from services.rules.state import DeviceState
+
+if TYPE_CHECKING:
+    from services.intake.memory import Memory
+    from services.intake.work import Work
+
+log = structlog.get_logger("courtyard.commands")
+
+LEASE = timedelta(seconds=10)
+"""An order that a gateway has fetched and not reported on is offered to it again after this."""
+_SAYS_NOTHING_OF_NOW = frozenset({Quality.LATE, Quality.HISTORIC})
+_WHY_NOT = {"switched_off": Reason.SWITCHED_OFF, "no_gateway": Reason.NO_GATEWAY}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What somebody (or a rule) wants of a device."""
+
+    device: str
+    child: str
+    command: str
+    params: Mapping[str, object]
+    by: str | None
+    """Login or token; None is a rule."""
+    key: str | None = None
+    alarm: str | None = None
+    rule: str | None = None
+
+
+@dataclass(kw_only=True)
+class Dispatcher:
+    """For one batch, tick or request."""
+
+    memory: Memory
+    work: Work
+    library: Mapping[str, DeviceProfile]
+    enabled: bool
+    follow: Callable[[DeviceState, list[Firing]], None]
+    """What comes of alarms that a command's fate raises or clears."""
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def ask(self, asked: Asked) -> str:
+        """Queue it; its id. Raises CommandRefused."""
+        device, profile, command = self._addressee(asked)
+        return self._queue(asked, device, profile, command)
+
+    def _addressee(self, asked: Asked) -> tuple[DeviceState, DeviceProfile, Command]:
+        device = self.memory.devices.get(asked.device)
+        if device is None:
+            raise CommandRefused("unknown", f"the device {asked.device[:64]!r}", "a device in service")
+        profile = self.library.get(device.profile_id)
+        if device.site is None or profile is None:
+            raise CommandRefused("unclaimed", "a device that stands in no site file", "one that has been adopted")
+        return device, profile, asking.command_of(profile, asked.command)
+
+    def _queue(self, asked: Asked, device: DeviceState, profile: DeviceProfile, command: Command) -> str:
+        child = asking.check_child(profile, command, asked.child, device.params, device.children)
+        params = asking.check_params(command, asked.params)
+        if not self.enabled:
+            raise CommandRefused("switched_off", "COURTYARD_COMMANDS=off", "on: commands are switched off here")
+        same = self.memory.commands.same(device.id, child, asked.command)
+        if same is not None:
+            found = f"the same command, {same.life.state.value} since {same.asked_at:%H:%M:%S} UTC"
+            raise CommandRefused("outstanding", found, "none under way: wait for it to end")
+        if self._gateway_of(device) is None:
+            raise CommandRefused("no_gateway", "a device that no gateway has heard yet", "one that has been heard")
+        return self._add(asked, device, profile, child, params, begin(now=self.work.now, expires=command.expires))
+
+    def _gateway_of(self, device: DeviceState) -> str | None:
+        if device.gateway is None and len(self.memory.gateways) == 1:
+            return next(iter(self.memory.gateways))
+        return device.gateway
+
+    def _add(
+        self,
+        asked: Asked,
+        device: DeviceState,
+        profile: DeviceProfile,
+        child: str,
+        params: dict[str, Value],
+        life: Life,
+    ) -> str:
+        terms = asking.terms_of(profile, asked.command)
+        assert device.site is not None
+        live = Live(
+            id=new_id(self.work.now),
+            site=device.site,
+            device=device.id,
+            child=child,
+            profile=profile.id,
+            command=asked.command,
+            params=params,
+            gateway=self._gateway_of(device),
+            nonce=self.memory.commands.next_nonce(device.id),
+            asked_at=self.work.now,
+            terms=terms,
+            life=life,
+            watched=watch(profile, asked.command, terms),
+        )
+        self.memory.commands.add(live)
+        self.work.commands.new[live.id] = _row(live, asked)
+        self._record(live, Step(life, life.state.value, {"reason": life.reason.value} if life.reason else {}), asked.by)
+        self._audit(live, "command.queued", asked)
+        if not life.is_outstanding:
+            self.memory.commands.remove(live)
+        self._tell(live)
+        return live.id
+
+    def cancel(self, id: str, *, by: str) -> None:
+        """Raises NotCancellable; KeyError where it is not under way."""
+        live = self.memory.commands.by_id[id]
+        self._happens(live, Cancel(self.work.now), who=by)
+        entry = {"device": live.device, "child": live.child, "command": live.command}
+        self.work.commands.audited.append({"who": by, "action": "command.cancelled", "subject": id, "data": entry})
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    def order(self, firing: Firing, alarm: str) -> None:
+        """What the rule of an alarm that has just been raised wants done. It fails in sight where it cannot be."""
+        device, rule = firing.device, firing.rule.rule
+        profile = self.library.get(device.profile_id)
+        if rule.order is None or profile is None or rule.order.command not in profile.commands:
+            return
+        command = profile.commands[rule.order.command]
+        for child in self._ordered_children(firing, profile, command):
+            asked = Asked(
+                device=device.id,
+                child=child,
+                command=rule.order.command,
+                params=rule.order.params,
+                by=None,
+                key=f"alarm:{alarm}/{child}",
+                alarm=alarm,
+                rule=rule.id,
+            )
+            self._order_one(asked, device, profile, command)
+
+    def _ordered_children(self, firing: Firing, profile: DeviceProfile, command: Command) -> list[str]:
+        if command.scope is None:
+            return [""]
+        if firing.rule.rule.scope == command.scope:
+            return [firing.child]
+        return list(asking.children_for(profile, command.scope, firing.device.params, firing.device.children))
+
+    def _order_one(self, asked: Asked, device: DeviceState, profile: DeviceProfile, command: Command) -> None:
+        same = self.memory.commands.same(device.id, asked.child, asked.command)
+        if same is not None and self.enabled:
+            self._record(same, Step(same.life, "ordered_too", {"alarm": asked.alarm, "rule": asked.rule}), None)
+            return
+        try:
+            self._queue(asked, device, profile, command)
+        except CommandRefused as refused:
+            log.error("order_not_queued", device=device.id, command=asked.command, reason=str(refused))
+            reason = _WHY_NOT.get(refused.code, Reason.NOT_SAYABLE)
+            life = stillborn(now=self.work.now, expires=command.expires, reason=reason)
+            life = replace(life, detail={"why": str(refused)})
+            self._add(asked, device, profile, asked.child, {}, life)
+
+    # --- gateways -----------------------------------------------------------------------------------------------------
+
+    def hand_over(self, gateway: str, sites: frozenset[str] | None, *, again: bool) -> list[CommandOrder]:
+        """What this gateway should send now, oldest first; with `again` also what it has fetched before."""
+        now, found = self.work.now, []
+        for live in self.memory.commands:
+            life = live.life
+            if live.gateway != gateway or life.state is not State.QUEUED or now >= life.expires_at:
+                continue
+            if sites is not None and live.site not in sites:
+                continue
+            if life.handed_at is not None and not again and now - life.handed_at < LEASE:
+                continue
+            self._happens(live, Handed(now))
+            found.append(_order_of(live))
+        return found
+
+    def outcome(self, gateway: str, outcome: CommandOutcome) -> None:
+        """A gateway says what became of an attempt. Saying it again changes nothing."""
+        live = self.memory.commands.by_id.get(outcome.id)
+        if live is None or live.gateway != gateway:
+            return
+        at = from_millis(outcome.at)
+        said = Said(self.work.now, outcome.attempt, outcome.status, at, outcome.reason)
+        if outcome.status in ("sent", "unsure") and live.life.sent_at is None:
+            live.measured_since = self._on_device_clock(live, at)
+        self._happens(live, said)
+        early = live.early
+        if early is not None and live.measured_since is not None and early[0] > live.measured_since and early[1] > at:
+            self._happens(live, EffectSeen(self.work.now, early[0], early[2]))
+
+    def _on_device_clock(self, live: Live, at: datetime) -> datetime:
+        """A moment of the gateway's clock as the device's own clock shows it, by its newest live reading."""
+        device = self.memory.devices.get(live.device)
+        if device is None or device.last_measured is None:
+            return at
+        return at + timedelta(milliseconds=device.last_measured - device.last_received)
+
+    # --- readings -----------------------------------------------------------------------------------------------------
+
+    def take(self, device: DeviceState, reading: Reading) -> None:
+        """Answers and effects that a reading carries."""
+        if reading.retained or reading.quality is Quality.HISTORIC:
+            return
+        for reply in reading.replies:
+            self._answer(device, reading, reply)
+        if reading.quality in _SAYS_NOTHING_OF_NOW:
+            return
+        for live in self.memory.commands.of(device.id):
+            if live.watched is not None and reading.child in (live.child, ""):
+                self._look(live, live.watched, device, reading)
+
+    def _answer(self, device: DeviceState, reading: Reading, reply: Reply) -> None:
+        live = self._answered(device, reading, reply)
+        if live is not None:
+            if live.life.sent_at is None:
+                live.measured_since = self._on_device_clock(live, from_millis(reading.received_at))
+            heard = Answered(self.work.now, from_millis(reading.received_at), reply.ok, reply.result)
+            self._happens(live, heard)
+            return
+        self.memory.commands.unmatched += 1
+        log.info("answer_unmatched", device=device.id, command=reply.command, correlation=reply.correlation)
+        if reply.correlation:
+            said = {"ok": reply.ok, "result": reply.result, "correlation": reply.correlation}
+            self.work.commands.late.append((device.id, reply.correlation, said))
+
+    def _answered(self, device: DeviceState, reading: Reading, reply: Reply) -> Live | None:
+        under_way = self.memory.commands.of(device.id)
+        if reply.correlation:
+            return next((live for live in under_way if _is_meant(live, reply.correlation)), None)
+        profile = self.library.get(device.profile_id)
+        names = {reply.command} | (asking.answered_by(profile, reading.binding) if profile else frozenset())
+        waits = [live for live in under_way if live.command in names and _awaits_answer(live)]
+        return next((live for live in waits if reading.child in ("", live.child)), None)
+
+    def _look(self, live: Live, watched: Watched, device: DeviceState, reading: Reading) -> None:
+        """Whether what has been measured since shows the effect."""
+        life, received = live.life, from_millis(reading.received_at)
+        reported = life.sent_at is not None and live.measured_since is not None
+        begins = life.sent_at if reported else life.handed_at
+        if begins is None or received <= begins:
+            return
+        since = live.measured_since if reported else self._on_device_clock(live, begins)
+        assert since is not None
+        seen = _measured_after(live, watched, device, since)
+        if watched.condition({**device.params, **live.params, **seen}, lambda _: None) is not True:
+            return
+        if reported:
+            self._happens(live, EffectSeen(self.work.now, from_millis(reading.measured_at), _told(seen)))
+        elif live.early is None:
+            live.early = (from_millis(reading.measured_at), received, _told(seen))
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        for live in self.memory.commands:
+            gateway = self.memory.gateways.get(live.gateway or "")
+            progress = gateway.progress if gateway is not None else None
+            at = None if progress is None else from_millis(progress)
+            self._happens(live, Tick(self.work.now, at, self._seen_so_far(live)))
+
+    def _seen_so_far(self, live: Live) -> dict[str, Any]:
+        device = self.memory.devices.get(live.device)
+        if device is None or live.watched is None or live.measured_since is None:
+            return {}
+        return _told(_measured_after(live, live.watched, device, live.measured_since))
+
+    # --- what every change does ---------------------------------------------------------------------------------------
+
+    def _happens(self, live: Live, happening: Happening, who: str | None = None) -> None:
+        step = advance(live.life, live.terms, happening)
+        if step.life is live.life and not step.what:
+            return
+        before, live.life = live.life, step.life
+        if step.life is not before:
+            columns = {**store.life_columns(step.life), "measured_since": live.measured_since}
+            rows = self.work.commands.new if live.id in self.work.commands.new else self.work.commands.changed
+            rows.setdefault(live.id, {}).update(columns)
+        if step.what:
+            self._record(live, step, who)
+        if not step.life.is_outstanding:
+            self.memory.commands.remove(live)
+        if step.life.state is not before.state:
+            log.info("command", id=live.id, device=live.device, command=live.command, state=step.life.state.value)
+            self._tell(live)
+
+    def _record(self, live: Live, step: Step, who: str | None) -> None:
+        self.work.commands.events.append(
+            {
+                "id": new_id(self.work.now),
+                "command": live.id,
+                "at": self.work.now,
+                "what": step.what,
+                "who": who,
+                "data": dict(step.data),
+            }
+        )
+        self.work.change("command", live.id, live.site)
+        self.work.change("device", live.device, live.site)  # its page shows its commands
+
+    def _audit(self, live: Live, action: str, asked: Asked) -> None:
+        why = {"alarm": asked.alarm, "rule": asked.rule} if asked.alarm else {}
+        data = {"device": live.device, "child": live.child, "command": live.command, "params": live.params, **why}
+        self.work.commands.audited.append({"who": asked.by, "action": action, "subject": live.id, "data": data})
+
+    def _tell(self, live: Live) -> None:
+        """The rules of its device see how it fares."""
+        device = self.memory.devices.get(live.device)
+        if device is None:
+            return
+        state = live.life.state
+        word = None if state is State.CANCELLED else state.value
+        fired = engine.tell(device, live.child, {command_state(live.command): word}, self._event_time(device))
+        self.work.touched.add((device.id, live.child))
+        self.follow(device, fired)
+
+    def _event_time(self, device: DeviceState) -> Millis:
+        gateway = self.memory.gateways.get(device.gateway or "")
+        progress = gateway.progress if gateway is not None else None
+        return device.event_now(to_millis(self.work.now) if progress is None else progress)
+
+
+def _row(live: Live, asked: Asked) -> dict[str, Any]:
+    return {
+        "id": live.id,
+        "key": asked.key,
+        "site": live.site,
+        "device": live.device,
+        "child": live.child,
+        "profile": live.profile,
+        "command": live.command,
+        "params": live.params,
+        "terms": store.dump_terms(live.terms),
+        "gateway": live.gateway,
+        "nonce": live.nonce,
+        "by": asked.by,
+        "alarm": asked.alarm,
+        "asked_at": live.asked_at,
+        "measured_since": None,
+        **store.life_columns(live.life),
+    }
+
+
+def _order_of(live: Live) -> CommandOrder:
+    return CommandOrder(
+        id=live.id,
+        attempt=live.life.attempt,
+        device=live.device,
+        child=live.child,
+        command=live.command,
+        params=live.params,
+        nonce=live.nonce,
+        expires_at=to_millis(live.life.expires_at),
+    )
+
+
+def _is_meant(live: Live, correlation: str) -> bool:
+    if correlation == live.id:
+        return True
+    return correlation.isascii() and correlation.isdigit() and len(correlation) < 7 and int(correlation) == live.nonce
+
+
+def _awaits_answer(live: Live) -> bool:
+    handed = live.life.state is State.QUEUED and live.life.handed_at is not None
+    return handed or live.life.state is State.SENT
+
+
+def _measured_after(live: Live, watched: Watched, device: DeviceState, since: datetime) -> dict[str, Value]:
+    """The watched values that are newer and can be trusted."""
+    own, top = device.children.get(live.child), device.children[""]
+    after = since.timestamp() * 1000
+
+    def newer(state: Any) -> dict[str, Value]:
+        if state is None:
+            return {}
+        return {
+            name: value
+            for name, value in state.values.items()
+            if state.times.get(name, 0) > after and name not in state.flags
+        }
+
+    found = values_since(watched.names, newer(own), newer(top))
+    if "presence" in watched.names:
+        found["presence"] = device.presence_of(live.child)
+    return found
+
+
+def _told(values: Mapping[str, Value]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,287 @@
+"""The life of one command. Pure: (life, terms, what happened) -> life, and the name of the step.
+
+    queued ──▶ sent ──▶ acknowledged ──▶ done          the device shows the effect
+       │         │            └────────▶ failed        it did not show it in time
+       │         ├─▶ done | failed                     no effect to wait for; refused; no answer
+       │         └─▶ queued                            no answer: once more, while there is time
+       └─▶ cancelled | expired | failed                it was never said
+
+What happens at the device is timed on the gateway's clock and against the gateway's progress: while the uplink is cut
+nothing can be said about an answer, and nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+REPORT_GRACE = timedelta(seconds=30)
+"""How long after a command has expired its gateway may still say that it had been sent in time."""
+GIVE_UP_AFTER = timedelta(minutes=10)
+"""How long an answer is waited for on our own clock, where the gateway has fallen silent."""
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    DONE = "done"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+OUTSTANDING = frozenset({State.QUEUED, State.SENT, State.ACKNOWLEDGED})
+
+
+class Reason(StrEnum):
+    """Why it is as it is."""
+
+    NONE = ""
+    EFFECT_SEEN = "effect_seen"
+    ANSWERED = "answered"  # the device confirms; its profile names no effect to look for
+    BROKER = "broker"  # the broker took it; this device neither answers nor shows it
+    REFUSED = "refused"  # by the device
+    NO_ANSWER = "no_answer"
+    NO_EFFECT = "no_effect"
+    NOT_SAYABLE = "not_sayable"  # the gateway could not make a message of it
+    MAYBE_SENT = "maybe_sent"  # the gateway was stopped while it sent, and nothing can tell
+    GATEWAY_SILENT = "gateway_silent"
+    SWITCHED_OFF = "switched_off"
+    NO_GATEWAY = "no_gateway"
+    NOT_FETCHED = "not_fetched"  # no gateway came for it
+    NOT_REPORTED = "not_reported"  # the gateway took it and said nothing of it
+    TOO_LATE = "too_late"  # the gateway had it, and could not send it in time
+    BY_PERSON = "by_person"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How long each step may take, as the profile said when the command was asked for."""
+
+    answers: bool
+    """Some message of the device answers this command."""
+    timeout: timedelta
+    retries: int
+    effect: str | None = None
+    """What telemetry must show."""
+    within: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    state: State
+    expires_at: datetime
+    moved_at: datetime
+    """Last change, on our own clock."""
+    reason: Reason = Reason.NONE
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    handed_at: datetime | None = None
+    sent_at: datetime | None = None
+    """On the gateway's clock, like those that follow."""
+    acknowledged_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def is_outstanding(self) -> bool:
+        return self.state in OUTSTANDING
+
+
+# --- what can happen --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Handed:
+    """Its gateway has fetched it."""
+
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Said:
+    """The gateway reports an attempt. `status` is sent, unsure, failed or expired."""
+
+    now: datetime
+    attempt: int
+    status: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The device answers, at `at` on the gateway's clock."""
+
+    now: datetime
+    at: datetime
+    ok: bool
+    result: str = ""
+
+
+@dataclass(frozen=True)
+class EffectSeen:
+    now: datetime
+    at: datetime
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cancel:
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed; `progress` is how far the gateway has seen it pass. `seen` is what telemetry shows meanwhile."""
+
+    now: datetime
+    progress: datetime | None
+    seen: Mapping[str, Any] = field(default_factory=dict)
+
+
+Happening = Handed | Said | Answered | EffectSeen | Cancel | Tick
+
+
+class Step(NamedTuple):
+    life: Life
+    what: str
+    """The name of what happened, for the history; "" where nothing did."""
+    data: Mapping[str, Any] = {}
+
+
+class NotCancellable(Exception):
+    """It has been fetched by the gateway, or it is over."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(f"a command can be cancelled only while it waits for its gateway; this one is {state.value}")
+        self.state = state
+
+
+def begin(*, now: datetime, expires: timedelta) -> Life:
+    return Life(state=State.QUEUED, expires_at=now + expires, moved_at=now)
+
+
+def stillborn(*, now: datetime, expires: timedelta, reason: Reason) -> Life:
+    """One that a rule ordered and that cannot even be queued: it fails where people and rules see it."""
+    return Life(state=State.FAILED, reason=reason, expires_at=now + expires, moved_at=now, ended_at=now)
+
+
+def advance(life: Life, terms: Terms, happening: Happening) -> Step:
+    """What a happening makes of a life. Nothing revives what is over; late news is named and changes nothing."""
+    return _TABLE[type(happening)](life, terms, happening)
+
+
+# --- one function per happening ---------------------------------------------------------------------------------------
+
+
+def _handed(life: Life, _: Terms, it: Handed) -> Step:
+    if life.state is not State.QUEUED:
+        return Step(life, "")
+    return Step(replace(life, handed_at=it.now), "" if life.handed_at else "handed")
+
+
+def _said(life: Life, terms: Terms, it: Said) -> Step:
+    if it.attempt != life.attempt or life.state in (State.SENT, State.ACKNOWLEDGED):
+        return Step(life, "")  # said before
+    if not life.is_outstanding:
+        late = it.status in ("sent", "unsure") and life.sent_at is None
+        return Step(life, "late_sent" if late else "", {"at": it.at.isoformat()})
+    if it.status == "failed":
+        return _ended(life, State.FAILED, Reason.NOT_SAYABLE, it.now, {"why": it.reason})
+    if it.status == "expired":
+        return _ended(life, State.EXPIRED, Reason.TOO_LATE, it.now, {"why": it.reason})
+    return _sent(life, terms, it.now, it.at, unsure=it.reason if it.status == "unsure" else None)
+
+
+def _sent(life: Life, terms: Terms, now: datetime, at: datetime, unsure: str | None) -> Step:
+    told = {"attempt": life.attempt, **({} if unsure is None else {"unsure": unsure})}
+    sent = replace(life, state=State.SENT, sent_at=at, moved_at=now, detail={} if unsure is None else told)
+    if terms.answers:
+        return Step(sent, "sent", told)
+    if terms.effect is not None:
+        return Step(replace(sent, state=State.ACKNOWLEDGED), "sent", told)
+    if unsure is not None:
+        return _ended(sent, State.FAILED, Reason.MAYBE_SENT, now, {"why": unsure})
+    return _ended(sent, State.DONE, Reason.BROKER, now)
+
+
+def _answered(life: Life, terms: Terms, it: Answered) -> Step:
+    said = {"ok": it.ok, "result": it.result, "at": it.at.isoformat()}
+    if not life.is_outstanding:
+        return Step(life, "late_answer", said)
+    if life.state is State.ACKNOWLEDGED and life.acknowledged_at is not None:
+        return Step(life, "answered_again", said)
+    # An answer can be here before the gateway's word that it has sent.
+    heard = replace(life, sent_at=life.sent_at or it.at, acknowledged_at=it.at, moved_at=it.now, detail=said)
+    if not it.ok:
+        return _ended(heard, State.FAILED, Reason.REFUSED, it.now, said)
+    if terms.effect is None:
+        return _ended(heard, State.DONE, Reason.ANSWERED, it.now, said)
+    return Step(replace(heard, state=State.ACKNOWLEDGED), "acknowledged", said)
+
+
+def _effect_seen(life: Life, _: Terms, it: EffectSeen) -> Step:
+    if life.state not in (State.SENT, State.ACKNOWLEDGED):
+        return Step(life, "")
+    seen = {"seen": dict(it.values), "at": it.at.isoformat()}
+    return _ended(life, State.DONE, Reason.EFFECT_SEEN, it.now, seen)
+
+
+def _cancel(life: Life, _: Terms, it: Cancel) -> Step:
+    if life.state is not State.QUEUED or life.handed_at is not None or life.attempt > 1:
+        raise NotCancellable(life.state)
+    return _ended(life, State.CANCELLED, Reason.BY_PERSON, it.now)
+
+
+def _tick(life: Life, terms: Terms, it: Tick) -> Step:
+    if life.state is State.QUEUED:
+        return _waits_for_gateway(life, it)
+    if not life.is_outstanding or life.sent_at is None:
+        return Step(life, "")
+    awaits_answer = life.state is State.SENT
+    limit = terms.timeout if awaits_answer else terms.within
+    if it.progress is not None and it.progress >= life.sent_at + limit:
+        return _unanswered(life, terms, it) if awaits_answer else _without_effect(life, it)
+    if it.now >= life.moved_at + limit + GIVE_UP_AFTER:
+        return _ended(life, State.FAILED, Reason.GATEWAY_SILENT, it.now)
+    return Step(life, "")
+
+
+def _waits_for_gateway(life: Life, it: Tick) -> Step:
+    if life.handed_at is None and it.now >= life.expires_at:
+        return _ended(life, State.EXPIRED, Reason.NOT_FETCHED, it.now)
+    if it.now >= life.expires_at + REPORT_GRACE:
+        return _ended(life, State.EXPIRED, Reason.NOT_REPORTED, it.now)
+    return Step(life, "")
+
+
+def _unanswered(life: Life, terms: Terms, it: Tick) -> Step:
+    if life.attempt > terms.retries or it.now >= life.expires_at:
+        return _ended(life, State.FAILED, Reason.NO_ANSWER, it.now, {"attempts": life.attempt, "seen": dict(it.seen)})
+    again = replace(
+        life, state=State.QUEUED, attempt=life.attempt + 1, handed_at=None, sent_at=None, moved_at=it.now, detail={}
+    )
+    return Step(again, "again", {"attempt": again.attempt})
+
+
+def _without_effect(life: Life, it: Tick) -> Step:
+    return _ended(life, State.FAILED, Reason.NO_EFFECT, it.now, {"seen": dict(it.seen)})
+
+
+def _ended(life: Life, state: State, reason: Reason, now: datetime, detail: Mapping[str, Any] | None = None) -> Step:
+    over = replace(life, state=state, reason=reason, detail=dict(detail or {}), moved_at=now, ended_at=now)
+    return Step(over, state.value, {"reason": reason.value, **over.detail})
+
+
+_TABLE: dict[type[Happening], Callable[[Life, Terms, Any], Step]] = {
+    Handed: _handed,
+    Said: _said,
+    Answered: _answered,
+    EffectSeen: _effect_seen,
+    Cancel: _cancel,
+    Tick: _tick,
+}

@@ -1,0 +1,110 @@
+"""The commands that are under way, as intake holds them in memory: a copy of what is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from device_profiles.expression import Condition, ExpressionError, names_of_effect, parse
+from device_profiles.schema import DeviceProfile
+from gateway.reading import Value
+from services.commands.lifecycle import Life, Terms
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A command's effect, compiled."""
+
+    condition: Condition
+    names: frozenset[str]
+    """Of metrics, states and events; params are not watched."""
+
+
+@dataclass
+class Live:
+    """One command under way."""
+
+    id: str
+    site: str
+    device: str
+    child: str
+    profile: str
+    command: str
+    params: dict[str, Value]
+    gateway: str | None
+    nonce: int
+    asked_at: datetime
+    terms: Terms
+    life: Life
+    watched: Watched | None
+    measured_since: datetime | None = None
+    """sent_at on the device's clock: only what is measured later shows the effect."""
+    early: tuple[datetime, datetime, dict[str, Any]] | None = None
+    """The effect, seen while the gateway's word on having sent is still on its way: (measured, received, values)."""
+
+
+@dataclass
+class Outstanding:
+    by_id: dict[str, Live] = field(default_factory=dict)
+    """In the order in which they were asked for."""
+    by_device: dict[str, dict[str, Live]] = field(default_factory=dict)
+    last_nonce: dict[str, int] = field(default_factory=dict)
+    unmatched: int = 0
+    """Answers that belong to no command of ours, since the state was read."""
+
+    def add(self, live: Live) -> None:
+        self.by_id[live.id] = live
+        self.by_device.setdefault(live.device, {})[live.id] = live
+        self.last_nonce[live.device] = live.nonce
+
+    def remove(self, live: Live) -> None:
+        self.by_id.pop(live.id, None)
+        mine = self.by_device.get(live.device, {})
+        mine.pop(live.id, None)
+        if not mine:
+            self.by_device.pop(live.device, None)
+
+    def of(self, device: str) -> list[Live]:
+        """Oldest first."""
+        return list(self.by_device.get(device, {}).values())
+
+    def same(self, device: str, child: str, command: str) -> Live | None:
+        """One of the same kind for the same part."""
+        return next((one for one in self.of(device) if (one.child, one.command) == (child, command)), None)
+
+    def next_nonce(self, device: str) -> int:
+        """From 1 to 65535, round and round, so that a late answer meets no newer command."""
+        taken = {live.nonce for live in self.of(device)}
+        nonce = self.last_nonce.get(device, 0) % 65535 + 1
+        while nonce in taken:
+            nonce = nonce % 65535 + 1
+        return nonce
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(list(self.by_id.values()))
+
+
+def watch(profile: DeviceProfile | None, command: str, terms: Terms) -> Watched | None:
+    """The effect to look for; None where there is none, or where the profile does not know its names any more."""
+    known = profile.commands.get(command) if profile is not None else None
+    if profile is None or known is None or terms.effect is None:
+        return None
+    try:
+        expression = parse(terms.effect, names_of_effect(profile, known))
+    except ExpressionError:
+        return None
+    measured = expression.names - profile.params.keys() - known.params.keys()
+    return Watched(expression.compile(), frozenset(measured))
+
+
+def values_since(names: frozenset[str], own: Mapping[str, Value], parent: Mapping[str, Value]) -> dict[str, Value]:
+    """What a condition may read of these names: `parent.x` is one of the device."""
+    found: dict[str, Value] = {}
+    for name in names:
+        key = name.removeprefix("parent.")
+        source = own if key == name else parent
+        if key in source:
+            found[name] = source[key]
+    return found

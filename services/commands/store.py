@@ -1,0 +1,252 @@
+"""Commands in SQL: one row each, and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from device_profiles.schema import DeviceProfile
+from gateway.reading import Value
+from services.accounts import audit
+from services.commands.lifecycle import Life, Reason, State, Terms
+from services.commands.outstanding import Live, Outstanding, watch
+from services.ids import new_id
+from services.scope import Scope, in_scope
+from services.tables import command_events, commands
+
+Library = Mapping[str, DeviceProfile]
+LATE_ANSWERS_FOR = timedelta(days=1)
+"""How long after its end an answer may still belong to a command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandEvent:
+    """One step of a command's way."""
+
+    at: datetime
+    what: str
+    who: str | None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandRecord:
+    """One command and how it fares. Times are UTC; `sent_at` and `acknowledged_at` are on the gateway's clock."""
+
+    id: str
+    site: str
+    device: str
+    child: str
+    profile: str
+    command: str
+    params: dict[str, Value]
+    state: str
+    reason: str
+    detail: dict[str, Any]
+    attempt: int
+    by: str | None
+    alarm: str | None
+    gateway: str | None
+    asked_at: datetime
+    expires_at: datetime
+    handed_at: datetime | None
+    sent_at: datetime | None
+    acknowledged_at: datetime | None
+    ended_at: datetime | None
+    events: list[CommandEvent] = field(default_factory=list)
+
+    @property
+    def is_cancellable(self) -> bool:
+        return self.state == State.QUEUED.value and self.handed_at is None and self.attempt == 1
+
+
+@dataclass
+class CommandWork:
+    """What one transaction changes about commands."""
+
+    new: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    audited: list[dict[str, Any]] = field(default_factory=list)
+    late: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    """(device, correlation, what it says): answers to what may be over already."""
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.events or self.audited or self.late)
+
+
+def flush(connection: Connection, work: CommandWork, now: datetime) -> None:
+    """Within the caller's transaction."""
+    # Those that ended make room in the unique indexes for those that begin.
+    for id, row in work.changed.items():
+        connection.execute(update(commands).where(commands.c.id == id).values(**row))
+    if work.new:
+        connection.execute(insert(commands), list(work.new.values()))
+    if work.events:
+        connection.execute(insert(command_events), work.events)
+    for entry in work.audited:
+        audit.append(connection, now=now, **entry)
+    for device, correlation, said in work.late:
+        _note_late_answer(connection, device, correlation, said, now)
+
+
+def _note_late_answer(
+    connection: Connection, device: str, correlation: str, said: Mapping[str, Any], now: datetime
+) -> None:
+    """Into the history of the command it was meant for; nothing else changes."""
+    id = _ended_with(connection, device, correlation, now - LATE_ANSWERS_FOR)
+    if id is not None:
+        row = {"id": new_id(now), "command": id, "at": now, "what": "late_answer", "who": None, "data": dict(said)}
+        connection.execute(insert(command_events), row)
+
+
+def life_columns(life: Life) -> dict[str, Any]:
+    return {
+        "state": life.state.value,
+        "reason": life.reason.value,
+        "detail": dict(life.detail),
+        "attempt": life.attempt,
+        "handed_at": life.handed_at,
+        "sent_at": life.sent_at,
+        "acknowledged_at": life.acknowledged_at,
+        "ended_at": life.ended_at,
+        "moved_at": life.moved_at,
+        "expires_at": life.expires_at,
+    }
+
+
+def dump_terms(terms: Terms) -> dict[str, Any]:
+    return {
+        "answers": terms.answers,
+        "timeout_seconds": terms.timeout.total_seconds(),
+        "retries": terms.retries,
+        "effect": terms.effect,
+        "within_seconds": terms.within.total_seconds(),
+    }
+
+
+def _load_terms(kept: Mapping[str, Any]) -> Terms:
+    return Terms(
+        answers=kept["answers"],
+        timeout=timedelta(seconds=kept["timeout_seconds"]),
+        retries=kept["retries"],
+        effect=kept["effect"],
+        within=timedelta(seconds=kept["within_seconds"]),
+    )
+
+
+# --- under way --------------------------------------------------------------------------------------------------------
+
+
+def load_outstanding(connection: Connection, library: Library) -> Outstanding:
+    found = Outstanding()
+    newest = select(func.max(commands.c.id)).group_by(commands.c.device)
+    for row in connection.execute(select(commands.c.device, commands.c.nonce).where(commands.c.id.in_(newest))):
+        found.last_nonce[row.device] = row.nonce
+    for live in outstanding_rows(connection, library, known=()):
+        found.add(live)
+    return found
+
+
+def outstanding_rows(connection: Connection, library: Library, known: Collection[str]) -> list[Live]:
+    """Those under way, without those that are known already, in the order in which they were asked for."""
+    query = select(commands).where(commands.c.ended_at.is_(None)).order_by(commands.c.id)
+    return [_live(row, library) for row in connection.execute(query) if row.id not in known]
+
+
+def _live(row: Row[Any], library: Library) -> Live:
+    terms = _load_terms(row.terms)
+    return Live(
+        id=row.id,
+        site=row.site,
+        device=row.device,
+        child=row.child,
+        profile=row.profile,
+        command=row.command,
+        params=row.params,
+        gateway=row.gateway,
+        nonce=row.nonce,
+        asked_at=row.asked_at,
+        terms=terms,
+        life=Life(
+            state=State(row.state),
+            reason=Reason(row.reason),
+            detail=row.detail,
+            attempt=row.attempt,
+            expires_at=row.expires_at,
+            moved_at=row.moved_at,
+            handed_at=row.handed_at,
+            sent_at=row.sent_at,
+            acknowledged_at=row.acknowledged_at,
+            ended_at=row.ended_at,
+        ),
+        watched=watch(library.get(row.profile), row.command, terms),
+        measured_since=row.measured_since,
+    )
+
+
+def _ended_with(connection: Connection, device: str, correlation: str, since: datetime) -> str | None:
+    """The newest command of a device that is over and that an answer could still be meant for."""
+    meant = commands.c.id == correlation
+    if correlation.isascii() and correlation.isdigit() and len(correlation) < 7:
+        meant = meant | (commands.c.nonce == int(correlation))
+    query = (
+        select(commands.c.id)
+        .where(commands.c.device == device, commands.c.ended_at >= since, meant)
+        .order_by(commands.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar()
+
+
+# --- to look at -------------------------------------------------------------------------------------------------------
+
+
+def list_commands(
+    connection: Connection,
+    scope: Scope,
+    *,
+    site: str | None = None,
+    device: str | None = None,
+    state: Iterable[str] = (),
+    limit: int = 100,
+    before: str | None = None,
+) -> list[CommandRecord]:
+    """Newest first, without their histories; `before` is the last id of the page before."""
+    query = _select(scope).order_by(commands.c.id.desc()).limit(limit)
+    for column, wanted in ((commands.c.site, site), (commands.c.device, device)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if states := list(state):
+        query = query.where(commands.c.state.in_(states))
+    if before is not None:
+        query = query.where(commands.c.id < before)
+    return [_record(row, []) for row in connection.execute(query)]
+
+
+def get_command(connection: Connection, scope: Scope, id: str) -> CommandRecord | None:
+    """One with its history, oldest step first."""
+    row = connection.execute(_select(scope).where(commands.c.id == id)).one_or_none()
+    return None if row is None else _record(row, _events(connection, id))
+
+
+def find_by_key(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(commands.c.id).where(commands.c.key == key)).scalar()
+
+
+def _events(connection: Connection, id: str) -> list[CommandEvent]:
+    query = select(command_events).where(command_events.c.command == id).order_by(command_events.c.id)
+    return [CommandEvent(at=row.at, what=row.what, who=row.who, data=row.data) for row in connection.execute(query)]
+
+
+def _select(scope: Scope) -> Select[Any]:
+    return select(commands).where(in_scope(commands.c.site, scope))
+
+
+def _record(row: Row[Any], events: list[CommandEvent]) -> CommandRecord:
+    names = [name for name in CommandRecord.__dataclass_fields__ if name != "events"]
+    return CommandRecord(**{name: row._mapping[name] for name in names}, events=events)
