@@ -6,26 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 from device_profiles.schema import Scalar, When
-from gateway.decode.paths import literal, parse_path
+from gateway.decode.paths import Path, literal, parse_path
 from gateway.decode.scope import Scope, ScopeGetter, lenient_scope_getter
 from gateway.decode.text_patterns import Pattern
 
 RawTest = Callable[[bytes], bool]
 ScopeTest = Callable[[Scope], bool]
+PathReader = Callable[[str], Path]
 
 
 class Condition:
     """One `when:`. `raw` looks at the bytes; `scoped` at captures and decoded values, and is None where it need not.
 
-    A payload of another shape than a path expects simply has nothing there.
+    A payload of another shape than a path expects simply has nothing there. `paths` takes paths apart; inside `zip`,
+    where they name arrays, another than `parse_path` does.
     """
 
     __slots__ = ("needs_decoding", "raw", "scoped")
 
-    def __init__(self, when: When) -> None:
+    def __init__(self, when: When, paths: PathReader = parse_path) -> None:
         parts = _flat(when)
         self.raw = _all_raw([test for part in parts for test in _raw_tests(part)])
-        self.scoped = _all_scoped([test for part in parts for test in _scope_tests(part)])
+        self.scoped = _all_scoped([test for part in parts for test in _scope_tests(part, paths)])
         self.needs_decoding = any(
             part.path is not None or part.absent is not None or part.kind is not None for part in parts
         )
@@ -34,7 +36,7 @@ class Condition:
         return (self.raw is None or self.raw(payload)) and (self.scoped is None or self.scoped(scope))
 
 
-def value_test(when: When) -> ScopeTest:
+def value_test(when: When, paths: PathReader = parse_path) -> ScopeTest:
     """A `when:` of a field: only decoded values and captures are looked at. Raises ValueError for one that would look
     at the bytes."""
     parts = _flat(when)
@@ -42,7 +44,7 @@ def value_test(when: When) -> ScopeTest:
         raise ValueError(
             "expected path, absent, kind or capture in the when of a field, found a test of the whole payload"
         )
-    found = _all_scoped([test for part in parts for test in _scope_tests(part)])
+    found = _all_scoped([test for part in parts for test in _scope_tests(part, paths)])
     if found is None:
         raise ValueError("expected path, absent, kind or capture in the when of a field, found nothing")
     return found
@@ -112,7 +114,7 @@ def _prefix_test(digits: str) -> RawTest:
     )
 
 
-def _scope_tests(when: When) -> list[ScopeTest]:
+def _scope_tests(when: When, paths: PathReader) -> list[ScopeTest]:
     if when.path is not None and when.capture is not None:
         raise ValueError("expected path or capture in one when, found both")
     tests: list[ScopeTest] = []
@@ -120,11 +122,11 @@ def _scope_tests(when: When) -> list[ScopeTest]:
     if when.capture is not None:
         tests += _capture_tests(when.capture, when, wanted)
     elif when.path is not None or when.kind is not None:
-        tests += _path_tests(lenient_scope_getter(parse_path(when.path or "")), when, wanted)
+        tests += _path_tests(lenient_scope_getter(paths(when.path or "")), when, wanted)
     elif wanted is not None:
         raise ValueError("expected path or capture beside equals and one_of in when")
     if when.absent is not None:
-        nothing = lenient_scope_getter(parse_path(when.absent))
+        nothing = lenient_scope_getter(paths(when.absent))
         tests.append(lambda scope: nothing(scope) is None)
     return tests
 

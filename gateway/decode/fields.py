@@ -2,16 +2,18 @@
 
 The hot path of the gateway. Plain numbers (scale, offset, range) and plain words (a map) of a flat object go through
 two tight loops without a call per field; whatever is unusual falls back to the full pipeline of its field, which also
-words the errors.
+words the errors. Fields that are looked at, or trusted, only under a condition stand apart from all others.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from device_profiles.schema import DeviceProfile, FieldMap
+from device_profiles.schema import DeviceProfile, FieldMap, Metric
+from gateway.decode.conditions import ScopeTest, value_test
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.numbers import MISSING_WORDS
 from gateway.decode.paths import Path, parse_path
@@ -27,6 +29,7 @@ from gateway.decode.pipeline import (
     wire_word,
 )
 from gateway.decode.scope import Scope, ScopeGetter, scope_getter
+from gateway.reading import Quality
 
 Fill = Callable[[Scope, Values, Flags], None]
 
@@ -71,8 +74,36 @@ class _Other(NamedTuple):
     settle: Settle
 
 
+class _Guarded(NamedTuple):
+    """A field with conditions of its own."""
+
+    name: str
+    get: ScopeGetter
+    settle: Settle
+    when: ScopeTest | None
+    faulty: ScopeTest | None
+    suspect: ScopeTest | None
+
+    def fill(self, scope: Scope, values: Values, flags: Flags) -> None:
+        if self.when is not None and not self.when(scope):
+            return
+        if self.faulty is not None and self.faulty(scope):
+            flags[self.name] = Quality.FAULTY
+            return
+        self.settle(self.get(scope), values, flags)
+        if self.suspect is not None and values.get(self.name) is not None and self.suspect(scope):
+            flags[self.name] = Quality.SUSPECT
+
+    def present(self, scope: Scope) -> bool:
+        return (self.when is None or self.when(scope)) and _present(self.get, scope)
+
+
 class Fields:
-    """Compiled `fields:`; `fill` runs them."""
+    """Compiled `fields:`; `fill` runs them.
+
+    `zipped` are the parallel arrays of `each`, `free` the fields of an event. With `erase_missing`, what a message
+    does not say is erased where its field does not say otherwise.
+    """
 
     def __init__(
         self,
@@ -82,18 +113,22 @@ class Fields:
         captures: frozenset[str],
         zipped: tuple[str, ...] = (),
         free: Mapping[str, FieldMap] | None = None,
+        erase_missing: bool = False,
     ) -> None:
+        self._erase_missing = erase_missing
         self._plain: list[_Plain] = []
         self._scaled: list[_Scaled] = []
         self._words: list[_Word] = []
         self._others: list[_Other] = []
+        self._guarded: list[_Guarded] = []
         self._required = {name for name, field in fields.items() if field.const is None and field.capture is None}
         for name, field in fields.items():
             self._add(profile, name, field, captures, zipped)
         for name, field in (free or {}).items():
             get, _ = _source(field, captures, zipped)
-            self._others.append(_Other(name, get, settle_data(name, field)))
-        self.fill: Fill = self._choose()
+            self._add_other(name, field, get, settle_data(name, field), zipped)
+        unguarded = self._choose()
+        self.fill: Fill = self._with_guarded(unguarded) if self._guarded else unguarded
 
     def any_present(self, scope: Scope) -> bool:
         """Whether the message speaks of any of these fields at all, if only to say null. For the rare empty reading."""
@@ -104,40 +139,69 @@ class Fields:
             return True
         if scope.node is None or type(scope.node) is str:
             return True
-        return any(_present(field.get, scope) for field in self._others)
+        return any(_present(field.get, scope) for field in self._others) or any(
+            field.present(scope) for field in self._guarded
+        )
 
     def _add(
         self, profile: DeviceProfile, name: str, field: FieldMap, captures: frozenset[str], zipped: tuple[str, ...]
     ) -> None:
         get, key = _source(field, captures, zipped)
+        if _is_guarded(field):
+            key = None
         if (metric := profile.metrics.get(name)) is not None:
-            settle = settle_metric(name, field, metric)
+            settle = settle_metric(name, field, metric, erase_missing=self._erase_missing)
             if key is not None and _is_plain_number(field):
-                low, high = metric.range or (-sys.float_info.max, sys.float_info.max)
-                sentinels = frozenset(float(mark) for mark in field.sentinel)
-                if field.scale == 1 and field.offset == 0 and not sentinels:
-                    self._plain.append(_Plain(name, key, low, high, settle))
-                else:
-                    scale = (*factors(field.scale), float(field.offset))
-                    missing = when_missing(name, field)
-                    self._scaled.append(_Scaled(name, key, *scale, low, high, sentinels, missing, settle))
-            else:
-                self._others.append(_Other(name, get, settle))
+                self._add_number(name, field, key, metric, settle)
+                return
         elif (state := profile.states.get(name)) is not None:
-            settle = settle_state(name, field, state)
+            settle = settle_state(name, field, state, erase_missing=self._erase_missing)
             if key is not None and _is_plain_word(field):
                 words = field.map if field.map is not None else {word: word for word in state.values}
                 self._words.append(_Word(name, key, _quick(words), settle))
-            else:
-                self._others.append(_Other(name, get, settle))
+                return
         else:
             raise ValueError(f"expected a metric or a state of the profile, found {name!r}")
+        self._add_other(name, field, get, settle, zipped)
+
+    def _add_number(self, name: str, field: FieldMap, key: str, metric: Metric, settle: Settle) -> None:
+        low, high = metric.range or (-sys.float_info.max, sys.float_info.max)
+        sentinels = frozenset(float(mark) for mark in field.sentinel)
+        if field.scale == 1 and field.offset == 0 and not sentinels:
+            self._plain.append(_Plain(name, key, low, high, settle))
+        else:
+            scale = (*factors(field.scale), float(field.offset))
+            missing = when_missing(name, field, erase_missing=self._erase_missing)
+            self._scaled.append(_Scaled(name, key, *scale, low, high, sentinels, missing, settle))
+
+    def _add_other(self, name: str, field: FieldMap, get: ScopeGetter, settle: Settle, zipped: tuple[str, ...]) -> None:
+        if not _is_guarded(field):
+            self._others.append(_Other(name, get, settle))
+            return
+        paths = functools.partial(zipped_path, zipped=zipped)
+        when, faulty, suspect = (
+            None if given is None else value_test(given, paths)
+            for given in (field.when, field.faulty_when, field.suspect_when)
+        )
+        self._guarded.append(_Guarded(name, get, settle, when, faulty, suspect))
 
     def _choose(self) -> Fill:
         keyed = self._scaled or self._words
         if not self._others and not keyed:
             return self._fill_plain
         return self._fill_all if keyed or self._plain else self._fill_others
+
+    def _with_guarded(self, unguarded: Fill) -> Fill:
+        guarded = [field.fill for field in self._guarded]
+        alone = not (self._plain or self._scaled or self._words or self._others)
+
+        def fill(scope: Scope, values: Values, flags: Flags) -> None:
+            if not alone:
+                unguarded(scope, values, flags)
+            for fill_one in guarded:
+                fill_one(scope, values, flags)
+
+        return fill
 
     def _fill_plain(self, scope: Scope, values: Values, flags: Flags) -> None:
         node = scope.node
@@ -236,6 +300,10 @@ def zipped_path(text: str, zipped: tuple[str, ...]) -> Path:
         if not path.absolute and path.segments[: len(inner)] == inner:
             return Path(text, (array, *path.segments[len(inner) :]), False)
     return path
+
+
+def _is_guarded(field: FieldMap) -> bool:
+    return field.when is not None or field.faulty_when is not None or field.suspect_when is not None
 
 
 def _is_plain_number(field: FieldMap) -> bool:

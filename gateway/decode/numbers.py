@@ -14,11 +14,22 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LONGEST_NUMBER = 64
 
 
+_LONGEST_MISSING = max(map(len, MISSING_WORDS))
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text holds no value; blanks around it count for nothing. Quick for long texts too."""
+    if len(text) > _LONGEST_MISSING and not (text[0].isspace() or text[-1].isspace()):
+        return False
+    text = text.strip()
+    return len(text) <= _LONGEST_MISSING and text.lower() in MISSING_WORDS
+
+
 def number_of_text(text: str) -> float | int | None:
     """The number a text holds; None for "NaN" and the like; raises ValueError for anything else."""
-    text = text.strip()
-    if text.lower() in MISSING_WORDS:
+    if is_missing(text):
         return None
+    text = text.strip()
     if len(text) > _LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
         raise ValueError(text[:_LONGEST_NUMBER])
     if text.lstrip("+-").isdigit():

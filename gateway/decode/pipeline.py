@@ -1,7 +1,8 @@
 """The value pipeline: one raw value -> one metric's number, one state's word, or one piece of event data.
 
 In this order: replace, strip, cast, sentinel, scale, offset, linear, map, range. A sentinel is compared before scale
-and offset: raw 0 with offset -65 is "no sensor", not -65 degrees.
+and offset: raw 0 with offset -65 is "no sensor", not -65 degrees. What is absent may stand for a value of its own,
+which then goes through the pipeline like any other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from device_profiles.schema import FieldMap, Metric, State
 from gateway.decode.errors import DecodeError, shown
-from gateway.decode.numbers import MISSING_WORDS, number_of_text
+from gateway.decode.numbers import is_missing, number_of_text
 from gateway.reading import Quality, Value
 
 Values = dict[str, Value]
@@ -21,6 +22,8 @@ Settle = Callable[[Any, Values, Flags], None]
 """Puts what one raw value means into the reading's values, or says in its flags why not."""
 
 LONGEST_TEXT = 1024
+_LONGEST_RAW = 65_536
+"""A text that is longer is no value of a field, and would be copied once for each that names it."""
 UNSAID: Any = object()
 """A raw value that the map does not list, where the profile says that it says nothing: neither value nor missing."""
 _MEASURED = "measured"
@@ -38,10 +41,13 @@ def factors(scale: float) -> tuple[float, float]:
     return float(scale), 1.0
 
 
-def settle_metric(name: str, field: FieldMap, metric: Metric) -> Settle:
-    """The whole pipeline towards a metric."""
+def settle_metric(name: str, field: FieldMap, metric: Metric, *, erase_missing: bool = False) -> Settle:
+    """The whole pipeline towards a metric. `erase_missing`: what a field means that does not say `when_missing`."""
+    for value in [*(field.map or {}).values(), *([] if field.default is None else [field.default])]:
+        if isinstance(value, bool | str):
+            raise ValueError(f"expected numbers in the map of the metric {name}, found {value!r}")
     convert = _converter(name, field, to_number=field.map is None)
-    missing = when_missing(name, field)
+    missing = when_missing(name, field, erase_missing=erase_missing)
     low, high = metric.range or (-math.inf, math.inf)
     policy = metric.out_of_range
 
@@ -66,14 +72,14 @@ def settle_metric(name: str, field: FieldMap, metric: Metric) -> Settle:
     return settle
 
 
-def settle_state(name: str, field: FieldMap, state: State) -> Settle:
+def settle_state(name: str, field: FieldMap, state: State, *, erase_missing: bool = False) -> Settle:
     """The whole pipeline towards a state: the result is one of its words."""
     words = frozenset(state.values)
     for word in [*(field.map or {}).values(), *([] if field.default is None else [field.default])]:
         if word not in words:
             raise ValueError(f"expected a word of the state {name} ({', '.join(sorted(words))}), found {word!r}")
     convert = _converter(name, field, to_number=False)
-    missing = when_missing(name, field)
+    missing = when_missing(name, field, erase_missing=erase_missing)
     default, skip = field.default, field.unlisted == "skip"
 
     def settle(raw: Any, values: Values, _: Flags) -> None:
@@ -111,9 +117,7 @@ def settle_data(name: str, field: FieldMap) -> Settle:
             missing(values)
             return
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
-            raise DecodeError(
-                "too_large", field=name, found=f"a text of {len(value)}", expected=f"at most {LONGEST_TEXT} characters"
-            )
+            raise _too_long(name, value)
         if type(value) is int and value.bit_length() > 63:
             raise DecodeError("too_large", field=name, found=shown(value), expected="a number of 64 bits")
         values[name] = value
@@ -121,11 +125,12 @@ def settle_data(name: str, field: FieldMap) -> Settle:
     return settle
 
 
-def when_missing(name: str, field: FieldMap) -> Callable[[Values], None]:
+def when_missing(name: str, field: FieldMap, *, erase_missing: bool = False) -> Callable[[Values], None]:
     """What a missing value does: nothing, erase, or a DecodeError."""
-    if field.when_missing == "erase":
+    policy = field.when_missing or ("erase" if erase_missing else "skip")
+    if policy == "erase":
         return lambda values: values.__setitem__(name, None)
-    if field.when_missing in (None, "skip"):
+    if policy == "skip":
         return lambda _: None
 
     def reject(_: Values) -> None:
@@ -146,15 +151,22 @@ def _converter(name: str, field: FieldMap, *, to_number: bool) -> Callable[[Any]
     sentinels = frozenset(wire_word(mark) for mark in field.sentinel)
     measure = _measure(field)
     lookup = _lookup(name, field)
+    if replace is not None and not replace[0]:
+        raise ValueError("expected a text to be replaced in replace, found an empty one")
+    absence = field.missing_value
 
     def convert(raw: Any) -> Any:
         if raw is None:
-            return None
+            if absence is None:
+                return None
+            raw = absence
         if type(raw) is str:
+            if len(raw) > _LONGEST_RAW:
+                raise _too_long(name, raw)
             text = raw if replace is None else raw.replace(*replace)
             if suffix is not None:
                 text = text.strip().removesuffix(suffix.strip())
-            if text.strip().lower() in MISSING_WORDS:
+            if is_missing(text):
                 return None
             raw = text
         elif type(raw) not in (int, float, bool):
@@ -197,6 +209,8 @@ def _lookup(name: str, field: FieldMap) -> Callable[[Any], Any] | None:
         word = wire_word(value)
         if word in table:
             return table[word]
+        if (bare := word.strip()) in table:
+            return table[bare]
         if default is None:
             if skip:
                 return UNSAID
@@ -215,6 +229,12 @@ def wire_word(value: Any) -> str:
     if type(value) is int and value.bit_length() > 64:
         return "a huge number"
     return str(value)
+
+
+def _too_long(name: str, text: str) -> DecodeError:
+    return DecodeError(
+        "too_large", field=name, found=f"a text of {len(text)}", expected=f"at most {LONGEST_TEXT} characters"
+    )
 
 
 def _listed(words: Any) -> str:

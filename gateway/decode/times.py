@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from device_profiles.schema import Time
 from gateway.decode.errors import DecodeError, shown
-from gateway.decode.numbers import MISSING_WORDS, number_of_text
+from gateway.decode.numbers import is_missing, number_of_text
 from gateway.decode.paths import Path, parse_path
-from gateway.decode.scope import Scope, scope_getter
+from gateway.decode.scope import Scope, ScopeGetter, scope_getter
+from gateway.decode.timeforms import LONGEST, TextReader, iso, text_format
 from gateway.reading import Millis, Quality
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,13 +20,15 @@ CLOCK_UNSET_BEFORE: Millis = 946_684_800_000
 """2000-01-01: a device that says less has never been given the time."""
 _FAR: Millis = 253_370_764_800_000
 
-Reader = Callable[[Any, tzinfo], Millis]
+Convert = Callable[[Any, tzinfo, Millis], Millis]
+"""A raw time, the zone that it is meant in where it names none, and when it arrived."""
+Read = Callable[[Scope, tzinfo, Millis], Millis | None]
 
 
 class TimeReader(NamedTuple):
     """A binding's compiled `time:`."""
 
-    read: Callable[[Scope, tzinfo], Millis | None]
+    read: Read
     max_ahead: Millis
     late_after: Millis
 
@@ -35,7 +38,7 @@ class TimeReader(NamedTuple):
         A clock that runs ahead of ours, or was never set, would write into the future or the distant past: such
         readings are stamped on arrival and marked.
         """
-        said = self.read(scope, zone)
+        said = self.read(scope, zone, received_at)
         if said is None:
             return received_at, Quality.GOOD
         if said > received_at + self.max_ahead or said < CLOCK_UNSET_BEFORE:
@@ -45,52 +48,95 @@ class TimeReader(NamedTuple):
 
 def time_reader(time: Time) -> TimeReader:
     """Compile a binding's `time:`; raises ValueError."""
-    get = scope_getter(parse_path(time.path or ""))
-    convert = _converter(time.format)
-    path = time.path or ""
+    get, where = _source(time)
+    convert = _converter(time)
 
-    def read(scope: Scope, zone: tzinfo) -> Millis | None:
+    def read(scope: Scope, zone: tzinfo, received_at: Millis) -> Millis | None:
         raw = get(scope)
-        if raw is None or (type(raw) is str and raw.strip().lower() in MISSING_WORDS):
+        if raw is None or (type(raw) is str and is_missing(raw)):
             return None
         try:
-            return convert(raw, zone)
+            return convert(raw, zone, received_at)
         except (ValueError, OverflowError, TypeError):
-            raise DecodeError("bad_time", field=path, found=shown(raw), expected=f"a time as {time.format}") from None
+            raise DecodeError("bad_time", field=where, found=shown(raw), expected=f"a time as {time.format}") from None
 
+    quick = time.format == "unix_ms" and time.path is not None
     return TimeReader(
-        _quick(parse_path(path), read) if time.format == "unix_ms" else read,
+        _unread if time.trust == "server" else _quick(parse_path(where), read) if quick else read,
         time.max_ahead // _MILLISECOND,
         time.late_after // _MILLISECOND,
     )
 
 
-def _quick(path: Path, read: Callable[[Scope, tzinfo], Millis | None]) -> Callable[[Scope, tzinfo], Millis | None]:
+def _unread(_: Scope, __: tzinfo, ___: Millis) -> None:
+    """A clock that is worth nothing may say what it likes, and even nonsense spoils no reading."""
+
+
+def _source(time: Time) -> tuple[ScopeGetter, str]:
+    """Where the raw time stands, and its name for errors."""
+    given = [source for source in (time.path, time.capture, time.join or None) if source is not None]
+    if len(given) > 1:
+        raise ValueError("expected one of path, capture and join in time, found more")
+    if time.capture is not None:
+        name = time.capture
+        return (lambda scope: scope.captures.get(name)), name
+    if time.join:
+        return _joined([scope_getter(parse_path(path)) for path in time.join], ", ".join(time.join))
+    return scope_getter(parse_path(time.path or "")), time.path or ""
+
+
+def _joined(getters: list[ScopeGetter], where: str) -> tuple[ScopeGetter, str]:
+    """Pieces joined by blanks; nothing is said where one of them is missing."""
+
+    def get(scope: Scope) -> str | None:
+        pieces: list[str] = []
+        for get_one in getters:
+            raw = get_one(scope)
+            if raw is None or (type(raw) is str and is_missing(raw)):
+                return None
+            if type(raw) not in (str, int) or (type(raw) is int and raw.bit_length() > 64):
+                raise DecodeError("bad_time", field=where, found=shown(raw), expected="a text or a whole number")
+            pieces.append(str(raw)[: LONGEST + 1].strip())
+        return " ".join(pieces)
+
+    return get, where
+
+
+def _quick(path: Path, read: Read) -> Read:
     """The usual case without detours: whole milliseconds under one key."""
     key = path.segments[0] if len(path.segments) == 1 else None
 
-    def quick(scope: Scope, zone: tzinfo) -> Millis | None:
+    def quick(scope: Scope, zone: tzinfo, received_at: Millis) -> Millis | None:
         root = scope.root
         if type(root) is dict and type(raw := root.get(key)) is int and 0 < raw < _FAR:
             return raw
-        return read(scope, zone)
+        return read(scope, zone, received_at)
 
     return quick
 
 
-def _converter(format: str) -> Reader:
-    if format == "unix_s":
-        return lambda raw, _: _unix(raw, 1000)
-    if format == "unix_ms":
-        return lambda raw, _: _unix(raw, 1)
+_UNITS = {"unix_s": 1000.0, "unix_ms": 1.0, "unix_us": 1e-3, "unix_ns": 1e-6}
+"""Milliseconds in one."""
+
+
+def _converter(time: Time) -> Convert:
+    format = time.format
+    if (factor := _UNITS.get(format)) is not None:
+        return lambda raw, _, __: _unix(raw, factor)
+    if format == "seconds_ago":
+        return lambda raw, _, received_at: received_at - _unix(raw, 1000.0)
+    read: TextReader
     if format == "iso":
-        return lambda raw, zone: millis(_zoned(datetime.fromisoformat(_text(raw)), zone))
-    if "%" not in format:
-        raise ValueError(f"expected unix_s, unix_ms, iso or a strptime format, found {format!r}")
-    return lambda raw, zone: millis(_zoned(datetime.strptime(_text(raw), format), zone))  # noqa: DTZ007 (zoned here)
+        read = iso
+    elif "%" in format:
+        read = text_format(format, time.zones)
+    else:
+        words = ", ".join([*_UNITS, "seconds_ago"])
+        raise ValueError(f"expected {words}, iso or a strptime format, found {format!r}")
+    return lambda raw, zone, _: millis(_zoned(read(_text(raw)), zone))
 
 
-def _unix(raw: Any, factor: int) -> Millis:
+def _unix(raw: Any, factor: float) -> Millis:
     kind = type(raw)
     if kind is str:
         number = number_of_text(raw)
@@ -108,7 +154,7 @@ def _unix(raw: Any, factor: int) -> Millis:
 def _text(raw: Any) -> str:
     if type(raw) is int:
         return str(raw)  # a compact time such as 20190909011800 sent as a number
-    if type(raw) is not str or len(raw) > 64:
+    if type(raw) is not str or len(raw) > LONGEST:
         raise ValueError("a time is a short text")
     return raw.strip()
 
