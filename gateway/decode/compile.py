@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import tzinfo
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from device_profiles.schema import Binding, Codec, DeviceProfile, Each, EventMap
-from gateway.decode.codecs import Chain, chain
+import msgspec
+
+from device_profiles.schema import Binding, Codec, DeviceProfile, Each, FieldMap
+from gateway.decode.codecs import chain, context_chain, needs_context
 from gateway.decode.conditions import Condition
+from gateway.decode.consequences import Consequences, Step, steps_of
+from gateway.decode.context import Context
 from gateway.decode.errors import DecodeError, shown
+from gateway.decode.events import EventMaps, GapWatch, Moment
+from gateway.decode.fanout import Common, CompiledEach
 from gateway.decode.fields import Fields
-from gateway.decode.frames import Suspect
-from gateway.decode.paths import parse_path
+from gateway.decode.memory import Memory
 from gateway.decode.pipeline import Flags, Values
-from gateway.decode.scope import Scope, ScopeGetter, scope_getter
-from gateway.decode.templates import check_key, filler, parse_template
+from gateway.decode.presence_words import PresenceReader, presence_reader
+from gateway.decode.replies import ReplyReader
+from gateway.decode.scope import Scope
+from gateway.decode.split import joined, splitter
+from gateway.decode.templates import filler, parse_template
 from gateway.decode.times import TimeReader, time_reader
 from gateway.decode.topics import Pattern, parse_topic
-from gateway.reading import Event, Millis, Presence, Quality, Reading, Value
+from gateway.reading import Event, Millis, Presence, Quality, Reading, Reply
 
-MOST_CHILDREN = 4096
-"""A message that fans out further is no message but an attack."""
 DEFAULT_ADDRESS = "{address}"
+DEFAULT_LATE_AFTER: Millis = 600_000
 _UNSAID = Presence.UNSAID
-_POSITIONS = frozenset({"index", "key"})
-
 _JSON = Codec.model_validate({"json": True})
 _TEXT = Codec.model_validate({"text": True})
+
+Timed = tuple[Millis, Quality]
 
 
 def effective_codecs(binding: Binding) -> tuple[Codec, ...]:
@@ -38,80 +44,176 @@ def effective_codecs(binding: Binding) -> tuple[Codec, ...]:
     return (_TEXT,) if words_only else (_JSON,)
 
 
+def captures_wanted(profile: DeviceProfile) -> frozenset[str]:
+    """Topic captures, beside the address, that the gateway needs to speak to a device: those in the topics and
+    payloads of its commands, and in the topics of its polls."""
+    texts = [command.model_dump_json() for command in profile.commands.values()]
+    for binding in profile.bindings:
+        texts += [codec.modbus.request_topic or "" for codec in binding.decode if codec.modbus is not None]
+    if not any(texts):
+        return frozenset()
+    captures = {name for binding in profile.bindings for name in parse_topic(binding.topic).captures}
+    return frozenset(name for name in captures - {"address"} if any("{" + name in text for text in texts))
+
+
 class CompiledBinding:
     """A binding as closures. Building it raises ValueError for what cannot be compiled."""
 
     def __init__(self, profile: DeviceProfile, binding: Binding) -> None:
         self.profile = profile.id
         self.id = binding.id
+        self.discovery = profile.discovery
         self.pattern: Pattern = parse_topic(binding.topic)
         self.ignore = binding.ignore
-        captures = self.pattern.captures
+        self.registered_only = binding.registered_only
+        self.empty = binding.empty
+        self.past_when_retained = binding.mode == "event"
+        """A retained copy of what merely happens says nothing any more."""
+        topic_captures = self.pattern.captures
+        self.split = splitter(binding.split) if binding.split else None
+        self.older_is_history = any(split.older_is_history for split in binding.split)
+        captures = topic_captures | {split.capture for split in binding.split if split.capture is not None}
+        self._address(binding, captures)
+        self._codecs(binding, topic_captures)
+        self._conditions(binding)
+        self._parts(profile, binding, captures)
+        self.consequences = _consequences(profile, binding)
+        self.captures_kept = captures_wanted(profile) & topic_captures
+        self.unusual = bool(
+            self.split
+            or self.context_decode is not None
+            or self.consequences is not None
+            or self.captures_kept
+            or self.empty
+            or self.past_when_retained
+        )
+        """Whether there is more to it than fields, events and children."""
+
+    def _address(self, binding: Binding, captures: frozenset[str]) -> None:
         template = parse_template(binding.address or DEFAULT_ADDRESS)
         names = {slot.name for slot in template.slots}
-        self.address_in_topic = names <= captures
+        self.address_in_topic = names <= self.pattern.captures
         self.address_levels = bool(names & self.pattern.many)
         self.address: Callable[[Scope], str] = filler(template, captures, frozenset())
+
+    def _codecs(self, binding: Binding, captures: frozenset[str]) -> None:
         codecs = effective_codecs(binding)
-        self.codec_key = tuple(codec.model_dump_json() for codec in codecs)
-        self.decode: Chain = chain(codecs)
+        self.codec_key: tuple[str, ...] = tuple(codec.model_dump_json() for codec in codecs)
+        self.decode: Callable[[bytes], Any] | None = None
+        self.context_decode: Callable[[bytes, Context], Any] | None = None
+        if needs_context(codecs):
+            self.context_decode = context_chain(codecs, captures)
+            self.codec_key = (*self.codec_key, self.profile, self.id)
+        else:
+            self.decode = chain(codecs)
+
+    def _conditions(self, binding: Binding) -> None:
         self.conditions = tuple(Condition(when) for when in binding.when)
         alone = self.conditions[0] if len(self.conditions) == 1 else None
         self.only_test = alone.raw if alone is not None and alone.scoped is None else None
         """The one look at the bytes that decides, where there is no more to it: most frames are told apart so."""
-        self.needs_decoding = bool(
-            binding.fields or binding.each or binding.events or binding.presence or binding.time
-        ) or not (self.address_in_topic and (binding.keepalive or binding.ignore))
+
+    def _parts(self, profile: DeviceProfile, binding: Binding, captures: frozenset[str]) -> None:
+        fields = _fields_of(binding, binding.fields)
         self._keepalive = binding.keepalive
+        self._full = binding.mode == "full"
         self._time: TimeReader | None = None if binding.time is None else time_reader(binding.time)
-        self._fields = Fields(profile, binding.fields, captures=captures)
-        self._has_fields = bool(binding.fields)
-        self._events = _EventMaps(profile, binding.events, captures, ())
-        self._each = tuple(CompiledEach(profile, each, captures) for each in binding.each)
-        self._presence = _presence_reader(binding)
-        self._empty_erases = any(
-            field.when_missing == "erase"
-            for fields in (binding.fields, *(each.fields for each in binding.each))
-            for field in fields.values()
+        self.late_after: Millis = DEFAULT_LATE_AFTER if self._time is None else self._time.late_after
+        self._fields = Fields(profile, fields, captures=captures)
+        self._has_fields = bool(fields)
+        self._events = EventMaps(profile, binding.events, captures)
+        self._gaps = None if binding.sequence is None else GapWatch(profile, binding.sequence, binding.says)
+        each_fields = [_fields_of(binding, each.fields) for each in binding.each]
+        self._each = tuple(
+            CompiledEach(profile, each, own, captures) for each, own in zip(binding.each, each_fields, strict=True)
         )
+        self._reply = None if binding.reply is None else ReplyReader(profile, binding.reply, captures)
+        says_more = bool(fields or binding.each or binding.events or binding.reply)
+        self._presence: PresenceReader | None = presence_reader(
+            binding.presence, binding.presence_path, says=binding.says, optional=says_more
+        )
+        self._history = binding.history if isinstance(binding.history, bool) else Condition(binding.history)
+        self._erased = tuple(name for name, field in fields.items() if field.const is None)
+        self._empty_erases = any(
+            field.when_missing == "erase" for own in (fields, *each_fields) for field in own.values()
+        )
+        self._eventful = bool(self._events.declared or self._gaps)
+        self.needs_decoding = bool(
+            says_more
+            or binding.split
+            or binding.presence
+            or binding.time
+            or binding.sequence
+            or isinstance(self._history, Condition)
+            or self.context_decode is not None
+        ) or not (self.address_in_topic and (binding.keepalive or binding.ignore or binding.says))
 
     def root(self, payload: bytes) -> Any:
-        """The decoded payload. An empty one erases, where the profile says that missing values do."""
-        if not payload and self._empty_erases:
+        """The decoded payload. An empty one is None where the profile says what it means."""
+        if not payload and self.takes_empty:
             return None
+        assert self.decode is not None
         return self.decode(payload)
+
+    def root_in(self, payload: bytes, context: Context) -> Any:
+        """The same for a codec that remembers."""
+        if not payload and self.takes_empty:
+            return None
+        assert self.context_decode is not None
+        return self.context_decode(payload, context)
+
+    @property
+    def takes_empty(self) -> bool:
+        return self._empty_erases or self.empty in ("erase", "ignore", "offline")
+
+    def timed(self, scope: Scope, zone: Any, received_at: Millis) -> Timed:
+        """When this was measured, and how far that can be trusted; `received_at` where it does not say."""
+        if self._time is None:
+            return received_at, Quality.GOOD
+        return self._time.judge(scope, zone, received_at)
 
     def readings(
         self,
-        root: Any,
         payload: bytes,
-        captures: dict[str, str],
+        scope: Scope,
         device: str,
-        zone: tzinfo,
+        zone: Any,
         received_at: Millis,
         retained: bool,
+        quality: Quality,
+        memory: Memory,
+        timed: Timed | None = None,
     ) -> list[Reading]:
-        """What the message becomes; raises DecodeError."""
-        quality = Quality.GOOD
-        if type(root) is Suspect:
-            root, quality = root.value, Quality.SUSPECT
-        scope = Scope(root, root, captures)
+        """What the message becomes, or one element of it; raises DecodeError. `quality` is what is known of all of it
+        beforehand; `timed` as `timed()` gives it, where that has been asked."""
         measured_at = received_at
-        if self._time is not None:
+        if timed is not None:
+            measured_at, trust = timed
+        elif self._time is not None:
             measured_at, trust = self._time.judge(scope, zone, received_at)
-            if trust is not Quality.GOOD and quality is Quality.GOOD:
-                quality = trust
+        else:
+            trust = quality
+        if quality is Quality.GOOD:
+            quality = trust
+        if self._history is not False and (self._history is True or self._history.holds(payload, scope)):
+            quality = Quality.HISTORIC
         values: Values = {}
         flags: Flags = {}
         if self._has_fields:
             self._fields.fill(scope, values, flags)
-        events = self._events.fire(payload, scope) if self._events.declared and not retained else ()
-        said = _UNSAID if self._presence is None else self._presence(scope)
+        events: tuple[Event, ...] = ()
         out: list[Reading] = []
-        if self._each:
-            common = (measured_at, received_at, self.id), quality, self.profile, retained
-            for each in self._each:
-                each.fan_out(payload, scope, out, device, common)
+        if self._eventful or self._each:
+            moment = Moment(
+                device, self.profile, self.id, measured_at, received_at, retained, quality is Quality.HISTORIC, memory
+            )
+            if self._eventful:
+                events = self._fire(payload, scope, values, moment)
+            if self._each:
+                self._fan_out(scope, out, Common(payload, quality, moment))
+        said = _UNSAID if self._presence is None else self._presence(scope)
+        if self._full:
+            self._require_known(scope, values, out)
         if values or flags or events or said is not _UNSAID or not out:
             if not (values or flags or events or out) and said is _UNSAID:
                 self._require_something(scope)
@@ -130,176 +232,108 @@ class CompiledBinding:
                 retained,
             )
             out.insert(0, own)
+        if self._reply is not None and not retained:
+            out = _answered(out, *self._reply.read(scope))
         return out
+
+    def _fire(self, payload: bytes, scope: Scope, values: Values, moment: Moment) -> tuple[Event, ...]:
+        events = self._events.fire(payload, scope, "", values, moment) if self._events.declared else ()
+        return events if self._gaps is None else events + self._gaps.watch(scope, moment)
+
+    def _fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
+        for each in self._each:
+            each.fan_out(scope, out, common)
+        if len({reading.child for reading in out}) < len(out):
+            out[:] = joined(out)  # an element per fault code, two arrays about the same ports
+
+    def erased(
+        self, payload: bytes, scope: Scope, device: str, received_at: Millis, retained: bool, memory: Memory
+    ) -> list[Reading]:
+        """What an empty message becomes where that means that everything is gone."""
+        moment = Moment(device, self.profile, self.id, received_at, received_at, retained, False, memory)
+        values: Values = dict.fromkeys(self._erased)
+        out: list[Reading] = []
+        for each in self._each:
+            each.erase(scope, out, Common(payload, Quality.GOOD, moment))
+        if values or not out:
+            own = self.bare(device, received_at, retained, _UNSAID)
+            out.insert(0, msgspec.structs.replace(own, values=values))
+        return out
+
+    def bare(self, device: str, received_at: Millis, retained: bool, presence: Presence) -> Reading:
+        """A reading without values: the device is there, or gone."""
+        return Reading(
+            device,
+            "",
+            received_at,
+            received_at,
+            self.id,
+            {},
+            presence=presence,
+            profile=self.profile,
+            retained=retained,
+        )
+
+    def _require_known(self, scope: Scope, values: Values, out: list[Reading]) -> None:
+        """A full report that speaks of nothing the binding knows is another dialect, and must not erase everything."""
+        if not self._has_fields or any(value is not None for value in values.values()) or out:
+            return
+        if not self._fields.any_present(scope):
+            raise DecodeError("nothing_known", found=shown(scope.node), expected="at least one field of the binding")
 
     def _require_something(self, scope: Scope) -> None:
         """A message that yields nothing is fine as a sign of life, and where its fields are there and empty. One that
         speaks of none of them is another dialect, and belongs into the quarantine."""
-        if self._keepalive or (self._has_fields and self._fields.any_present(scope)):
+        if self._keepalive or self._reply is not None or (self._has_fields and self._fields.any_present(scope)):
             return
-        if self._events.declared or any(each.any_present(scope) for each in self._each):
+        if self._eventful or any(each.events.declared or each.any_present(scope) for each in self._each):
             return
         if not self._has_fields and not self._each:
             return
-        raise DecodeError("nothing_known", found=shown(scope.root), expected="at least one field of the binding")
+        raise DecodeError("nothing_known", found=shown(scope.node), expected="at least one field of the binding")
 
 
-def _presence_reader(binding: Binding) -> Callable[[Scope], Presence] | None:
-    if binding.presence is None:
-        return None
-    words = {word: Presence(meaning) for word, meaning in binding.presence.items()}
-    get: ScopeGetter = scope_getter(parse_path(binding.presence_path or ""))
-    optional = binding.presence_path is not None and bool(binding.fields or binding.each)
-
-    def read(scope: Scope) -> Presence:
-        raw = get(scope)
-        if raw is None and optional:
-            return Presence.UNSAID
-        word = ("true" if raw else "false") if type(raw) is bool else raw.strip() if type(raw) is str else shown(raw)
-        if (said := words.get(word)) is None:
-            raise DecodeError(
-                "unknown_word", field="presence", found=shown(raw), expected="one of " + ", ".join(sorted(words))
-            )
-        return said
-
-    return read
+def _fields_of(binding: Binding, fields: Mapping[str, FieldMap]) -> dict[str, FieldMap]:
+    """In a full report, what is missing is gone."""
+    if binding.mode != "full":
+        return dict(fields)
+    return {
+        name: field if field.when_missing is not None else field.model_copy(update={"when_missing": "erase"})
+        for name, field in fields.items()
+    }
 
 
-class _EventMaps:
-    """Compiled `events:` of a binding or of an `each`."""
-
-    def __init__(
-        self, profile: DeviceProfile, maps: tuple[EventMap, ...], captures: frozenset[str], zipped: tuple[str, ...]
-    ) -> None:
-        self.declared = bool(maps)
-        self._maps: list[tuple[str, Condition | None, Fields]] = []
-        for event in maps:
-            if event.event not in profile.events:
-                raise ValueError(f"expected an event of the profile, found {event.event!r}")
-            fields = Fields(profile, {}, captures=captures, zipped=zipped, free=event.fields)
-            self._maps.append((event.event, None if event.when is None else Condition(event.when), fields))
-
-    def fire(self, payload: bytes, scope: Scope) -> tuple[Event, ...]:
-        if not self._maps:
-            return ()
-        fired: list[Event] = []
-        for event, condition, fields in self._maps:
-            if condition is None or condition.holds(payload, scope):
-                data: dict[str, Value] = {}
-                fields.fill(scope, data, {})
-                fired.append(Event(event, data))
-        return tuple(fired)
+def _consequences(profile: DeviceProfile, binding: Binding) -> Consequences | None:
+    """What follows from the values of a binding, by child kind; None where nothing does."""
+    said: dict[str, set[str]] = {"": set(binding.fields)}
+    for each in binding.each:
+        said.setdefault(each.child, set()).update(each.fields)
+    steps: dict[str, tuple[Step, ...]] = {}
+    for kind, names in said.items():
+        if found := steps_of(profile, kind or None, names):
+            steps[kind] = found
+    return Consequences(steps) if steps else None
 
 
-class CompiledEach:
-    """A fan-out: one reading per element of an array or object, per position of parallel arrays, or one child."""
+def _answered(readings: list[Reading], child: str, replies: tuple[Reply, ...]) -> list[Reading]:
+    """The replies stand in the reading of the child that answers; one is made where the message says no more of it."""
+    for i, reading in enumerate(readings):
+        if reading.child == child:
+            readings[i] = msgspec.structs.replace(reading, replies=reading.replies + replies)
+            return readings
+    first = readings[0]
+    made = msgspec.structs.replace(
+        first, child=child, values={}, events=(), flags={}, presence=_UNSAID, replies=replies
+    )
+    # A bare sign of life of the device says no more than the child's answer does.
+    bare = len(readings) == 1 and not (first.values or first.events or first.flags or first.presence)
+    return [made] if bare else [*readings, made]
 
-    def __init__(self, profile: DeviceProfile, each: Each, captures: frozenset[str]) -> None:
-        if each.child not in profile.children:
-            raise ValueError(f"expected a child kind of the profile, found {each.child!r}")
-        if each.over is not None and each.zip:
-            raise ValueError("expected over or zip in each, found both")
-        self._prefix = each.child + ":"
-        self._key = filler(parse_template(each.key), captures, _POSITIONS)
-        self._fields = Fields(profile, each.fields, captures=captures, zipped=each.zip)
-        self._events = _EventMaps(profile, each.events, captures, each.zip)
-        self._over = None if each.over is None else scope_getter(parse_path(each.over))
-        self._over_text = each.over or ""
-        self._zip = [(array, scope_getter(parse_path(array))) for array in each.zip]
 
-    def any_present(self, scope: Scope) -> bool:
-        """Whether the message has the array at all, if only empty."""
-        if self._over is not None:
-            return self._over(scope) is not None
-        return any(get(scope) is not None for _, get in self._zip)
-
-    def fan_out(
-        self,
-        payload: bytes,
-        scope: Scope,
-        out: list[Reading],
-        device: str,
-        common: tuple[tuple[Millis, Millis, str], Quality, str, bool],
-    ) -> None:
-        """Append one reading per child."""
-        (measured_at, received_at, binding), quality, profile, retained = common
-        fill, name, fire = self._fields.fill, self._key, self._events.declared and not retained
-        places: dict[str, int] = {}
-        for place in self._scopes(scope):
-            child = self._prefix + check_key(name(place))
-            values: Values = {}
-            flags: Flags = {}
-            fill(place, values, flags)
-            events = self._events.fire(payload, place) if fire else ()
-            if child in places:  # an element per fault code and the like: still one reading per child and time
-                before = out[places[child]]
-                values = {**before.values, **values}
-                flags = {**before.flags, **flags}
-                events = before.events + events
-            reading = Reading(
-                device,
-                child,
-                measured_at,
-                received_at,
-                binding,
-                values,
-                events,
-                quality,
-                flags,
-                _UNSAID,
-                profile,
-                retained,
-            )
-            if child in places:
-                out[places[child]] = reading
-            else:
-                places[child] = len(out)
-                out.append(reading)
-
-    def _scopes(self, scope: Scope) -> list[Scope]:
-        if self._zip:
-            return self._zipped(scope)
-        if self._over is None:
-            return [scope]
-        items = self._over(scope)
-        root, captures = scope.root, scope.captures
-        if items is None:
-            return []
-        if type(items) is dict:
-            self._cap(len(items))
-            return [Scope(root, item, captures, i, key) for i, (key, item) in enumerate(items.items())]
-        if type(items) is list:
-            self._cap(len(items))
-            return [Scope(root, item, captures, i, str(i)) for i, item in enumerate(items)]
-        if type(items) is str:
-            raise DecodeError("wrong_type", field=self._over_text, found=shown(items), expected="an array or object")
-        return [Scope(root, items, captures, 0, "0")]
-
-    def _zipped(self, scope: Scope) -> list[Scope]:
-        columns: list[tuple[str, list[Any]]] = []
-        for name, get in self._zip:
-            items = get(scope)
-            if items is None:
-                continue
-            if type(items) is not list:
-                raise DecodeError("wrong_type", field=name, found=shown(items), expected="an array")
-            columns.append((name, items))
-        if not columns:
-            return []
-        first, length = columns[0][0], len(columns[0][1])
-        self._cap(length)
-        for name, items in columns:
-            if len(items) != length:
-                raise DecodeError(
-                    "wrong_type", field=name, found=shown(items), expected=f"as many elements as {first} has ({length})"
-                )
-        return [
-            Scope(scope.root, {name: items[i] for name, items in columns}, scope.captures, i, str(i))
-            for i in range(length)
-        ]
-
-    def _cap(self, found: int) -> None:
-        if found > MOST_CHILDREN:
-            raise DecodeError(
-                "too_many", field=self._over_text, found=f"{found} elements", expected=f"at most {MOST_CHILDREN}"
-            )
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "CompiledBinding",
+    "Each",
+    "captures_wanted",
+    "effective_codecs",
+]

@@ -4,60 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device_profiles.schema import DeviceProfile
-from gateway.decode.compile import CompiledBinding
-from gateway.decode.errors import DecodeError, shown
+from gateway.decode.compile import CompiledBinding, Timed
+from gateway.decode.consequences import Owner
+from gateway.decode.context import NOTHING, Context
+from gateway.decode.elements import check_count
+from gateway.decode.errors import DecodeError
+from gateway.decode.events import Lapse, end_what_lapsed
 from gateway.decode.frames import Suspect
+from gateway.decode.memory import Key, Memory
+from gateway.decode.routes import UNDECODED, Device, Router
 from gateway.decode.scope import Scope
 from gateway.decode.slowclocks import SlowClocks
-from gateway.decode.templates import check_address
-from gateway.decode.topics import TopicTree, fewest_filters
-from gateway.reading import Millis, Quality, Reading, Registry
+from gateway.decode.split import joined
+from gateway.decode.topics import fewest_filters
+from gateway.reading import DeviceEntry, Event, Millis, Presence, Quality, Reading, Registry
 
 LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
-_MOST_ROUTES = 20_000
-_LONGEST_ROUTE = 256
-MOST_STRANGERS = 5_000
-"""Devices in no site file that are taken per day. Addresses come off the wire, and each becomes a device, a route and a
-series: who makes them up must not fill the disk. Those beyond go to the quarantine, and can be replayed."""
-_STRANGERS_ANEW: Millis = 24 * 3600 * 1000
 _MOST_STAMPS = 200_000
 _CLOCK_WENT_BACK: Millis = 60_000
-_UNDECODED: Any = object()
 
 
-class Device:
-    """A device as the decoder needs it: what readings carry, and the zone that naive times are meant in."""
+class _Incoming(NamedTuple):
+    """A message whose binding is known and whose payload is decoded."""
 
-    __slots__ = ("id", "known", "zone")
+    taken: CompiledBinding
+    device: Device | None
+    scope: Scope
+    payload: bytes
+    received_at: Millis
+    retained: bool
+    quality: Quality
 
-    def __init__(self, id: str, zone: tzinfo, known: bool) -> None:
-        self.id = id
-        self.zone = zone
-        self.known = known
 
+class _Part(NamedTuple):
+    """An element of a message that is split."""
 
-class _Candidate:
-    """A binding that takes a topic, with its captures, and the device where the topic alone names it."""
-
-    __slots__ = ("binding", "captures", "device")
-
-    def __init__(self, binding: CompiledBinding, captures: dict[str, str], device: Device | None) -> None:
-        self.binding = binding
-        self.captures = captures
-        self.device = device
+    place: Scope
+    owner: Device
+    timed: Timed
 
 
 class Decoder:
     """Turns messages into readings, for all profiles of a gateway and the devices it serves.
 
     Not thread-safe: one thread owns it. `stamps` holds the last `received_at` given out per device; hand it to the next
-    decoder when the registry changes, so that stamps stay strictly increasing. `zone` is what times without one mean
-    on devices that are not in the registry.
+    decoder when the registry changes, so that stamps stay strictly increasing, and `memory` with it. `zone` is what
+    times without one mean on devices that are not in the registry.
+
+    What a batch changed in `memory` must be stored with its readings: see gateway.decode.memory.
     """
 
     def __init__(
@@ -67,25 +66,52 @@ class Decoder:
         stamps: dict[str, Millis] | None = None,
         *,
         zone: tzinfo = UTC,
+        memory: Memory | None = None,
     ) -> None:
-        self._zone = zone
         self.stamps: dict[str, Millis] = {} if stamps is None else stamps
+        self.memory = Memory() if memory is None else memory
         self.registry_version = registry.version
-        bindings = [_compiled(profile, i) for profile in profiles for i in range(len(profile.bindings))]
-        self._tree = TopicTree([(binding.pattern, binding) for binding in bindings])
-        self.filters: tuple[str, ...] = fewest_filters(binding.pattern for binding in bindings)
-        self._devices = {
-            (entry.profile, entry.address): Device(entry.id, _zone(entry.timezone), True) for entry in registry.devices
+        profiles = tuple(profiles)
+        self._defaults = {
+            profile.id: {name: param.default for name, param in profile.params.items()} for profile in profiles
         }
+        self._devices = {(entry.profile, entry.address): self._registered(entry) for entry in registry.devices}
+        bindings = [_compiled(profile, i) for profile in profiles for i in range(len(profile.bindings))]
+        self._router = Router(bindings, known=self.known_device, defaults=self._defaults, zone=zone, decode=self._root)
+        self._routes = self._router.routes
+        used = {entry.profile for entry in registry.devices}
+        self.filters: tuple[str, ...] = fewest_filters(
+            binding.pattern
+            for binding in bindings
+            if binding.profile in used or (binding.discovery and not binding.registered_only)
+        )
+        self._auto_clear = {
+            (profile.id, name): round(event.auto_clear.total_seconds() * 1000)
+            for profile in profiles
+            for name, event in profile.events.items()
+            if event.auto_clear is not None
+        }
+        self._late_after = {(binding.profile, binding.id): binding.late_after for binding in bindings}
         self._slow_clocks = SlowClocks()
-        self._strangers: dict[tuple[str, str], Device] = {}
-        self._strangers_since: Millis = 0
         self._now: Millis = 0
-        self._routes: dict[str, list[_Candidate]] = {}
+        self._quality = Quality.GOOD
+
+    def _registered(self, entry: DeviceEntry) -> Device:
+        params = {**self._defaults.get(entry.profile, {}), **entry.params}
+        return Device(entry.id, _zone(entry.timezone), True, params)
+
+    def known_device(self, profile: str, address: str) -> Device | None:
+        """The registered device of this profile and address."""
+        return self._devices.get((profile, address))
+
+    # --- one message -------------------------------------------------------------------------------------------------
 
     def decode(self, topic: str, payload: bytes, received_at: Millis, retained: bool = False) -> list[Reading]:
-        """The readings of one message; [] when the profile ignores it on purpose; raises only DecodeError."""
+        """The readings of one message; [] when it says nothing, or the profile ignores it on purpose; raises only
+        DecodeError, and then leaves nothing in `memory`."""
         binding = ""
+        device: Device | None
+        mark = self.memory.mark()
         try:
             if type(payload) is not bytes:
                 payload = bytes(payload)
@@ -93,34 +119,191 @@ class Decoder:
                 raise DecodeError(
                     "too_large", found=f"{len(payload)} bytes", expected=f"at most {LARGEST_PAYLOAD} bytes"
                 )
-            candidates = self._routes.get(topic) or self._route(topic, received_at)
+            candidates = self._routes.get(topic) or self._router.find(topic, received_at)
+            self._now = received_at
             first = candidates[0]
             if len(candidates) == 1 and first.device is not None and not first.binding.conditions:
-                chosen, device, root = first, first.device, _UNDECODED
+                chosen, device, root = first, first.device, UNDECODED
             else:
-                self._now = received_at
-                chosen, device, root = self._choose(candidates, payload)
+                self._router.now = received_at
+                chosen, device, root, _ = self._router.choose(candidates, payload, self.memory)
             taken = chosen.binding
             binding = taken.id
             if taken.ignore:
                 return []
-            if root is _UNDECODED:
-                root = taken.root(payload) if taken.needs_decoding else None
+            if root is UNDECODED:
+                root = self._root(taken, payload, chosen.captures) if taken.needs_decoding else None
+            if root is NOTHING:
+                return []
+            quality = self._quality
+            if type(root) is Suspect:
+                root = root.value
+                if quality is Quality.GOOD:
+                    quality = Quality.SUSPECT
+            scope = Scope(root, root, chosen.captures)
+            if taken.unusual:
+                return self._unusual(_Incoming(taken, device, scope, payload, received_at, retained, quality))
+            assert device is not None
             stamp = self._stamp(device.id, received_at)
-            readings = taken.readings(root, payload, chosen.captures, device.id, device.zone, stamp, retained)
-            if readings and readings[0].quality is Quality.LATE and not retained:
+            readings = taken.readings(payload, scope, device.id, device.zone, stamp, retained, quality, self.memory)
+            if readings[0].quality is Quality.LATE and not retained:
                 return self._slow_clocks.judge(device.id, readings)
             return readings
         except DecodeError as error:
+            self.memory.undo(mark)
             error.topic = topic
             error.binding = error.binding or binding
             raise
         except (OverflowError, RecursionError) as error:
+            self.memory.undo(mark)
             raise DecodeError(
                 "wrong_type", topic, binding, found=type(error).__name__, expected="numbers within reach"
             ) from error
         except Exception as error:  # whatever a payload provokes belongs into the quarantine, never into the loop
+            self.memory.undo(mark)
             raise DecodeError("internal", topic, binding, found=repr(error)[:200], expected="no error") from error
+
+    def decode_as_history(
+        self, topic: str, payload: bytes, received_at: Millis, retained: bool, memory: Memory
+    ) -> list[Reading]:
+        """The same for a message of the past: its readings are historic, and `memory` is what it may look at and
+        change."""
+        own, self.memory, self._quality = self.memory, memory, Quality.HISTORIC
+        try:
+            return self.decode(topic, payload, received_at, retained)
+        finally:
+            self.memory, self._quality = own, Quality.GOOD
+
+    def late_after(self, reading: Reading) -> Millis:
+        """How old a reading of this binding may be and still be news."""
+        return self._late_after.get((reading.profile, reading.binding), 0)
+
+    def captures_of(self, device: str) -> dict[str, str]:
+        """What the topics held that the device last spoke on, as far as commands and polls need it."""
+        return dict(self.memory.get(("captures", device), {}))
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: Millis) -> list[Reading]:
+        """What follows from nothing having been said: lasting events that were not repeated end. `now` is how far the
+        gateway has seen time pass, and must not be ahead of messages that wait to be decoded."""
+        if not self._auto_clear:
+            return []
+        return [self._ended(lapse, now) for lapse in end_what_lapsed(self.memory, self._auto_clear, now)]
+
+    def _ended(self, lapse: Lapse, now: Millis) -> Reading:
+        return Reading(
+            lapse.device,
+            lapse.child,
+            lapse.ended_at,
+            self._stamp(lapse.device, now),
+            # A binding of its own: a message may have been measured at that very time.
+            f"{lapse.binding}.auto_clear",
+            {lapse.event: lapse.still},
+            (Event(lapse.event, {}, "end", lapse.key),),
+            profile=lapse.profile,
+        )
+
+    # --- messages with more to them ----------------------------------------------------------------------------------
+
+    def _unusual(self, message: _Incoming) -> list[Reading]:
+        taken, device, scope, payload, received_at, retained, quality = message
+        if taken.past_when_retained and retained:
+            return []
+        if not payload and taken.empty is not None:
+            return self._empty(message)
+        if taken.split is not None:
+            return self._split(message)
+        assert device is not None
+        stamp = self._stamp(device.id, received_at)
+        readings = taken.readings(payload, scope, device.id, device.zone, stamp, retained, quality, self.memory)
+        if readings[0].quality is Quality.LATE and not retained:
+            readings = self._slow_clocks.judge(device.id, readings)
+        self._complete(taken, device, scope.captures, readings)
+        return readings
+
+    def _complete(
+        self, taken: CompiledBinding, device: Device, captures: dict[str, str], readings: list[Reading]
+    ) -> None:
+        if taken.consequences is not None:
+            taken.consequences.follow(readings, Owner(device.params, device.zone, self.memory))
+        if taken.captures_kept:
+            where: Key = ("captures", device.id)
+            held = self.memory.get(where) or {}
+            spoken = {name: captures[name] for name in taken.captures_kept}
+            if not spoken.items() <= held.items():
+                self.memory.put(where, {**held, **spoken})
+
+    def _empty(self, message: _Incoming) -> list[Reading]:
+        taken, device, scope, payload, received_at, retained, _ = message
+        if taken.empty == "ignore":
+            return []
+        if taken.empty == "reject" or device is None:
+            raise DecodeError("malformed", found="an empty payload", expected="a message")
+        stamp = self._stamp(device.id, received_at)
+        if taken.empty == "offline":
+            return [taken.bare(device.id, stamp, retained, Presence.OFFLINE)]
+        return taken.erased(payload, scope, device.id, stamp, retained, self.memory)
+
+    def _split(self, message: _Incoming) -> list[Reading]:
+        """Element by element in the order of time, so that counters and edges see one thing after the other."""
+        taken, device, scope, _, received_at, retained, _ = message
+        parts = self._parts(taken, device, scope, received_at)
+        if not parts:
+            if device is None:
+                return []
+            return [taken.bare(device.id, self._stamp(device.id, received_at), retained, Presence.UNSAID)]
+        newest = {part.owner.id: part.timed[0] for part in parts}
+        stamps: dict[str, Millis] = {}
+        readings: dict[str, list[Reading]] = {}
+        for part in parts:
+            found = self._part(message, part, stamps, newest[part.owner.id])
+            if len(parts) == 1 and found[0].quality is Quality.LATE and not retained:
+                found = self._slow_clocks.judge(part.owner.id, found)
+            readings.setdefault(part.owner.id, []).extend(found)
+        owners = {part.owner.id: part.owner for part in parts}
+        out: list[Reading] = []
+        for id, found in readings.items():
+            whole = joined(found) if len(found) > 1 else found
+            self._complete(taken, owners[id], scope.captures, whole)
+            out += whole
+        check_count("split", len(out))
+        return out
+
+    def _part(self, message: _Incoming, part: _Part, stamps: dict[str, Millis], newest: Millis) -> list[Reading]:
+        """One element as a message of its own. Those with a time of their own share the stamp of the message; each of
+        the others has one, or they would overwrite each other."""
+        taken, _, _, payload, received_at, retained, quality = message
+        place, owner, (measured_at, trust) = part
+        if taken.older_is_history and measured_at < newest:
+            quality = Quality.HISTORIC
+        on_arrival = measured_at == received_at
+        if on_arrival or owner.id not in stamps:
+            stamps[owner.id] = self._stamp(owner.id, received_at)
+        stamp = stamps[owner.id]
+        timed = stamp if on_arrival else measured_at, trust
+        return taken.readings(payload, place, owner.id, owner.zone, stamp, retained, quality, self.memory, timed)
+
+    def _parts(self, taken: CompiledBinding, device: Device | None, scope: Scope, received_at: Millis) -> list[_Part]:
+        """The elements of a message with the device and the time of each, the oldest first."""
+        assert taken.split is not None
+        parts: list[_Part] = []
+        refused: DecodeError | None = None
+        for place in taken.split(scope):
+            owner = device
+            if owner is None:
+                try:
+                    owner = self._router.device(taken, place)
+                except DecodeError as error:
+                    if error.code != "not_registered":
+                        raise
+                    refused = error  # devices of others in the batch of a gateway that serves many
+                    continue
+            parts.append(_Part(place, owner, taken.timed(place, owner.zone, received_at)))
+        if refused is not None and not parts:
+            raise refused
+        parts.sort(key=lambda part: part.timed[0])
+        return parts
 
     def _stamp(self, device: str, received_at: Millis) -> Millis:
         """Strictly increasing per device: two readings in one millisecond must not overwrite each other."""
@@ -142,127 +325,10 @@ class Decoder:
         if len(ahead) < _MOST_STAMPS:
             self.stamps.update(ahead)
 
-    # --- which binding, which device ---------------------------------------------------------------------------------
-
-    def _route(self, topic: str, now: Millis) -> list[_Candidate]:
-        """The candidates for a topic, those whose device is registered first; remembered per topic."""
-        self._now = now
-        if not topic.isprintable():
-            raise DecodeError("no_binding", topic, found=shown(topic), expected="a printable topic")
-        candidates: list[_Candidate] = []
-        refused: DecodeError | None = None
-        for match in self._tree.find(topic):
-            try:
-                candidates.append(self._candidate(match.item, match.captures))
-            except DecodeError as error:
-                error.binding = match.item.id
-                refused = refused or error
-        if not candidates:
-            raise refused or DecodeError(
-                "no_binding", topic, found=shown(topic), expected="a topic that some device profile binds"
-            )
-        candidates.sort(key=lambda candidate: candidate.device is None or not candidate.device.known)
-        if len(topic) <= _LONGEST_ROUTE:
-            if len(self._routes) >= _MOST_ROUTES:
-                self._routes.clear()
-            self._routes[topic] = candidates
-        return candidates
-
-    def _candidate(self, binding: CompiledBinding, captures: dict[str, str]) -> _Candidate:
-        if not binding.address_in_topic:
-            return _Candidate(binding, captures, None)
-        return _Candidate(binding, captures, self._device(binding, Scope(None, None, captures)))
-
-    def _device(self, binding: CompiledBinding, scope: Scope) -> Device:
-        address = binding.address(scope)
-        return (
-            self._devices.get((binding.profile, address))
-            or self._strangers.get((binding.profile, address))
-            or self._stranger(binding, address)
-        )
-
-    def _stranger(self, binding: CompiledBinding, address: str) -> Device:
-        check_address(address, levels_allowed=binding.address_levels)
-        if not 0 <= self._now - self._strangers_since < _STRANGERS_ANEW:
-            self._strangers_since = self._now
-            self._strangers.clear()
-        if len(self._strangers) >= MOST_STRANGERS:
-            raise DecodeError(
-                "too_many",
-                field="address",
-                found=f"{shown(address)}, one more device that stands in no site file",
-                expected=f"at most {MOST_STRANGERS} of them a day",
-            )
-        device = Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False)
-        self._strangers[binding.profile, address] = device
-        return device
-
-    def _choose(self, candidates: list[_Candidate], payload: bytes) -> tuple[_Candidate, Device, Any]:
-        """The first candidate that takes the message; one of a registered device comes before all others."""
-        decoded: dict[tuple[str, ...], Any] = {}
-        fallback: tuple[_Candidate, Device, Any] | None = None
-        refused: DecodeError | None = None
-        for candidate in candidates:
-            test = candidate.binding.only_test
-            if test is not None and not test(payload):
-                continue
-            try:
-                taken = self._take(candidate, payload, decoded)
-            except DecodeError as error:
-                error.binding = error.binding or candidate.binding.id
-                refused = refused or error
-                continue
-            if taken is None:
-                continue
-            if taken[1].known:
-                return taken
-            fallback = fallback or taken
-        if fallback is not None:
-            return fallback
-        raise refused or DecodeError(
-            "no_match",
-            binding=",".join(candidate.binding.id for candidate in candidates)[:200],
-            found=shown(payload),
-            expected="a message that the `when` of one binding takes",
-        )
-
-    def _take(
-        self, candidate: _Candidate, payload: bytes, decoded: dict[tuple[str, ...], Any]
-    ) -> tuple[_Candidate, Device, Any] | None:
-        binding = candidate.binding
-        root: Any = _UNDECODED
-        if binding.conditions and binding.only_test is None:
-            for condition in binding.conditions:
-                if condition.raw is not None and not condition.raw(payload):
-                    continue
-                if condition.scoped is None:
-                    break
-                if condition.needs_decoding and root is _UNDECODED:
-                    root = self._root(binding, payload, decoded)
-                if condition.scoped(_scope(root, candidate.captures)):
-                    break
-            else:
-                return None
-        device = candidate.device
-        if device is None:
-            if root is _UNDECODED:
-                root = self._root(binding, payload, decoded)
-            device = self._device(binding, _scope(root, candidate.captures))
-        return candidate, device, root
-
-    @staticmethod
-    def _root(binding: CompiledBinding, payload: bytes, decoded: dict[tuple[str, ...], Any]) -> Any:
-        if binding.codec_key not in decoded:
-            decoded[binding.codec_key] = binding.root(payload)
-        return decoded[binding.codec_key]
-
-
-def _scope(root: Any, captures: dict[str, str]) -> Scope:
-    if root is _UNDECODED:
-        root = None
-    elif type(root) is Suspect:
-        root = root.value
-    return Scope(root, root, captures)
+    def _root(self, binding: CompiledBinding, payload: bytes, captures: dict[str, str]) -> Any:
+        if binding.context_decode is None:
+            return binding.root(payload)
+        return binding.root_in(payload, Context(captures, self.memory, self._now))
 
 
 def _compiled(profile: DeviceProfile, index: int) -> CompiledBinding:

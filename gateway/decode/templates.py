@@ -14,6 +14,8 @@ _SLOT = re.compile(r"\{([^{}]+?)([+-]\d+)?\}")
 _FORBIDDEN = frozenset("+#/")
 LONGEST_ADDRESS = 100
 LONGEST_KEY = 40
+POSITIONS = frozenset({"index", "key"})
+"""Slots that name the position of an element, or its key."""
 
 
 class Slot(NamedTuple):

@@ -78,10 +78,10 @@ class MemoryRows:
             except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
                 self._refuse(key, str(error))
                 continue
-            if len(raw_value) > LARGEST_VALUE:
+            too_large = len(raw_value) > LARGEST_VALUE
+            if too_large:
                 self._refuse(key, f"{len(raw_value)} bytes")
-                value = None
-            if value is None:
+            if value is None or too_large:
                 gone.append((raw_key,))
                 self._bytes -= self._sizes.pop(raw_key, 0)
             else:

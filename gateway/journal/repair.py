@@ -56,7 +56,7 @@ def _repair(path: Path) -> tuple[Path, int]:
 
 
 def _copy_readable(damaged: Path, target: sqlite3.Connection) -> int:
-    """Copy entries in order up to the damage, then whatever cursors, counters, quarantine and memory can still be read."""
+    """Copy entries in order up to the damage, then what can still be read of the other tables."""
     _pad(damaged)
     source = sqlite3.connect(damaged, isolation_level=None)
     try:

@@ -72,7 +72,7 @@ def test_a_flood_of_poison_takes_no_more_room_than_the_cap(
 def test_made_up_addresses_are_taken_up_to_a_number_a_day_and_then_quarantined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(decoding, "MOST_STRANGERS", 20)
+    monkeypatch.setattr("gateway.decode.routes.MOST_STRANGERS", 20)
     made = decoder(flat(power="p"), entries=(DeviceEntry(id="pump", profile="mini", address="known", site="yard"),))
     for n in range(20):
         made.decode(f"t/made-up-{n}", b'{"p": 1}', NOW + n)
@@ -87,7 +87,7 @@ def test_made_up_addresses_are_taken_up_to_a_number_a_day_and_then_quarantined(
 
 
 def test_a_clock_that_goes_back_does_not_keep_strangers_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MOST_STRANGERS", 1)
+    monkeypatch.setattr("gateway.decode.routes.MOST_STRANGERS", 1)
     made = decoder(flat(power="p"))
     made.decode("t/first", b'{"p": 1}', NOW)
     assert made.decode("t/second", b'{"p": 1}', NOW - 30 * DAY)[0].device == "mini:second"

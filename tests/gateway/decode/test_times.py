@@ -106,7 +106,7 @@ def test_stamps_rise_strictly_per_device_and_survive_a_new_decoder() -> None:
 
 def test_strangers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.decode.decoder._MOST_STAMPS", 50)
-    monkeypatch.setattr("gateway.decode.decoder._MOST_ROUTES", 50)
+    monkeypatch.setattr("gateway.decode.routes._MOST_ROUTES", 50)
     made = decoder(flat(power="p"))
     for i in range(500):
         made.decode(f"t/stranger{i}", b'{"p": 1}', NOW + i)

@@ -1,0 +1,103 @@
+"""`each:` compiled: one reading per element of an array or object, per position of parallel arrays, or of one child."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from device_profiles.schema import DeviceProfile, Each, FieldMap
+from gateway.decode.conditions import Condition
+from gateway.decode.elements import Elements, check_count, elements_of, zipped_elements
+from gateway.decode.events import EventMaps, Moment
+from gateway.decode.fields import Fields
+from gateway.decode.paths import parse_path
+from gateway.decode.pipeline import Flags, Values
+from gateway.decode.presence_words import PresenceReader, presence_reader
+from gateway.decode.scope import Scope, scope_getter
+from gateway.decode.templates import POSITIONS, check_key, filler, parse_template
+from gateway.reading import Presence, Quality, Reading
+
+
+class Common(NamedTuple):
+    """What all readings of one message share."""
+
+    payload: bytes
+    quality: Quality
+    moment: Moment
+
+
+class CompiledEach:
+    """A fan-out. Building it raises ValueError."""
+
+    def __init__(
+        self, profile: DeviceProfile, each: Each, fields: dict[str, FieldMap], captures: frozenset[str]
+    ) -> None:
+        if each.child not in profile.children:
+            raise ValueError(f"expected a child kind of the profile, found {each.child!r}")
+        if each.over is not None and each.zip:
+            raise ValueError("expected over or zip in each, found both")
+        self.child = each.child
+        self._prefix = each.child + ":"
+        self._key = filler(parse_template(each.key), captures, POSITIONS)
+        self._fields = Fields(profile, fields, captures=captures, zipped=each.zip)
+        self.events = EventMaps(profile, each.events, captures, each.zip)
+        self._when = None if each.when is None else Condition(each.when)
+        self._presence: PresenceReader | None = presence_reader(
+            each.presence, each.presence_path, says=each.says, optional=bool(each.fields)
+        )
+        self._elements: Elements | None = None
+        arrays = each.zip
+        if arrays:
+            self._elements = zipped_elements(arrays)
+        elif each.over is not None:
+            arrays = (each.over,)
+            self._elements = elements_of(each.over, each.elements)
+        self._arrays = tuple(scope_getter(parse_path(name)) for name in arrays)
+        self._erased = tuple(name for name, field in fields.items() if field.const is None)
+
+    def any_present(self, scope: Scope) -> bool:
+        """Whether the message has the array at all, if only empty."""
+        return any(get(scope) is not None for get in self._arrays)
+
+    def fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
+        """Append one reading per element."""
+        payload, quality, moment = common
+        places = [scope] if self._elements is None else self._elements(scope)
+        check_count(self._prefix, len(out) + len(places))
+        fill, name, when, says = self._fields.fill, self._key, self._when, self._presence
+        declared = self.events.declared
+        for place in places:
+            if when is not None and not when.holds(payload, place):
+                continue
+            child = self._prefix + check_key(name(place))
+            values: Values = {}
+            flags: Flags = {}
+            fill(place, values, flags)
+            events = self.events.fire(payload, place, child, values, moment) if declared else ()
+            out.append(
+                Reading(
+                    moment.device,
+                    child,
+                    moment.measured_at,
+                    moment.received_at,
+                    moment.binding,
+                    values,
+                    events,
+                    quality,
+                    flags,
+                    Presence.UNSAID if says is None else says(place),
+                    moment.profile,
+                    moment.retained,
+                )
+            )
+
+    def erase(self, scope: Scope, out: list[Reading], common: Common) -> None:
+        """An empty message about one child, named by the topic: its fields are gone. Of many it names none."""
+        if self._elements is not None:
+            return
+        _, quality, m = common
+        values: Values = dict.fromkeys(self._erased)
+        child = self._prefix + check_key(self._key(scope))
+        at = m.measured_at, m.received_at
+        out.append(
+            Reading(m.device, child, *at, m.binding, values, (), quality, {}, Presence.UNSAID, m.profile, m.retained)
+        )

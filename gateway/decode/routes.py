@@ -1,0 +1,244 @@
+"""Which binding takes a message, and which device it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
+from typing import Any, NamedTuple
+
+from device_profiles.schema import Scalar
+from gateway.decode.compile import CompiledBinding
+from gateway.decode.context import NOTHING
+from gateway.decode.errors import DecodeError, shown
+from gateway.decode.frames import Suspect
+from gateway.decode.memory import Memory
+from gateway.decode.scope import Scope
+from gateway.decode.templates import check_address
+from gateway.decode.topics import TopicTree
+from gateway.reading import Millis
+
+_MOST_ROUTES = 20_000
+_LONGEST_ROUTE = 256
+MOST_STRANGERS = 5_000
+"""Devices in no site file that are taken per day. Addresses come off the wire, and each becomes a device, a route and a
+series: who makes them up must not fill the disk. Those beyond go to the quarantine, and can be replayed."""
+_STRANGERS_ANEW: Millis = 24 * 3600 * 1000
+UNDECODED: Any = object()
+
+Decode = Callable[[CompiledBinding, bytes, dict[str, str]], Any]
+
+
+class Device:
+    """A device as the decoder needs it: what readings carry, the zone that naive times are meant in, its params."""
+
+    __slots__ = ("id", "known", "params", "zone")
+
+    def __init__(self, id: str, zone: tzinfo, known: bool, params: Mapping[str, Scalar]) -> None:
+        self.id = id
+        self.zone = zone
+        self.known = known
+        self.params = params
+
+
+class Candidate:
+    """A binding that takes a topic, with its captures, and the device where the topic alone names it."""
+
+    __slots__ = ("binding", "captures", "device")
+
+    def __init__(self, binding: CompiledBinding, captures: dict[str, str], device: Device | None) -> None:
+        self.binding = binding
+        self.captures = captures
+        self.device = device
+
+
+class Choice(NamedTuple):
+    """A binding that takes a message."""
+
+    candidate: Candidate
+    device: Device | None
+    """None where only the elements of the message name devices, or nobody needs to know."""
+    root: Any
+    """The decoded payload, or UNDECODED."""
+    known: bool
+    """Whether it comes from a registered device."""
+
+
+class Router:
+    """Finds the binding and the device of a message. `known` looks up a registered device, `defaults` are the params of
+    those that are not; `decode` decodes a payload by the codecs of a binding."""
+
+    def __init__(
+        self,
+        bindings: Iterable[CompiledBinding],
+        *,
+        known: Callable[[str, str], Device | None],
+        defaults: Mapping[str, Mapping[str, Scalar]],
+        zone: tzinfo,
+        decode: Decode,
+    ) -> None:
+        self._tree = TopicTree([(binding.pattern, binding) for binding in bindings])
+        self._known = known
+        self._defaults = defaults
+        self._zone = zone
+        self._decode = decode
+        self._strangers: dict[tuple[str, str], Device] = {}
+        self._strangers_since: Millis = 0
+        self.now: Millis = 0
+        """When the message in hand was received."""
+        self.routes: dict[str, list[Candidate]] = {}
+        """Candidates by topic, as found before."""
+
+    def find(self, topic: str, now: Millis) -> list[Candidate]:
+        """The candidates for a topic, those whose device is registered first; remembered per topic."""
+        self.now = now
+        if not topic.isprintable():
+            raise DecodeError("no_binding", topic, found=shown(topic), expected="a printable topic")
+        candidates: list[Candidate] = []
+        refused: DecodeError | None = None
+        for match in self._tree.find(topic):
+            try:
+                candidates.append(self._candidate(match.item, match.captures))
+            except DecodeError as error:
+                error.binding = match.item.id
+                refused = refused or error
+        if not candidates:
+            raise refused or DecodeError(
+                "no_binding", topic, found=shown(topic), expected="a topic that some device profile binds"
+            )
+        candidates.sort(key=_rank)
+        if len(topic) <= _LONGEST_ROUTE:
+            if len(self.routes) >= _MOST_ROUTES:
+                self.routes.clear()
+            self.routes[topic] = candidates
+        return candidates
+
+    def _candidate(self, binding: CompiledBinding, captures: dict[str, str]) -> Candidate:
+        if not binding.address_in_topic:
+            return Candidate(binding, captures, None)  # who speaks stands in the payload
+        return Candidate(binding, captures, self.device(binding, Scope(None, None, captures)))
+
+    def device(self, binding: CompiledBinding, scope: Scope) -> Device:
+        """The device that the message names; raises DecodeError where it may not speak."""
+        address = binding.address(scope)
+        device = self._known(binding.profile, address)
+        if device is not None:
+            return device
+        if binding.registered_only:
+            check_address(address, levels_allowed=binding.address_levels)
+            raise DecodeError(
+                "not_registered",
+                field="address",
+                found=shown(address),
+                expected=f"a device of the profile {binding.profile} that stands in a site file",
+            )
+        return self._strangers.get((binding.profile, address)) or self._stranger(binding, address)
+
+    def _stranger(self, binding: CompiledBinding, address: str) -> Device:
+        check_address(address, levels_allowed=binding.address_levels)
+        if not 0 <= self.now - self._strangers_since < _STRANGERS_ANEW:
+            self._strangers_since = self.now
+            self._strangers.clear()
+        if len(self._strangers) >= MOST_STRANGERS:
+            raise DecodeError(
+                "too_many",
+                field="address",
+                found=f"{shown(address)}, one more device that stands in no site file",
+                expected=f"at most {MOST_STRANGERS} of them a day",
+            )
+        params = self._defaults.get(binding.profile, {})
+        device = Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False, params)
+        self._strangers[binding.profile, address] = device
+        return device
+
+    def choose(self, candidates: list[Candidate], payload: bytes, memory: Memory) -> Choice:
+        """The first candidate that takes the message; one of a registered device comes before all others. What the
+        others changed in the memory is taken back."""
+        decoded: dict[tuple[str, ...], Any] = {}
+        fallback: Choice | None = None
+        refused: DecodeError | None = None
+        mark = memory.mark()
+        for candidate in candidates:
+            test = candidate.binding.only_test
+            if test is not None and not test(payload):
+                continue
+            try:
+                taken = self._take(candidate, payload, decoded, alone=len(candidates) == 1)
+            except DecodeError as error:
+                error.binding = error.binding or candidate.binding.id
+                refused = refused or error
+                continue
+            if taken is None:
+                continue
+            if taken.known:
+                return _settled(taken, decoded, memory, mark)
+            # A request on a line of several profiles says nothing to each of them.
+            fallback = taken if fallback is None or fallback.root is NOTHING else fallback
+        if fallback is not None:
+            return _settled(fallback, decoded, memory, mark)
+        raise refused or DecodeError(
+            "no_match",
+            binding=",".join(candidate.binding.id for candidate in candidates)[:200],
+            found=shown(payload),
+            expected="a message that the `when` of one binding takes",
+        )
+
+    def _take(
+        self, candidate: Candidate, payload: bytes, decoded: dict[tuple[str, ...], Any], *, alone: bool
+    ) -> Choice | None:
+        binding = candidate.binding
+        root: Any = UNDECODED
+        if binding.conditions and binding.only_test is None:
+            for condition in binding.conditions:
+                if condition.raw is not None and not condition.raw(payload):
+                    continue
+                if condition.scoped is None:
+                    break
+                if condition.needs_decoding and root is UNDECODED:
+                    root = self._decoded(candidate, payload, decoded)
+                    if root is NOTHING:
+                        return Choice(candidate, candidate.device, root, False)
+                if condition.scoped(_scope(root, candidate.captures)):
+                    break
+            else:
+                return None
+        device = candidate.device
+        if device is not None or binding.ignore:
+            return Choice(candidate, device, root, device is not None and device.known)
+        if root is UNDECODED:
+            root = self._decoded(candidate, payload, decoded)
+        if root is NOTHING:
+            return Choice(candidate, None, root, False)
+        scope = _scope(root, candidate.captures)
+        if binding.split is None or not payload:
+            device = self.device(binding, scope)
+            return Choice(candidate, device, root, device.known)
+        known = not alone and any(self.device(binding, place).known for place in binding.split(scope))
+        return Choice(candidate, None, root, known)
+
+    def _decoded(self, candidate: Candidate, payload: bytes, decoded: dict[tuple[str, ...], Any]) -> Any:
+        """The payload decoded, once for all candidates with the same codecs."""
+        key = candidate.binding.codec_key
+        if key not in decoded:
+            decoded[key] = self._decode(candidate.binding, payload, candidate.captures)
+        return decoded[key]
+
+
+def _settled(choice: Choice, decoded: dict[tuple[str, ...], Any], memory: Memory, mark: int) -> Choice:
+    """The choice without what decoding by other bindings has put into the memory."""
+    if memory.mark() == mark or choice.root is NOTHING or len(decoded) == 1:
+        return choice
+    memory.undo(mark)
+    return choice._replace(root=UNDECODED)
+
+
+def _rank(candidate: Candidate) -> tuple[bool, bool]:
+    """Registered devices first, then profiles that are heard before a device of theirs is registered."""
+    return candidate.device is None or not candidate.device.known, not candidate.binding.discovery
+
+
+def _scope(root: Any, captures: dict[str, str]) -> Scope:
+    if root is UNDECODED:
+        root = None
+    elif type(root) is Suspect:
+        root = root.value
+    return Scope(root, root, captures)

@@ -1,0 +1,86 @@
+"""`split:` compiled: one message that holds many. Each element is taken as a message of its own.
+
+Atomic: an element that cannot be decoded refuses the whole message, and nothing of it is taken. Half a message in the
+quarantine could not be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from device_profiles.schema import Split
+from gateway.decode.elements import check_count, elements_of
+from gateway.decode.errors import DecodeError
+from gateway.decode.scope import Scope
+from gateway.reading import Millis, Quality, Reading
+
+MOST_AT_ONCE = 100
+"""Readings of one identity in one message."""
+
+Splitter = Callable[[Scope], list[Scope]]
+
+
+def splitter(splits: tuple[Split, ...]) -> Splitter:
+    """A closure from a whole payload to the scopes of its elements, level by level. An element that is null says
+    nothing. Raises ValueError."""
+    levels = [(split.over, split.capture, elements_of(split.over, split.elements)) for split in splits]
+
+    def split_up(scope: Scope) -> list[Scope]:
+        scopes = [scope]
+        for over, capture, elements in levels:
+            found = [element for outer in scopes for element in elements(outer) if element.node is not None]
+            check_count(over, len(found))
+            if capture is not None:
+                for element in found:
+                    element.captures = {**element.captures, capture: element.key}
+            scopes = found
+        return scopes
+
+    return split_up
+
+
+def joined(readings: Iterable[Reading]) -> list[Reading]:
+    """Readings of one message without two of one identity, which would overwrite each other when they are stored.
+
+    Two that do not contradict each other become one; of two that do, the later one counts as measured a millisecond
+    later.
+    """
+    out: dict[tuple[str, str, Millis, str], Reading] = {}
+    for reading in readings:
+        identity = (reading.device, reading.child, reading.measured_at, reading.binding)
+        found = reading
+        bumps = 0
+        while (before := out.get(identity)) is not None:
+            if _agree(before.values, found.values):
+                found = _merged(before, found)
+                break
+            if (bumps := bumps + 1) > MOST_AT_ONCE:
+                raise DecodeError(
+                    "too_many",
+                    field=reading.child or "measured_at",
+                    found=f"more than {MOST_AT_ONCE} readings of one time that contradict each other",
+                    expected="one reading of a device or child at a time",
+                )
+            found = msgspec.structs.replace(found, measured_at=found.measured_at + 1)
+            identity = (found.device, found.child, found.measured_at, found.binding)
+        out[identity] = found
+    return list(out.values())
+
+
+def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[name] == value for name, value in other.items() if name in one)
+
+
+def _merged(one: Reading, other: Reading) -> Reading:
+    return msgspec.structs.replace(
+        one,
+        values={**one.values, **other.values},
+        events=one.events + other.events,
+        quality=other.quality if one.quality is Quality.GOOD else one.quality,
+        flags={**one.flags, **other.flags},
+        presence=other.presence or one.presence,
+        replies=one.replies + other.replies,
+    )
