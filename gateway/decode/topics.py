@@ -1,7 +1,8 @@
 """Binding topics: `station/{address}/port/{n}` compiled to MQTT filters and to one dispatch tree.
 
-A level is a literal, a capture `{name}`, a literal with one capture inside (`openevse-{address}`), or a capture of
-several levels `{name+}`. MQTT's own `+` and `#` are allowed too and capture nothing.
+A level is a literal, a capture `{name}`, literals with captures between them (`switch:{n}`, `{model}-{address}`), or a
+capture of several levels `{name+}`. MQTT's own `+` and `#` are allowed too and capture nothing. A capture is never
+empty; of several in one level, the earlier ones hold as little as they can.
 """
 
 from __future__ import annotations
@@ -17,13 +18,26 @@ T = TypeVar("T")
 
 
 class Level(NamedTuple):
-    """One level of a binding topic. A literal has no `name`; an anonymous wildcard has the name ""."""
+    """One level of a binding topic.
+
+    A literal has no `names`; an anonymous wildcard has the name "". Captures stand between `around`, which has one
+    text more than there are names; it is empty for a capture of the whole level.
+    """
 
     literal: str | None
-    name: str = ""
+    names: tuple[str, ...] = ()
     many: bool = False
-    before: str = ""
-    after: str = ""
+    around: tuple[str, ...] = ()
+
+    def filled(self, captures: dict[str, str]) -> str:
+        """The level with these captures; raises KeyError for one that is not given."""
+        if self.literal is not None:
+            return self.literal
+        held = [captures[name] for name in self.names]
+        if not self.around:
+            return held[0]
+        pieces = (piece for pair in zip(self.around, [*held, ""], strict=True) for piece in pair)
+        return "".join(pieces)
 
 
 class Pattern(NamedTuple):
@@ -34,12 +48,12 @@ class Pattern(NamedTuple):
 
     @property
     def captures(self) -> frozenset[str]:
-        return frozenset(level.name for level in self.levels if level.name)
+        return frozenset(name for level in self.levels for name in level.names if name)
 
     @property
     def many(self) -> frozenset[str]:
         """Captures that may hold several levels."""
-        return frozenset(level.name for level in self.levels if level.many and level.name)
+        return frozenset(name for level in self.levels if level.many for name in level.names if name)
 
     @property
     def filter(self) -> str:
@@ -53,10 +67,7 @@ class Pattern(NamedTuple):
 
     def fill(self, captures: dict[str, str]) -> str:
         """The topic with these captures; raises KeyError for one that is not given."""
-        return "/".join(
-            level.literal if level.literal is not None else f"{level.before}{captures[level.name]}{level.after}"
-            for level in self.levels
-        )
+        return "/".join(level.filled(captures) for level in self.levels)
 
 
 def parse_topic(topic: str) -> Pattern:
@@ -66,9 +77,9 @@ def parse_topic(topic: str) -> Pattern:
         raise ValueError("expected a topic of 1 to 1024 characters")
     if sum(level.many for level in levels) > 1:
         raise ValueError(f"expected at most one capture of several levels, found more in {topic!r}")
-    if levels[-1].literal is None and levels[-1].many and not levels[-1].name and "#" in topic[:-1]:
+    if levels[-1].many and levels[-1].names == ("",) and "#" in topic[:-1]:
         raise ValueError(f"expected # only as the last level, found {topic!r}")
-    names = [level.name for level in levels if level.name]
+    names = [name for level in levels for name in level.names if name]
     if len(names) != len(set(names)):
         raise ValueError(f"expected each capture once, found one twice in {topic!r}")
     return Pattern(topic, levels)
@@ -76,21 +87,20 @@ def parse_topic(topic: str) -> Pattern:
 
 def _parse_level(text: str, topic: str) -> Level:
     if text == "+":
-        return Level(None)
+        return Level(None, ("",))
     if text == "#":
-        return Level(None, many=True)
+        return Level(None, ("",), many=True)
     found = list(_CAPTURE.finditer(text))
-    if not found:
-        if any(mark in text for mark in "+#{}\0"):
-            raise ValueError(f"expected a literal, {{name}} or {{name+}} as a topic level, found {text!r} in {topic!r}")
-        return Level(text)
-    if len(found) > 1:
-        raise ValueError(f"expected one capture in a topic level, found {text!r} in {topic!r}")
-    capture = found[0]
-    before, after = text[: capture.start()], text[capture.end() :]
-    if any(mark in before + after for mark in "+#{}\0") or (capture[2] and (before or after)):
+    around = _CAPTURE.split(text)[::3]
+    many = any(capture[2] for capture in found)
+    if any(mark in literal for literal in around for mark in "+#{}\0") or (many and around != ["", ""]):
         raise ValueError(f"expected a literal, {{name}} or {{name+}} as a topic level, found {text!r} in {topic!r}")
-    return Level(None, capture[1], bool(capture[2]), before, after)
+    if not found:
+        return Level(text)
+    if "" in around[1:-1]:
+        raise ValueError(f"expected a literal between the captures of a topic level, found {text!r} in {topic!r}")
+    names = tuple(capture[1] for capture in found)
+    return Level(None, names, many, tuple(around) if any(around) else ())
 
 
 def covers(wide: str, narrow: str) -> bool:
@@ -125,7 +135,7 @@ class _Node(Generic[T]):
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node[T]] = {}
-        self.partial: dict[tuple[str, str], _Node[T]] = {}
+        self.partial: dict[tuple[str, ...], _Node[T]] = {}
         self.any: _Node[T] | None = None
         self.many: _Node[T] | None = None
         self.ends: list[tuple[int, T, Pattern]] = []
@@ -147,8 +157,8 @@ class TopicTree(Generic[T]):
             elif level.many:
                 node.many = node.many or _Node()
                 node = node.many
-            elif level.before or level.after:
-                node = node.partial.setdefault((level.before, level.after), _Node())
+            elif level.around:
+                node = node.partial.setdefault(level.around, _Node())
             else:
                 node.any = node.any or _Node()
                 node = node.any
@@ -173,9 +183,9 @@ class TopicTree(Generic[T]):
             self._walk(below, levels, at + 1, held, found)
         if at == 0 and level.startswith("$"):
             return  # MQTT: a wildcard in the first level does not receive $ topics
-        for (before, after), below in node.partial.items():
-            if len(level) > len(before) + len(after) and level.startswith(before) and level.endswith(after):
-                self._walk(below, levels, at + 1, [*held, level[len(before) : len(level) - len(after)]], found)
+        for around, below in node.partial.items():
+            if (between := _between(around, level)) is not None:
+                self._walk(below, levels, at + 1, [*held, *between], found)
         if node.any is not None:
             self._walk(node.any, levels, at + 1, [*held, level], found)
         if node.many is not None:
@@ -183,6 +193,23 @@ class TopicTree(Generic[T]):
                 self._walk(node.many, levels, end, [*held, "/".join(levels[at:end])], found)
 
 
+def _between(around: tuple[str, ...], level: str) -> list[str] | None:
+    """What stands between these texts in a level, none of it empty; None where it does not fit."""
+    first, last = around[0], around[-1]
+    end = len(level) - len(last)
+    if not level.startswith(first) or not level.endswith(last):
+        return None
+    held: list[str] = []
+    at = len(first)
+    for text in around[1:-1]:
+        found = level.find(text, at + 1, end)
+        if found < 0:
+            return None
+        held.append(level[at:found])
+        at = found + len(text)
+    return [*held, level[at:end]] if at < end else None
+
+
 def _captures(pattern: Pattern, held: list[str]) -> dict[str, str]:
-    holders = [level for level in pattern.levels if level.literal is None]
-    return {level.name: text for level, text in zip(holders, held, strict=True) if level.name}
+    names = [name for level in pattern.levels for name in level.names]
+    return {name: text for name, text in zip(names, held, strict=True) if name}

@@ -23,6 +23,7 @@ from tests.gateway.decode.mini import NOW, decoder, flat, profile
         ("openevse-{address}/amp", "+/amp"),
         ("a/+/{address}", "a/+/+"),
         ("a/{address}/#", "a/+/#"),
+        ("{address}/status/{kind}:{n}", "+/status/+"),
     ],
 )
 def test_filter_of_a_topic(topic: str, filter_: str) -> None:
@@ -52,12 +53,48 @@ def test_a_topic_that_means_nothing_is_refused(topic: str) -> None:
         ("$SYS/{x}", "$SYS/load", {"x": "load"}),
         ("openevse-{x}/amp", "openevse-55ad/amp", {"x": "55ad"}),
         ("openevse-{x}/amp", "openevse-/amp", None),
+        (
+            "{x}/status/switch:{n}",
+            "shelly1pmminig3-48f6ee8d12dc/status/switch:0",
+            {"x": "shelly1pmminig3-48f6ee8d12dc", "n": "0"},
+        ),
+        ("{x}/status/switch:{n}", "shelly1/status/switch:", None),
+        ("{x}/status/{kind}:{n}", "shelly1/status/em1data:2", {"x": "shelly1", "kind": "em1data", "n": "2"}),
+        ("{x}/status/{kind}:{n}", "shelly1/status/sys", None),
+        ("{x}/status/{kind}:{n}", "shelly1/status/:1", None),
+        ("a/{x}-{y}_{z}!", "a/1-2-3_4_5!", {"x": "1", "y": "2-3", "z": "4_5"}),
+        ("a/{x}-{y}", "a/--b", {"x": "-", "y": "b"}),
+        ("a/x{n}x", "a/xx", None),
+        ("$oc/devices/{x}/sys/properties/report", "$oc/devices/d_1/sys/properties/report", {"x": "d_1"}),
+        ("+/devices/{x}", "$oc/devices/d_1", None),
+        ("{p}:{x}/a", "$oc:1/a", None),
+        ("$oc/{kind+}/report", "$oc/devices/d/sys/report", {"kind": "devices/d/sys"}),
+        (
+            "/sys/{pk}/{dn}/thing/event/{event}/post",
+            "/sys/k1/d1/thing/event/HardwareError/post",
+            {"pk": "k1", "dn": "d1", "event": "HardwareError"},
+        ),
+        (
+            "axis/{x}/event/{what+}/$source/port/{n}",
+            "axis/AC1/event/tns:onvif/Device/$source/port/1",
+            {"x": "AC1", "what": "tns:onvif/Device", "n": "1"},
+        ),
         ("a/+/{x}", "a/b/c", {"x": "c"}),
     ],
 )
 def test_captures(pattern: str, topic: str, captures: dict[str, str] | None) -> None:
     found = TopicTree([(parse_topic(pattern), 1)]).find(topic)
     assert [match.captures for match in found] == ([] if captures is None else [captures])
+
+
+@pytest.mark.parametrize("pattern", ["/lead/{a}", "{a}/status/{kind}:{n}", "a/{a+}/x{n}", "v1/{a}-{b}/$source"])
+def test_a_topic_filled_with_its_captures_is_found_again(pattern: str) -> None:
+    parsed = parse_topic(pattern)
+    captures = {name: f"v{name}" for name in parsed.captures}
+    topic = parsed.fill(captures)
+    assert [match.captures for match in TopicTree([(parsed, 1)]).find(topic)] == [captures]
+    with pytest.raises(KeyError):
+        parsed.fill({})
 
 
 def test_every_pattern_of_a_topic_is_found_in_the_order_given() -> None:
