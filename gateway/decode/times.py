@@ -104,11 +104,12 @@ def _joined(getters: list[ScopeGetter], where: str) -> tuple[ScopeGetter, str]:
 
 def _quick(path: Path, read: Read) -> Read:
     """The usual case without detours: whole milliseconds under one key."""
-    key = path.segments[0] if len(path.segments) == 1 else None
-    absolute = path.absolute
+    if path.absolute or len(path.segments) != 1:
+        return read
+    key = path.segments[0]
 
     def quick(scope: Scope, zone: tzinfo, received_at: Millis) -> Millis | None:
-        node = scope.root if absolute else scope.node
+        node = scope.node
         if type(node) is dict and type(raw := node.get(key)) is int and 0 < raw < _FAR:
             return raw
         return read(scope, zone, received_at)
