@@ -11,7 +11,7 @@ from device_profiles.schema import DeviceProfile, Sample
 from gateway.decode.decoder import Decoder
 from gateway.decode.errors import DecodeError
 from gateway.decode.times import millis
-from gateway.reading import Reading, Registry
+from gateway.reading import DeviceEntry, Reading, Registry
 
 SAMPLE_RECEIVED_AT = 1_900_000_000_000
 """Samples carry times of the past; they are received in 2030, so that no clock looks as if it ran ahead."""
@@ -21,12 +21,20 @@ _NEAR = 1e-6
 def check_samples(profile: DeviceProfile) -> list[str]:
     """What failed, in words; empty when every sample becomes what the profile says."""
     try:
-        decoder = Decoder([profile], Registry("samples", []))
+        decoder = Decoder([profile], Registry("samples", _entries(profile)))
     except ValueError as error:
         return [f"expected bindings that compile, found: {error}"]
     return [
         f"sample {sample.name!r}: {failure}" for sample in profile.samples for failure in _failures(decoder, sample)
     ]
+
+
+def _entries(profile: DeviceProfile) -> list[DeviceEntry]:
+    """Bindings that take registered devices only: those that the samples name stand in a site file."""
+    if not any(binding.registered_only for binding in profile.bindings):
+        return []
+    named = {expected.get("address") for sample in profile.samples for expected in sample.expect}
+    return [DeviceEntry(f"{profile.id}:{one}", profile.id, one, "samples") for one in named if isinstance(one, str)]
 
 
 def sample_payload(sample: Sample) -> bytes:
