@@ -21,6 +21,7 @@ from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
 from services.changes import Changes
 from services.clock import Clock, to_millis
+from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
 from services.gateway_node import make_gateway
@@ -30,7 +31,7 @@ from services.notices.outbox import Outbox
 from services.profiles import load_library
 from services.settings import Settings
 from services.ticker import Chore, Ticker
-from services.uplink import InProcessUplink
+from services.uplink import InProcessCommands, InProcessUplink
 from services.web.app import create_app
 from services.web.server import Server
 
@@ -100,7 +101,16 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
     database = open_database(stack, settings)
     telemetry = open_telemetry(stack, settings)
     changes = Changes()
-    intake = Intake(database, library, clock, changes, public_url=settings.effective_public_url)
+    intake = Intake(
+        database,
+        library,
+        clock,
+        changes,
+        public_url=settings.effective_public_url,
+        commands_enabled=settings.commands == "on",
+        gateway_silent_after=settings.gateway_silent_after,
+        break_alarm_after=settings.break_alarm_after,
+    )
     intake.start()
     return Core(settings, clock, library, database, telemetry, changes, intake)
 
@@ -108,7 +118,19 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
 def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
     """A gateway in this process."""
     uplink = InProcessUplink(core.intake)
-    gateway = make_gateway(core.settings, core.clock, core.library, uplink, core.telemetry, mqtt_url)
+    desk = CommandDesk(database=core.database, intake=core.intake, clock=core.clock)
+    commands = InProcessCommands(desk, Bell(core.changes))
+    # Short waits: what it waits on is closed soon after the gateway has been told to stop.
+    gateway = make_gateway(
+        core.settings,
+        core.clock,
+        core.library,
+        uplink,
+        core.telemetry,
+        mqtt_url,
+        commands=commands,
+        command_wait_seconds=1.0,
+    )
     gateway.start()
     stack.callback(gateway.stop)
     return gateway

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,8 +38,19 @@ class Settings(BaseSettings):
     )
     database_url: str = Field("", description="postgresql://…; empty: SQLite in the data folder.")
     journal_max_bytes: int = Field(2 * 1024**3, ge=1024**2, description="Cap of the journal on disk.")
+    commands: Literal["on", "off"] = Field(
+        "on", description='"off": nothing is sent to any device, by nobody and by no rule. For maintenance, and to look.'
+    )
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
     notice_days: int = Field(400, ge=1, description="How long notices that were delivered or failed are kept.")
+    gateway_silent_after: float = Field(
+        60, ge=10, description="Seconds without a word from a gateway after which its devices are unknown."
+    )
+    break_alarm_after: float = Field(
+        180,
+        ge=0,
+        description="Seconds that a gateway, its broker, or a device that others hang on may be gone before an alarm.",
+    )
     smtp_url: str = Field("", description="smtp://[user:password@]host[:port] or smtps://…; empty: no e-mail.")
     smtp_from: str = Field("courtyard@localhost", description="Sender address of e-mails.")
     webhook_allow_private: bool = Field(

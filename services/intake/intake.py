@@ -27,7 +27,9 @@ from services.database import Database
 from services.intake.consequences import Consequences
 from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
+from services.intake.watch import watch
 from services.intake.work import CursorMoved, Work, flush
+from services.presence.breaks import Breaks, Limits
 from services.rules import engine
 from services.rules.engine import Firing
 from services.rules.state import DeviceState
@@ -77,7 +79,7 @@ class Intake:
         self._changes = changes
         self._public_url = public_url
         self._silent_after = gateway_silent_after
-        self._break_alarm_after = break_alarm_after
+        self._breaks = Breaks(Limits(timedelta(seconds=gateway_silent_after), timedelta(seconds=break_alarm_after)))
         self._commands_enabled = commands_enabled
         self._lock = RLock()
         self._memory: Memory | None = None
@@ -335,8 +337,8 @@ class Intake:
                 if device.id not in self._benched and only in (None, device.id):
                     view = memory.branches.view_of(device, views.get(device.gateway, views[None]))
                     self._tick_one(device, view, work, consequences)
-
             if only is None:
+                watch(memory, self._breaks, consequences, now)
                 consequences.commands.tick()
 
     def _tick_one_by_one(self, now: datetime) -> None:

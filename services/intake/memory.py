@@ -21,10 +21,11 @@ from services.notices.plan import Audience
 from services.notices.store import audience_of
 from services.outages.impact import Impairment, Loss, MemberShape, Served, SupplyShape
 from services.presence.branches import Branches
+from services.presence.breaks import BREAKS
 from services.rules.automaton import Mark, Phase
 from services.rules.compiled import CompiledProfile, CompiledRule, compile_profile
 from services.rules.engine import GatewayView
-from services.rules.state import ChildState, DeviceState, load_mark
+from services.rules.state import ChildState, DeviceState, restore_rule
 from services.tables import (
     alarms,
     device_states,
@@ -126,8 +127,8 @@ class Memory:
     last_ticket_number: int
     commands: Outstanding = field(default_factory=Outstanding)
     branches: Branches = field(default_factory=lambda: Branches({}))
-    homes: dict[str, str] = field(default_factory=dict)
-    """Gateway -> the site where most of its devices stand."""
+    also_told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """A gateway's name in alarms -> the sites it serves beside the one where its alarm stands."""
 
     def view(self, gateway: str | None, now: datetime, silent_after_seconds: float) -> GatewayView:
         """How far a gateway lets us judge. One that has gone quiet says nothing about its devices."""
@@ -334,18 +335,16 @@ def _millis(at: datetime | None) -> Millis | None:
 def _load_marks(connection: Connection, memory: Memory) -> None:
     for row in connection.execute(select(rule_states)):
         device = memory.devices.get(row.device)
-        if device is None or rule_of(memory, row.device, row.rule) is None:
-            continue
-        mark, evidence = load_mark(row.state)
-        key = (row.child, row.rule)
-        device.set_mark(key, mark)
-        if evidence is not None:
-            device.evidence[key] = evidence
-        device.moved.discard(key)
+        rule = rule_of(memory, row.device, row.rule)
+        if device is not None and rule is not None:
+            restore_rule(device, (row.child, row.rule), rule, row.state)
 
 
 def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
     """Take an active alarm over; the alarm table is right about what is active, whatever the automaton says."""
+    if alarm.profile == BREAKS:
+        memory.active[alarm.device, alarm.child, alarm.rule] = alarm  # the next tick judges it
+        return
     rule = rule_of(memory, alarm.device, alarm.rule)
     if rule is None or memory.devices[alarm.device].site != alarm.site:
         memory.orphans.append(alarm)

@@ -18,7 +18,7 @@ from services.commands.store import CommandWork
 from services.intake.memory import GatewayState, Memory
 from services.notices.plan import Notice
 from services.notices.store import queue
-from services.rules.state import DeviceState, Key, dump_mark
+from services.rules.state import DeviceState, Key, dump_rule
 from services.tables import (
     alarms,
     device_states,
@@ -167,11 +167,10 @@ def _write_marks(connection: Connection, work: Work) -> None:
 
 def _sort_mark(device: DeviceState, key: Key, kept: list[Row], gone: list[Row]) -> None:
     child, rule = key
-    mark = device.marks.get(key)
-    if mark is None:
+    state = dump_rule(device, key)
+    if state is None:
         gone.append({"_device": device.id, "_child": child, "_rule": rule})
     else:
-        state = dump_mark(mark, device.evidence.get(key))
         kept.append({"device": device.id, "child": child, "rule": rule, "state": state})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.presence import Contact, Liveness, PresenceReason, PresenceState, Voices, hear_child, is_down
+from gateway.presence import Contact, Liveness, PresenceState, Voices, hear_child, is_down
 from gateway.presence import hear as hear_word
 from gateway.reading import Millis, Presence, Reading, child_kind
 
@@ -63,4 +63,3 @@ def rewind(device: DeviceState, to: Millis) -> None:
         at: Millis | None = getattr(device, name)
         if at is not None:
             setattr(device, name, min(at, to))
-

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select, update
 
 from device_profiles.schema import Text
+from services.presence.gateways import gateway_name, gateway_of
 from services.scope import NotFound, Scope, in_scope
 from services.tables import alarms, devices, tickets
 
@@ -99,13 +100,20 @@ def _select(scope: Scope) -> Select[Any]:
     )
 
 
+def _name_of(row: Row[Any]) -> Text:
+    gateway = gateway_of(row.device)
+    if row.name_zh is None and gateway is not None:
+        return gateway_name(gateway)
+    return Text(zh=row.name_zh or row.device, en=row.name_en or row.device)
+
+
 def _alarm(row: Row[Any]) -> Alarm:
     name = row.reason.get("name") or {"zh": row.rule, "en": row.rule}
     return Alarm(
         id=row.id,
         site=row.site,
         device=row.device,
-        device_name=Text(zh=row.name_zh or row.device, en=row.name_en or row.device),
+        device_name=_name_of(row),
         building=row.building,
         child=row.child,
         rule=row.rule,

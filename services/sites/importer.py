@@ -19,7 +19,7 @@ from device_profiles.yaml_lines import Document, YamlMistake, read_yaml
 from gateway.reading import DeviceEntry, child_id, child_kind
 from services.database import Database
 from services.sites.model import BuildingEntry, Member, Recipient, SiteDevice, SiteFile, Supply, UnitEntry, UnitRef
-from services.sites.sync import ImportReport, foreign_owners, sync
+from services.sites.sync import ImportReport, adopted_ids, foreign_owners, sync
 
 Where = tuple[str | int, ...]
 Library = Mapping[str, DeviceProfile]
@@ -56,7 +56,8 @@ def import_site(database: Database, path_or_text: Path | str, library: Library, 
     document = _parse(file, text)
     site = _checked(file, document, library)
     with database.write() as connection:
-        taken = _Check(file, document, library, site).taken(foreign_owners(connection, site))
+        check = _Check(file, document, library, site)
+        taken = check.taken(foreign_owners(connection, site)) + check.renamed(adopted_ids(connection, site))
         if taken:
             raise SiteMistakes(taken)
         return sync(connection, site, expanded_members(site, library), now)
@@ -262,6 +263,16 @@ class _Check:
                     found.append(self._mistake(("devices", number, field), repr(value), expected))
         return _by_line(found)
 
+    def renamed(self, adopted: Mapping[tuple[str, str], str]) -> list[SiteMistake]:
+        """Devices that were adopted under another id than the file gives them: an id never changes."""
+        found = []
+        for number, device in enumerate(self._site.devices):
+            id = adopted.get((device.profile, device.wire_address), device.id)
+            if id != device.id:
+                expected = f"{id!r}, under which it was adopted (courtyard site export writes it as it is)"
+                found.append(self._mistake(("devices", number, "id"), repr(device.id), expected))
+        return _by_line(found)
+
     def _mistake(self, where: Where, found: str, expected: str) -> SiteMistake:
         return SiteMistake(self._file, self._document.line(where), _words(where), found, expected)
 
@@ -301,6 +312,8 @@ class _Check:
             where: Where = ("devices", number)
             if device.building is not None and device.building not in self._units:
                 yield self._unknown((*where, "building"), device.building, self._units)
+            elif device.unit is not None and device.unit not in self._units.get(device.building or "", ()):
+                yield self._unknown((*where, "unit"), device.unit, self._units.get(device.building or "", ()))
             if device.parent is not None and device.parent not in self._devices:
                 yield self._unknown((*where, "parent"), device.parent, self._devices)
             if device.parent == device.id:

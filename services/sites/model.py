@@ -63,6 +63,7 @@ class SiteDevice(Part):
     address: Address | None = None
     name: Words | None = None
     building: Id | None = None
+    unit: Id | None = None
     place: Words = Text(zh="", en="")
     params: dict[str, Scalar] = {}
     parent: Id | None = None

@@ -44,6 +44,8 @@ class ImportReport:
     recipients: Counts
     adopted: tuple[str, ...] = field(default=())
     """Devices that had been heard before they stood in a file."""
+    kept: tuple[str, ...] = field(default=())
+    """Devices that were adopted on the page and stand in no file: they stay."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -69,20 +71,31 @@ def foreign_owners(connection: Connection, site: SiteFile) -> dict[str, str]:
     return found
 
 
+def adopted_ids(connection: Connection, site: SiteFile) -> dict[tuple[str, str], str]:
+    """(profile, address) -> id of the devices of this site that were adopted on the page."""
+    query = select(devices.c.id, devices.c.profile, devices.c.address).where(
+        devices.c.site == site.site, devices.c.origin == "adopted", devices.c.retired_at.is_(None)
+    )
+    return {(row.profile, row.address): row.id for row in connection.execute(query)}
+
+
 def sync(
     connection: Connection, site: SiteFile, members: Mapping[str, Sequence[Member]], now: datetime
 ) -> ImportReport:
     """Write the file into the tables, in the caller's transaction."""
     changed_head = _sync_head(connection, site, now)
     adopted = _adopt(connection, site)
+    device_counts, kept = _sync_devices(connection, site, now)
+    joined = joined_members(connection, site, members)
     report = ImportReport(
         site=site.site,
         buildings=_sync_rows(connection, buildings, site.site, ("id",), _building_rows(site)),
         units=_sync_rows(connection, units, site.site, ("building", "id"), _unit_rows(site)),
-        devices=_sync_devices(connection, site, now),
-        supplies=_sync_rows(connection, supplies, site.site, ("id",), _supply_rows(site, members)),
+        devices=device_counts,
+        supplies=_sync_rows(connection, supplies, site.site, ("id",), _supply_rows(site, joined)),
         recipients=_sync_rows(connection, recipients, site.site, ("id",), _recipient_rows(site)),
         adopted=adopted,
+        kept=kept,
     )
     if changed_head or not report.is_unchanged:
         # Whoever holds this site in memory sees by this stamp that it must be read again.
@@ -133,15 +146,18 @@ def _sync_rows(
     return Counts(added=len(added), changed=len(changed), retired=len(gone), unchanged=unchanged)
 
 
-def _sync_devices(connection: Connection, site: SiteFile, now: datetime) -> Counts:
+def _sync_devices(connection: Connection, site: SiteFile, now: datetime) -> tuple[Counts, tuple[str, ...]]:
+    """What the file lists is the file's. Adopted devices that it does not list stay; their ids are given back."""
     query = select(devices).where(or_(devices.c.site == site.site, devices.c.id.in_([one.id for one in site.devices])))
     before = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
-    after = {device.id: _device_row(site.site, device) for device in site.devices}
-    gone = [one for one, row in before.items() if one not in after and row["retired_at"] is None]
+    after = {device.id: _as_replaced(_device_row(site.site, device), before.get(device.id)) for device in site.devices}
+    left = [one for one, row in before.items() if one not in after and row["retired_at"] is None]
+    kept = tuple(sorted(one for one in left if before[one]["origin"] == "adopted"))
+    gone = [one for one in left if one not in kept]
     if gone:
         # Retire first: their addresses may go to others in the same file.
         connection.execute(update(devices).where(devices.c.id.in_(gone)).values(retired_at=now))
-    changed = [one for one, row in after.items() if one in before and before[one] != row]
+    changed = [one for one, row in after.items() if one in before and not _agrees(before[one], row)]
     if changed:
         _free_addresses(connection, changed)
     for one in changed:
@@ -152,7 +168,37 @@ def _sync_devices(connection: Connection, site: SiteFile, now: datetime) -> Coun
     if added:
         connection.execute(insert(devices), added)
     unchanged = len(after) - len(changed) - len(added)
-    return Counts(added=len(added), changed=len(changed), retired=len(gone), unchanged=unchanged)
+    counts = Counts(added=len(added), changed=len(changed), retired=len(gone), unchanged=unchanged)
+    return counts, kept
+
+
+def _agrees(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(before[name] == value for name, value in wanted.items())
+
+
+def _as_replaced(wanted: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A module that was swapped on site has a new address, which the file may not know yet: as long as it says the
+    old one, the new one stays. Any other word of the file is newer."""
+    if before is None or before["replaced_address"] is None or before["replaced_address"] != wanted["address"]:
+        return wanted
+    return wanted | {"address": before["address"], "replaced_address": before["replaced_address"]}
+
+
+def joined_members(
+    connection: Connection, site: SiteFile, members: Mapping[str, Sequence[Member]]
+) -> dict[str, list[Member]]:
+    """The file's members of each supply, and the adopted devices that were said to serve it."""
+    found = {supply: list(listed) for supply, listed in members.items()}
+    query = select(devices.c.id, devices.c.serves).where(
+        devices.c.site == site.site, devices.c.origin == "adopted", devices.c.retired_at.is_(None)
+    )
+    for row in connection.execute(query.order_by(devices.c.id)):
+        for entry in row.serves or ():
+            member = Member(device=row.id, child=entry["child"], vital=entry["vital"])
+            listed = found.get(entry["supply"])
+            if listed is not None and all((one.device, one.child) != (member.device, member.child) for one in listed):
+                listed.append(member)
+    return found
 
 
 def _free_addresses(connection: Connection, changed: list[str]) -> None:
@@ -194,11 +240,16 @@ def _device_row(site: str, device: SiteDevice) -> dict[str, Any]:
         "name_zh": name.zh,
         "name_en": name.en,
         "building": device.building,
+        "unit": device.unit,
         "place_zh": device.place.zh,
         "place_en": device.place.en,
         "params": dict(device.params),
         "parent": device.parent,
         "retired_at": None,
+        "origin": "file",
+        "serves": [],
+        "replaced_address": None,
+        "ignored_at": None,
     }
 
 
@@ -250,6 +301,7 @@ def _supply_row(site: SiteFile, supply: Supply, members: Sequence[Member]) -> di
         "name_zh": supply.name.zh if supply.name else "",
         "name_en": supply.name.en if supply.name else "",
         "needs": supply.needs or counted,
+        "needs_all": supply.needs is None,
         "members": [{"device": one.device, "child": one.child, "vital": one.vital} for one in members],
         "scope": scope,
     }

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from device_profiles.schema import Text
+from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
 from services.tables import alarms, devices, ticket_events, tickets
 
@@ -140,7 +141,7 @@ def _ticket(row: Row[Any], events: tuple[TicketEvent, ...] = ()) -> Ticket:
         alarm_state=row.alarm_state,
         severity=row.severity,
         device=row.device,
-        device_name=Text(zh=row.name_zh, en=row.name_en) if known else None,
+        device_name=Text(zh=row.name_zh, en=row.name_en) if known else _gateway_name(row.device),
         building=row.building,
         place=Text(zh=row.place_zh, en=row.place_en) if known else None,
         child=row.child,
@@ -158,6 +159,11 @@ def _ticket(row: Row[Any], events: tuple[TicketEvent, ...] = ()) -> Ticket:
         version=row.version,
         events=events,
     )
+
+
+def _gateway_name(device: str | None) -> Text | None:
+    gateway = gateway_of(device or "")
+    return None if gateway is None else gateway_name(gateway)
 
 
 def ticket_of_row(
