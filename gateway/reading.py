@@ -103,6 +103,12 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     """Readings given up at the journal's cap."""
     messages_per_second: float
     last_error: str = ""
+    commands_sent: int = 0
+    """Attempts that the broker has acknowledged, since start."""
+    commands_waiting: int = 0
+    """Fetched and not said yet."""
+    commands_failed: int = 0
+    """Attempts that could not be said, came too late, or may have been lost."""
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -15,16 +15,20 @@ from typing import TypeVar
 import structlog
 
 from device_profiles.schema import DeviceProfile
+from gateway.commands.runner import CommandRunner
 from gateway.decode import Decoder
+from gateway.decode.memory import Memory
 from gateway.forward import Consumer, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
 from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
-from gateway.quarantine import QuarantineEntry, replay
+from gateway.mqtt_once import OncePublisher
+from gateway.quarantine import QuarantineEntry, Replay
 from gateway.reading import GatewayStatus, Millis
 from gateway.registry import RegistryWatch
+from gateway.subscriptions import Subscriptions, change
 from gateway.telemetry import TelemetryStore
-from gateway.uplink import Uplink
+from gateway.uplink import CommandUplink, Uplink
 
 T = TypeVar("T")
 log = structlog.get_logger("courtyard.gateway")
@@ -34,6 +38,10 @@ _HOUSEKEEPING_SECONDS = 1.0
 _FIRST_REGISTRY_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 0.25
+_TICK_SECONDS = 1.0
+_SETTLE_SECONDS = 10.0
+"""After a connect, what was said meanwhile comes first: nothing counts as unsaid before the socket has been empty once,
+or so long under traffic that never ends."""
 _STEADY_SECONDS = 5.0
 """A connection that lasts so long is a good one."""
 
@@ -45,6 +53,8 @@ class GatewayConfig:
     mqtt_url: str
     client_id: str
     journal_max_bytes: int
+    command_wait_seconds: float = 20.0
+    """How long one question to services for orders may wait for an answer."""
 
 
 class Gateway:
@@ -61,8 +71,10 @@ class Gateway:
         uplink: Uplink,
         telemetry: TelemetryStore | None,
         now_millis: Callable[[], Millis],
+        commands: CommandUplink | None = None,
     ) -> None:
         self._config = config
+        self._commands = commands
         self._profiles = tuple(profiles)
         self._uplink = uplink
         self._telemetry = telemetry
@@ -77,7 +89,12 @@ class Gateway:
         self._seen_until: Millis = 0
         self._rate = Rate()
         self._next_housekeeping = 0.0
+        self._next_tick = 0.0
+        self._session: MqttSession | None = None
+        self._subscriptions = Subscriptions(config.data_dir / "filters.json")
         self._registry = RegistryWatch(uplink, config.data_dir / "registry.json")
+        self._runner: CommandRunner | None = None
+        self._publisher: OncePublisher | None = None
         self.failures = 0
         """How often the ingest thread met something it does not know how to wait for."""
         self._journal: Journal
@@ -100,7 +117,7 @@ class Gateway:
         self._reader = self._journal.reader()
         self._registry.start()
         self._ingest = Ingest(
-            decoder=Decoder(self._profiles, self._registry.latest),
+            decoder=Decoder(self._profiles, self._registry.latest, memory=Memory(self._journal.memory)),
             journal=self._journal,
             now_millis=self._now,
             on_commit=self._signal.notify,
@@ -111,6 +128,26 @@ class Gateway:
         for forwarder in self._forwarders:
             forwarder.start()
         self._thread.start()
+        self._start_commands()
+
+    def _start_commands(self) -> None:
+        if self._commands is None:
+            return
+        config = self._config
+        self._publisher = OncePublisher(config.mqtt_url, f"{config.client_id}-commands")
+        self._runner = CommandRunner(
+            uplink=self._commands,
+            gateway=config.id,
+            profiles=self._profiles,
+            registry=lambda: self._registry.latest,
+            captures_of=lambda device: self._on_ingest_thread(lambda: self._ingest.decoder.captures_of(device)),
+            publisher=self._publisher,
+            folder=config.data_dir,
+            now_millis=self._now,
+            wait_seconds=config.command_wait_seconds,
+        )
+        self._publisher.start()
+        self._runner.start()
 
     def _consumers(self) -> list[Consumer]:
         progress_at = lambda: self._seen_until  # noqa: E731 - read at each call
@@ -120,6 +157,9 @@ class Gateway:
     def stop(self) -> None:
         """Take nothing more, hand over what is journaled if that goes quickly, close. The rest waits on disk."""
         self._stopping.set()
+        if self._runner is not None and self._publisher is not None:
+            self._runner.stop()
+            self._publisher.close(0)
         self._thread.join(5)
         self._registry.stop()
         for forwarder in self._forwarders:
@@ -133,6 +173,7 @@ class Gateway:
         stats = self._journal.stats()
         counters = self._ingest.counters
         errors = [self._error, *(forwarder.error for forwarder in self._forwarders)]
+        runner = self._runner
         return GatewayStatus(
             connected=self._connected,
             journal_bytes=stats.bytes,
@@ -145,6 +186,9 @@ class Gateway:
             shed=sum(stats.shed.values()),
             messages_per_second=self._rate.per_second,
             last_error="; ".join(error for error in errors if error),
+            commands_sent=runner.counters.sent if runner else 0,
+            commands_waiting=runner.waiting if runner else 0,
+            commands_failed=runner.counters.failed + runner.counters.expired + runner.counters.unsure if runner else 0,
         )
 
     def quarantine_list(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:
@@ -152,10 +196,14 @@ class Gateway:
         return self._reader.quarantine(limit=limit, before=before)
 
     def quarantine_replay(self, ids: list[int] | None = None) -> tuple[int, int]:
-        """Decode set-aside messages again, oldest first: (taken in, still refused)."""
-        taken, refused = self._on_ingest_thread(lambda: replay(self._journal, self._ingest.decoder, ids))
-        self._signal.notify()
-        return taken, refused
+        """Decode set-aside messages again, oldest first: (taken in, still refused). Live messages are taken in between."""
+        run = Replay(self._journal, ids, now_millis=self._now)
+        try:
+            while self._on_ingest_thread(lambda: run.step(self._ingest.decoder)):
+                self._signal.notify()
+        finally:
+            run.close()
+        return run.taken, run.refused
 
     def _on_ingest_thread(self, work: Callable[[], T]) -> T:
         future: Future[T] = Future()
@@ -192,6 +240,7 @@ class Gateway:
                 self._idle(1.0)
             else:
                 session.close()
+            self._session = None
             self._connected = False
 
     def _thrown_out(self, error: MqttUnavailable) -> MqttUnavailable:
@@ -202,8 +251,12 @@ class Gateway:
         # Without the list a device's first readings would be filed under its address instead of its id.
         self._registry.wait_asked(_FIRST_REGISTRY_SECONDS)
         self._adopt_registry()
-        session = MqttSession(self._address, client_id=self._config.client_id, filters=self._ingest.decoder.filters)
+        filters = self._ingest.decoder.filters
+        session = MqttSession(self._address, client_id=self._config.client_id, filters=filters)
         session.connect()
+        session.unsubscribe(change(self._subscriptions.held, filters).gone)
+        self._subscriptions.keep(filters)
+        self._session = session
         self._ingest.connection_opened()
         self._connected = True
         self._error = ""
@@ -211,6 +264,7 @@ class Gateway:
         return session
 
     def _serve(self, session: MqttSession) -> None:
+        settled_at = time.monotonic() + _SETTLE_SECONDS
         while not self._stopping.is_set():
             before = self._now()
             messages = session.read(_SLICE_SECONDS)
@@ -219,6 +273,10 @@ class Gateway:
                 self._rate.add(len(messages))
             else:
                 self._seen_until = before
+                settled_at = 0.0
+            if time.monotonic() >= max(settled_at, self._next_tick):
+                self._next_tick = time.monotonic() + _TICK_SECONDS
+                self._ingest.tick(before)
             self._housekeeping()
 
     def _idle(self, seconds: float) -> None:
@@ -251,10 +309,18 @@ class Gateway:
                 future.set_exception(error)
 
     def _adopt_registry(self) -> None:
-        """Decode by the newest device list. The filters come from the profiles alone and stay as they are."""
+        """Decode by the newest device list, and hear what its profiles need."""
         registry, before = self._registry.latest, self._ingest.decoder
-        if registry.version != before.registry_version:
-            self._ingest.decoder = Decoder(self._profiles, registry, before.stamps)
+        if registry.version == before.registry_version:
+            return
+        decoder = Decoder(self._profiles, registry, before.stamps, memory=before.memory)
+        self._ingest.decoder = decoder
+        if self._session is not None and decoder.filters != before.filters:
+            new, gone = change(before.filters, decoder.filters)
+            self._session.subscribe(new)
+            self._session.unsubscribe(gone)
+            self._subscriptions.keep(decoder.filters)
+            log.info("subscriptions_changed", new=list(new), gone=list(gone))
 
     def _failed(self, error: Exception) -> None:
         self._connected = False

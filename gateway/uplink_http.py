@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -9,8 +10,8 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from gateway.reading import Batch, Registry
-from gateway.uplink import UplinkRejected, UplinkUnavailable
+from gateway.reading import Batch, Millis, Registry
+from gateway.uplink import CommandOrder, CommandOutcome, UplinkRejected, UplinkUnavailable
 
 _TIMEOUT = httpx.Timeout(10.0, read=30.0)  # services commit before they answer
 T = TypeVar("T")
@@ -18,6 +19,11 @@ T = TypeVar("T")
 
 class _Committed(msgspec.Struct):
     cursor: int
+
+
+class _Orders(msgspec.Struct):
+    now: Millis
+    orders: list[CommandOrder]
 
 
 class _Problem(msgspec.Struct):
@@ -31,8 +37,10 @@ class HttpUplink:
     The file is read with each call, so a token can be changed without a restart.
     """
 
-    def __init__(self, services_url: str, token_file: Path) -> None:
+    def __init__(self, services_url: str, token_file: Path, *, now_millis: Callable[[], Millis] | None = None) -> None:
+        """With `now_millis`, the gateway's clock, the times of orders are moved onto it: two clocks seldom agree."""
         self._token_file = token_file
+        self._now = now_millis
         self._url = services_url.rstrip("/") + "/api/v1/intake"
         self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
 
@@ -44,6 +52,15 @@ class HttpUplink:
 
     def registry(self) -> Registry:
         return _decoded(self._ask("GET", "/registry"), Registry)
+
+    def orders(self, gateway: str, wait_seconds: float) -> list[CommandOrder]:
+        params = {"gateway": gateway, "wait": f"{wait_seconds:g}"}
+        found = _decoded(self._ask("GET", "/orders", params=params), _Orders)
+        ahead = 0 if self._now is None else self._now() - found.now
+        return [msgspec.structs.replace(order, expires_at=order.expires_at + ahead) for order in found.orders]
+
+    def report(self, gateway: str, outcomes: list[CommandOutcome]) -> None:
+        self._ask("POST", "/outcomes", params={"gateway": gateway}, content=msgspec.json.encode(outcomes))
 
     def close(self) -> None:
         self._client.close()

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from device_profiles.schema import DeviceProfile
 from gateway.service import Gateway, GatewayConfig
 from gateway.telemetry import TelemetryStore
-from gateway.uplink import Uplink
+from gateway.uplink import CommandUplink, Uplink
 from gateway.uplink_http import HttpUplink
 from services.clock import Clock, to_millis
 from services.profiles import load_library
@@ -23,9 +23,10 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
         raise ValueError("COURTYARD_GATEWAY_TOKEN_FILE is not set; `courtyard token create` on services makes one")
     if not settings.gateway_token_file.is_file():
         raise ValueError(f"there is no token in {settings.gateway_token_file}; `courtyard token create` makes one")
-    uplink = HttpUplink(settings.services_url, settings.gateway_token_file)
+    now_millis = lambda: to_millis(clock.now())  # noqa: E731 - handed on
+    uplink = HttpUplink(settings.services_url, settings.gateway_token_file, now_millis=now_millis)
     stack.callback(uplink.close)
-    gateway = make_gateway(settings, clock, library, uplink, None, settings.mqtt)
+    gateway = make_gateway(settings, clock, library, uplink, None, settings.mqtt, commands=uplink)
     gateway.start()
     stack.callback(gateway.stop)
     return gateway
@@ -38,6 +39,9 @@ def make_gateway(
     uplink: Uplink,
     telemetry: TelemetryStore | None,
     mqtt_url: str,
+    *,
+    commands: CommandUplink,
+    command_wait_seconds: float = 20.0,
 ) -> Gateway:
     """A gateway as the settings say, not started."""
     config = GatewayConfig(
@@ -46,6 +50,7 @@ def make_gateway(
         mqtt_url=mqtt_url,
         client_id=settings.mqtt_client_id,
         journal_max_bytes=settings.journal_max_bytes,
+        command_wait_seconds=command_wait_seconds,
     )
     return Gateway(
         config=config,
@@ -53,4 +58,5 @@ def make_gateway(
         uplink=uplink,
         telemetry=telemetry,
         now_millis=lambda: to_millis(clock.now()),
+        commands=commands,
     )

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="postgresql://…; empty: SQLite in the data folder.")
     journal_max_bytes: int = Field(2 * 1024**3, ge=1024**2, description="Cap of the journal on disk.")
     commands: Literal["on", "off"] = Field(
-        "on", description='"off": nothing is sent to any device, by nobody and by no rule. For maintenance, and to look.'
+        "on", description='"off": nothing is sent to any device, by no person and by no rule. For maintenance.'
     )
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
     notice_days: int = Field(400, ge=1, description="How long notices that were delivered or failed are kept.")

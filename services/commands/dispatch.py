@@ -6,7 +6,7 @@ device under `<command>_command`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -243,16 +243,18 @@ class Dispatcher:
         """Answers and effects that a reading carries."""
         if reading.retained or reading.quality is Quality.HISTORIC:
             return
-        for reply in reading.replies:
-            self._answer(device, reading, reply)
+        for correlation in dict.fromkeys(reply.correlation for reply in reading.replies):
+            # One message answers one command, though it may be one of several kinds.
+            self._answer(device, reading, [reply for reply in reading.replies if reply.correlation == correlation])
         if reading.quality in _SAYS_NOTHING_OF_NOW:
             return
         for live in self.memory.commands.of(device.id):
             if live.watched is not None and reading.child in (live.child, ""):
                 self._look(live, live.watched, device, reading)
 
-    def _answer(self, device: DeviceState, reading: Reading, reply: Reply) -> None:
-        live = self._answered(device, reading, reply)
+    def _answer(self, device: DeviceState, reading: Reading, replies: Sequence[Reply]) -> None:
+        reply = replies[0]
+        live = self._answered(device, reading, reply.correlation, {one.command for one in replies})
         if live is not None:
             if live.life.sent_at is None:
                 live.measured_since = self._on_device_clock(live, from_millis(reading.received_at))
@@ -265,12 +267,10 @@ class Dispatcher:
             said = {"ok": reply.ok, "result": reply.result, "correlation": reply.correlation}
             self.work.commands.late.append((device.id, reply.correlation, said))
 
-    def _answered(self, device: DeviceState, reading: Reading, reply: Reply) -> Live | None:
+    def _answered(self, device: DeviceState, reading: Reading, correlation: str, names: Set[str]) -> Live | None:
         under_way = self.memory.commands.of(device.id)
-        if reply.correlation:
-            return next((live for live in under_way if _is_meant(live, reply.correlation)), None)
-        profile = self.library.get(device.profile_id)
-        names = {reply.command} | (asking.answered_by(profile, reading.binding) if profile else frozenset())
+        if correlation:
+            return next((live for live in under_way if _is_meant(live, correlation)), None)
         waits = [live for live in under_way if live.command in names and _awaits_answer(live)]
         return next((live for live in waits if reading.child in ("", live.child)), None)
 

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from markupsafe import Markup, escape
 
 from services.accounts import api as accounts
+from services.commands import api as commands
 from services.notices import api as notices
 from services.outages import api as outages
 from services.rules import api as alarms
@@ -52,6 +53,7 @@ for part in (
     sites.router,
     readings_api.router,
     alarms.router,
+    commands.router,
     tickets.router,
     outages.router,
     notices.router,

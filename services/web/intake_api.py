@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated, TypeVar
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -11,6 +14,11 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from gateway.reading import Batch, Registry
+from gateway.uplink import CommandOrder, CommandOutcome
+from services.changes import Change
+from services.clock import to_millis
+from services.commands.api import desk_of
+from services.commands.desk import LONGEST_WAIT_SECONDS
 from services.context import Context
 from services.web.problems import Problem
 from services.web.security import ContextOf, Gateway, Principal
@@ -64,6 +72,78 @@ def registry(context: ContextOf, principal: Gateway) -> Response:
         devices = [device for device in found.devices if device.site in principal.scope]
         found = Registry(version=found.version, devices=devices)
     return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+@router.get("/orders", summary="Commands that this gateway should send")
+async def orders(
+    context: ContextOf,
+    principal: Gateway,
+    gateway: Annotated[str, Query(min_length=1, max_length=64)],
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for the first one.")] = 0,
+) -> Response:
+    """Each is handed over once, and again where nothing is reported of it. With `wait` 0: all that wait, at once."""
+    _check_name(principal, gateway)
+    found = await _orders(context, principal, gateway, wait)
+    body = {"now": to_millis(context.clock.now()), "orders": found}
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+@router.post(
+    "/outcomes",
+    summary="Say what became of commands",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "A list of gateway.uplink.CommandOutcome as JSON.",
+            "content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}},
+        }
+    },
+)
+async def outcomes(
+    request: Request,
+    context: ContextOf,
+    principal: Gateway,
+    gateway: Annotated[str, Query(min_length=1, max_length=64)],
+) -> Response:
+    """Saying it again changes nothing."""
+    _check_name(principal, gateway)
+    said = _decoded(await request.body(), list[CommandOutcome])
+    await run_in_threadpool(desk_of(context).report, gateway, said)
+    return Response(b"{}", media_type="application/json")
+
+
+async def _orders(context: Context, principal: Principal, gateway: str, wait: float) -> list[CommandOrder]:
+    """Waiting holds no thread: only the looks do."""
+    desk, until = desk_of(context), time.monotonic() + wait
+    async with aclosing(context.changes.subscribe()) as changes:
+        following: asyncio.Future[Any] = asyncio.ensure_future(anext(changes))
+        try:
+            again = wait <= 0
+            while True:
+                found = await run_in_threadpool(desk.hand_over, gateway, principal.scope, again=again)
+                left = until - time.monotonic()
+                if found or left <= 0:
+                    return found
+                following = await _next_command(changes, following, min(left, 1.0))
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _next_command(
+    changes: AsyncGenerator[list[Change] | None, None], following: asyncio.Future[Any], seconds: float
+) -> asyncio.Future[Any]:
+    """Wait until some command has changed, or so long; what to follow from there on."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        done, _ = await asyncio.wait({following}, timeout=left)
+        if not done:
+            break
+        batch = following.result()
+        following = asyncio.ensure_future(anext(changes))
+        if batch is None or any(change.kind == "command" for change in batch):
+            break
+    return following
 
 
 def _decoded(body: bytes, type_: type[T]) -> T:

@@ -1,0 +1,73 @@
+"""Publishing what must be said now or not at all: commands. A publisher that never says anything later.
+
+The ordinary publisher keeps QoS 1 messages and sends them after a reconnect. A command that opens a gate must not do
+that: when it is not acknowledged in time, this one drops the connection and whatever its client still held.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from gateway.mqtt_client import MqttPublisher
+
+_LOOK_SECONDS = 0.05
+
+
+class Said(Enum):
+    """What became of a message."""
+
+    ACKNOWLEDGED = "acknowledged"  # the broker has it
+    NOT_SAID = "not_said"  # there was no connection: nothing has left this machine
+    UNSURE = "unsure"  # it was on its way when the connection or the time ended
+
+
+class OncePublisher(MqttPublisher):
+    """QoS 1, never retained, one message at a time per caller; every connection begins with an empty queue."""
+
+    def __init__(self, url: str, client_id: str, *, keepalive_seconds: int = 30) -> None:
+        super().__init__(url, client_id, None, keepalive_seconds=keepalive_seconds)
+        self._name = client_id
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connected.is_set()
+
+    def say(
+        self, topic: str, payload: bytes, *, timeout_seconds: float, until: Callable[[], bool] = lambda: False
+    ) -> Said:
+        """Publish and wait for the broker's acknowledgement; gives up early where `until` says so."""
+        client = self._client
+        if not self._connected.is_set():
+            return Said.NOT_SAID
+        sent = client.publish(topic, payload, qos=1, retain=False)
+        deadline = time.monotonic() + timeout_seconds
+        while sent.rc == 0 and not sent.is_published():
+            if client is not self._client or time.monotonic() > deadline or until():
+                self._hang_up()
+                return Said.UNSURE
+            time.sleep(_LOOK_SECONDS)
+        return Said.ACKNOWLEDGED if sent.rc == 0 else Said.UNSURE
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._client.connect(self.address.host, self.address.port, keepalive=self._keepalive)
+                self._pump()
+            except OSError as error:
+                self.last_error = str(error)
+            self._connected.clear()
+            self._client = self._new_client(self._name, None)
+            self._failures += 1
+            self._stopping.wait(self._pause())
+
+    def _hang_up(self) -> None:
+        """What was not acknowledged must not go out when the line clears."""
+        line = self._client.socket()
+        if isinstance(line, socket.socket):
+            try:
+                line.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return  # gone already
