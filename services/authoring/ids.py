@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-WORDS = _words(
+WORDS = words(
     """
     alarm alarms alive announce announcement app attributes available availability avail base battery bridge brightness
     button card charge charger client cloud cmd cmnd co2 color command commands config conn connected connection control
@@ -28,7 +29,7 @@ WORDS = _words(
 )
 """Words that stand in topics for what is said, never for who says it."""
 
-SAID_TO_DEVICES = _words("set cmd cmnd command commands control invoke request requests write")
+SAID_TO_DEVICES = words("set cmd cmnd command commands control invoke request requests write")
 """First or last levels of topics that speak to a device and not from it."""
 
 _NUMBER = re.compile(r"\d{1,5}")

@@ -109,9 +109,15 @@ def _levels(below: Mapping[str, list[Row]], depth: int) -> list[tuple[Level, lis
     return sorted(out, key=lambda one: one[1][0].topic)
 
 
+_NEVER_LITERAL = frozenset("{}+#\0")
+"""Signs that the topic of a binding cannot hold as they are."""
+
+
 def _kind(value: str) -> str:
     if found := ids.indexed(value):
         return f"{found[0]}:"
+    if set(value) & _NEVER_LITERAL:
+        return "id"
     if ids.is_number(value):
         return "number"
     if ids.is_word(value) or not value:
@@ -228,11 +234,14 @@ def name_slots(shapes: Sequence[Shape]) -> list[Pattern]:
 
 
 def _with_weak_slot(shape: Shape) -> Shape:
-    """Without anything that looks like a device's name: a level such as `pump01` is one after all."""
-    for i in reversed(range(len(shape.levels))):
-        level = shape.levels[i]
-        if isinstance(level, str) and ids.stem(level) and not ids.is_word(level):
-            return Shape((*shape.levels[:i], Slot(frozenset({level})), *shape.levels[i + 1 :]), shape.topics)
+    """Without anything that looks like a device's name: `pump01`, or the last level that is no word of a topic."""
+    names = [i for i, level in enumerate(shape.levels) if isinstance(level, str) and level and not ids.is_word(level)]
+    counted = [i for i in names if any(sign.isdigit() for sign in str(shape.levels[i]))]
+    first = 1 if shape.levels[0] == "" else 0
+    named = [i for i in names if i > first]
+    for i in (counted or named)[-1:]:
+        level = str(shape.levels[i])
+        return Shape((*shape.levels[:i], Slot(frozenset({level})), *shape.levels[i + 1 :]), shape.topics)
     return shape
 
 
