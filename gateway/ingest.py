@@ -54,7 +54,32 @@ class Ingest:
         self._suspects = set(self._tail) or set(self._journal.newest_tokens())
 
     def take(self, messages: Sequence[Message], source: Acknowledges) -> None:
-        """Raises JournalFull or JournalUnwritable; then nothing of the batch is stored or acknowledged."""
+        """Raises JournalFull or JournalUnwritable; then nothing of the batch is stored, remembered or acknowledged."""
+        try:
+            self._take(messages, source)
+        finally:
+            self.decoder.memory.rollback()  # what was committed stays
+
+    def tick(self, now: Millis) -> None:
+        """Journal what follows from nothing having been said until `now`. Raises like `take`."""
+        try:
+            readings = self.decoder.tick(now)
+            self._store([NewEntry(now, 0, [reading]) for reading in readings], ())
+        finally:
+            self.decoder.memory.rollback()
+        if readings:
+            self.counters.readings += len(readings)
+            self._on_commit()
+
+    def _store(self, entries: Sequence[NewEntry], poison: Sequence[NewQuarantine]) -> None:
+        """In one commit: the readings, what could not be decoded, and what decoding learnt on the way."""
+        memory = self.decoder.memory
+        changes = memory.changes()
+        if entries or poison or changes:
+            self._journal.append(entries, poison, changes)
+            memory.commit()
+
+    def _take(self, messages: Sequence[Message], source: Acknowledges) -> None:
         entries: list[NewEntry] = []
         poison: list[NewQuarantine] = []
         tokens: list[int] = []
@@ -82,8 +107,7 @@ class Ingest:
                 readings_count += len(readings)
             else:
                 ignored += 1
-        if entries or poison:
-            self._journal.append(entries, poison)
+        self._store(entries, poison)
         source.acknowledge(messages)
         suspects.difference_update(again)
         self._tail.extend(tokens)

@@ -140,6 +140,12 @@ class MqttSession:
             self._client.subscribe([(one, 1) for one in self._filters[start : start + 50]])
         self._client.loop_write()
 
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Hear these no more; a broker remembers the subscriptions of a session until it is told."""
+        for start in range(0, len(filters), 50):
+            self._client.unsubscribe(list(filters[start : start + 50]))
+        self._client.loop_write()
+
     def read(self, timeout_seconds: float) -> list[Message]:
         """Messages that have come: waits up to the timeout for the first, then takes what is there, up to BATCH.
 

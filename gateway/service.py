@@ -196,8 +196,9 @@ class Gateway:
         return self._reader.quarantine(limit=limit, before=before)
 
     def quarantine_replay(self, ids: list[int] | None = None) -> tuple[int, int]:
-        """Decode set-aside messages again, oldest first: (taken in, still refused). Live messages are taken in between."""
-        run = Replay(self._journal, ids, now_millis=self._now)
+        """Decode set-aside messages again, oldest first: (taken in, still refused). Between two chunks of them the
+        gateway takes in what is live."""
+        run = Replay(self._journal, ids)
         try:
             while self._on_ingest_thread(lambda: run.step(self._ingest.decoder)):
                 self._signal.notify()

@@ -28,7 +28,6 @@ from gateway.decode.topics import Pattern, parse_topic
 from gateway.reading import Event, Millis, Presence, Quality, Reading, Reply
 
 DEFAULT_ADDRESS = "{address}"
-DEFAULT_LATE_AFTER: Millis = 600_000
 _UNSAID = Presence.UNSAID
 _JSON = Codec.model_validate({"json": True})
 _TEXT = Codec.model_validate({"text": True})
@@ -118,7 +117,6 @@ class CompiledBinding:
         self._keepalive = binding.keepalive
         self._full = binding.mode == "full"
         self._time: TimeReader | None = None if binding.time is None else time_reader(binding.time)
-        self.late_after: Millis = DEFAULT_LATE_AFTER if self._time is None else self._time.late_after
         self._fields = Fields(profile, fields, captures=captures)
         self._has_fields = bool(fields)
         self._events = EventMaps(profile, binding.events, captures)

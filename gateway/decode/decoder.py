@@ -91,7 +91,6 @@ class Decoder:
             for name, event in profile.events.items()
             if event.auto_clear is not None
         }
-        self._late_after = {(binding.profile, binding.id): binding.late_after for binding in bindings}
         self._slow_clocks = SlowClocks()
         self._now: Millis = 0
         self._quality = Quality.GOOD
@@ -173,10 +172,6 @@ class Decoder:
             return self.decode(topic, payload, received_at, retained)
         finally:
             self.memory, self._quality = own, Quality.GOOD
-
-    def late_after(self, reading: Reading) -> Millis:
-        """How old a reading of this binding may be and still be news."""
-        return self._late_after.get((reading.profile, reading.binding), 0)
 
     def captures_of(self, device: str) -> dict[str, str]:
         """What the topics held that the device last spoke on, as far as commands and polls need it."""

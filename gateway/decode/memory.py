@@ -100,3 +100,36 @@ class Memory:
     def _remove(self, key: Key) -> None:
         if self._entries.pop(key, _ABSENT) is not _ABSENT:
             self._kinds[key[0]].pop(key, None)
+
+
+class PastMemory(Memory):
+    """What messages of the past may look at and change: they see what is remembered, and change only what nobody has
+    learnt since. An old birth must not rename the metrics of today."""
+
+    def __init__(self, present: Memory) -> None:
+        super().__init__()
+        self._present = present
+        self._handed_on: dict[Key, Any] = {}
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        if key in self._entries:
+            found = self._entries[key]
+            return default if found is None else found
+        return self._present.get(key, default)
+
+    def drop(self, key: Key) -> None:
+        if self.get(key) is not None:
+            self.put(key, None)
+
+    def hand_on(self) -> None:
+        """Put into the present what it does not know, or has from here."""
+        present, handed_on = self._present, self._handed_on
+        for key, value in self.changes().items():
+            if present.get(key) is not handed_on.get(key):
+                continue
+            handed_on[key] = value
+            if value is None:
+                present.drop(key)
+            else:
+                present.put(key, value)
+        self.commit()
