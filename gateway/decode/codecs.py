@@ -11,7 +11,9 @@ from gateway.decode.context import NOTHING, Context, ContextStep
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.frames import Suspect, frame_decoder
 from gateway.decode.integrity import checker
+from gateway.decode.modbus import modbus_decoder
 from gateway.decode.paths import Path, Replace, parse_path, replacer
+from gateway.decode.sparkplug import sparkplug_decoder
 from gateway.decode.text import read_base64, read_hex, read_json, read_json_scalar, read_json_string, read_text
 from gateway.decode.text_tables import csv_reader, fixed_reader, pairs_reader, pivot_reader, regex_reader
 from gateway.decode.tlv import tlv_decoder
@@ -140,12 +142,8 @@ def _check(check: Integrity) -> Step:
 
 def _context_step(codec: Codec, captures: frozenset[str]) -> ContextStep:
     if codec.modbus is not None:
-        from gateway.decode.modbus import modbus_decoder
-
         inner = modbus_decoder(codec.modbus, captures)
     elif codec.sparkplug_b:
-        from gateway.decode.sparkplug import sparkplug_decoder
-
         spec = Sparkplug() if codec.sparkplug_b is True else codec.sparkplug_b
         inner = sparkplug_decoder(spec, captures)
     else:
