@@ -48,7 +48,7 @@ class OncePublisher(MqttPublisher):
             if client is not self._client or time.monotonic() > deadline or until():
                 self._hang_up()
                 return Said.UNSURE
-            time.sleep(_LOOK_SECONDS)
+            sent.wait_for_publish(_LOOK_SECONDS)
         return Said.ACKNOWLEDGED if sent.rc == 0 else Said.UNSURE
 
     def _run(self) -> None:

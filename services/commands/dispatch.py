@@ -256,8 +256,9 @@ class Dispatcher:
         reply = replies[0]
         live = self._answered(device, reading, reply.correlation, {one.command for one in replies})
         if live is not None:
-            if live.life.sent_at is None:
+            if live.life.sent_at is None:  # the answer is here before the gateway's word that it has sent
                 live.measured_since = self._on_device_clock(live, from_millis(reading.received_at))
+                self._record(live, Step(live.life, "sent", {"attempt": live.life.attempt}), None)
             heard = Answered(self.work.now, from_millis(reading.received_at), reply.ok, reply.result)
             self._happens(live, heard)
             return
