@@ -22,6 +22,7 @@ from services.rules.state import DeviceState
 LIBRARY = load()
 START: Millis = 1_763_740_800_000
 PARAMS = {"camera_frigate": {"cameras": "lobby_1, garage_in"}, "ebike_charger_ap3000": {"ports": 3}}
+ADDRESSES = {"ebike_charger_ap3000": "04AB373B", "zigbee2mqtt_bridge": "bridge"}
 SECOND = 1000
 
 EXPECTED = {
@@ -56,13 +57,25 @@ EXPECTED = {
     ("sump_pump_json", "high_level"): {"level_high", "level_critical", "pump_not_starting"},
     ("sump_pump_json", "pump_failure"): {"pump_fault"},
     ("sump_pump_json", "silent"): {"offline"},
+    ("zigbee2mqtt_bridge", "silent"): {"offline"},
+    ("zigbee2mqtt_device", "leak"): {"leak"},
+    ("zigbee2mqtt_device", "smoke"): {"smoke"},
+    ("zigbee2mqtt_device", "battery_low"): {"battery_low"},
+    ("zigbee2mqtt_device", "tamper"): {"tamper"},
+    ("zigbee2mqtt_device", "silent"): {"offline"},
+    ("tasmota", "over_voltage"): {"voltage_off"},
+    ("tasmota", "silent"): {"offline"},
+    ("tasmota_topic_first", "over_voltage"): {"voltage_off"},
+    ("tasmota_topic_first", "silent"): {"offline"},
+    ("shelly_rpc", "silent"): {"offline"},
+    ("homie", "silent"): {"offline"},
 }
 
 
 def played(profile_id: str, minutes: int, *script: ScriptedFault) -> Iterator[tuple[float, str, Outcome]]:
     """(minute, rule, raised or cleared) while one device is played."""
     profile = LIBRARY[profile_id]
-    address = "04AB373B" if profile_id.endswith("ap3000") else "d-1"
+    address = ADDRESSES.get(profile_id, "d-1")
     entry = DeviceEntry("d", profile_id, address, "yard", "Asia/Shanghai", PARAMS.get(profile_id, {}))
     simulation = Simulation([entry], LIBRARY, script, seed=7, started_at=START)
     decoder = Decoder([profile], Registry("1", [entry]))
