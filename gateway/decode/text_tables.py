@@ -196,7 +196,7 @@ def regex_reader(layout: Match) -> Step:
         found = pattern.groups(text, search=search)
         if found is None:
             raise DecodeError("malformed", found=shown(text), expected=f"a text that matches {shown(pattern.text)}")
-        return {name: group for name, group in found.items() if group is not None}
+        return found
 
     return read
 
