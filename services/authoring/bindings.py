@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.authoring import ids, payloads
+from services.authoring import ids, payloads, values
 from services.authoring.capture import Message
 from services.authoring.fill import Filler, write_path
 from services.authoring.presence_words import presence_of
@@ -23,7 +23,7 @@ _EVENT_KEYS = ids.words("event eventtype event_type alarm_type alarmtype action"
 _DEVICE_KEYS = tuple(
     """
     deviceid devid devicename deviceno devno imei mac macaddress sn serialno deveui chargerid stationid devicecode uuid
-    uid addr address mn did id
+    uid addr address mn did camera door station name id
     """.split()  # noqa: SIM905 -- in this order
 )
 
@@ -67,6 +67,8 @@ def _draft_binding(sheet: Sheet, pattern: Pattern, messages: Sequence[Message]) 
     if not coding.read:
         sheet.leave_out(f"{pattern.topic}: {len(some)} messages that could not be read")
         return
+    if coding.steps == [{"json_scalar": True}] and all(isinstance(root, str) for root in coding.read):
+        coding.steps = [{"text": True}]
     for when, key, part in _discriminated(coding.roots):
         binding = BindingDraft(_binding_id(sheet, pattern, str(when["equals"]) if when else ""), pattern.topic)
         binding.steps, binding.notes = list(coding.steps), list(coding.notes)
@@ -223,7 +225,7 @@ def _events(sheet: Sheet, binding: BindingDraft, roots: list[Any], path: str | N
     filler.fill(objects, None, {})
     binding.time = scratch.time
     if "{address}" not in binding.topic:
-        _address_from(binding, filler.names)
+        _address_from(binding, [one for one in filler.names if one[0].rpartition(".")[2] != "id"])
     wrapped, cores = _core(objects)
     key = path.rpartition(".")[2] if path else None
     fields = _plain_fields(cores, wrapped, key, (binding.time or {}).get("path"))
@@ -239,7 +241,13 @@ def _plain_fields(
     fields: dict[str, str] = {}
     for name in dict.fromkeys(name for one in cores for name in one):
         path = write_path((*wrapped, name))
-        if path in (None, time) or name == key or not re.fullmatch(r"[A-Za-z_]\w*", name) or len(fields) >= 8:
+        if (
+            path in (None, time)
+            or name == key
+            or values.is_personal(name)
+            or not re.fullmatch(r"[A-Za-z_]\w*", name)
+            or len(fields) >= 8
+        ):
             continue
         if all(not isinstance(one.get(name), dict | list) for one in cores):
             fields.setdefault(ids.identifier(name), str(path))

@@ -115,14 +115,17 @@ _FAMILIES = (
 
 
 def _sheet(wanted: Wanted, group: Sequence[Shape], messages: Sequence[Message]) -> Sheet:
-    literals = [level for shape in group for level in shape.levels if isinstance(level, str) and level]
+    topics = [pattern.topic for pattern in name_slots(group)]
+    levels = [level.partition("{")[0].rstrip("-_:") for topic in topics for level in topic.split("/")]
+    literals = [level for level in levels if level and level != "$state"]
     words = Counter(word for level in literals for word in ids.identifier(level, "").split("_"))
     family = wanted.family or next((name for name, known in _FAMILIES if set(words) & set(known.split())), "device")
     own = [level for level in literals if level.lower() not in ids.WORDS]
     profile = wanted.profile or ids.identifier(f"{own[0]}_{family}" if own else f"my_{family}", "my_device")
     en = wanted.en or profile.replace("_", " ").capitalize()
     day = datetime.fromtimestamp(messages[0].received_at / 1000, UTC).date()
-    source = wanted.source or f"drafted from {len(messages)} messages captured on {day}"
+    many = "one message" if len(messages) == 1 else f"{len(messages)} messages"
+    source = wanted.source or f"drafted from {many} captured on {day}"
     return Sheet(profile, ids.identifier(family, "device"), wanted.zh or wanted.en or en, en, source=source)
 
 

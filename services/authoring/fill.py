@@ -284,9 +284,10 @@ class Filler:
         elif found.sort == "none":
             self._left(at, *self._why(seen, found))
         elif found.sort == "metric":
-            fields[self._sheet.metric(words, found, scope, told, fields)] = FieldDraft(path, found.entry, found.notes)
+            name = self._sheet.metric(words, found, scope, told, fields)
+            fields[name] = FieldDraft(path, found.entry, found.notes if found.entry else [])
         else:
-            fields[self._sheet.state(words, found, scope, told, fields)] = FieldDraft(path, found.entry, found.notes)
+            fields[self._sheet.state(words, found, scope, told, fields)] = FieldDraft(path, found.entry)
 
     @staticmethod
     def _why(seen: list[Any], found: Guess) -> list[str]:

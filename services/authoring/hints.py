@@ -13,6 +13,7 @@ from services.authoring.quantities import (
     QUALIFIERS,
     QUANTITIES,
     SPELT_UNITS,
+    STATE_NAMES,
     UNIT_OF_SUFFIX,
     Quantity,
 )
@@ -25,10 +26,19 @@ def tokens(key: str) -> list[str]:
 
 def quantity_of(path: Sequence[str]) -> Quantity | None:
     """The quantity that a key names (its parents' words help where it says nothing itself)."""
-    for key in reversed(path[-3:]):
-        if found := _of_key(key):
-            return found
-    return None
+    return _found(path)[0]
+
+
+def parent_that_says(path: Sequence[str]) -> str | None:
+    """The parent whose word names the quantity: `voltage` of voltage.phase_a; None where the key does so itself."""
+    _, key = _found(path)
+    return key if path and key != path[-1] else None
+
+
+def _found(path: Sequence[str]) -> tuple[Quantity | None, str | None]:
+    found = [(quantity, key) for key in reversed(path[-3:]) if (quantity := _of_key(key)) is not None]
+    # `total` alone counts anything: what is counted stands above it.
+    return next((one for one in found if one[0].name != "count"), found[0] if found else (None, None))
 
 
 def _of_key(key: str) -> Quantity | None:
@@ -57,7 +67,7 @@ def _measured(letter: str, before: list[str]) -> bool:
     """One letter at the end is a unit where the words before name its quantity: current_a, supply_v, temp_c."""
     wanted = {"v": ("voltage",), "a": ("current",), "c": ("temperature",), "w": ("power",), "l": ("volume",)}[letter]
     quantity = _of_key("_".join(before))
-    return quantity is None or quantity.name in wanted
+    return letter in "vw" if quantity is None else quantity.name in wanted
 
 
 def spelt(unit: str) -> str:
@@ -71,7 +81,8 @@ def name_of(key: str, parents: Sequence[str], quantity: Quantity | None) -> tupl
     chinese = "".join(sign for sign in key if not sign.isascii())
     if quantity is None:
         en = " ".join(tokens(key)).capitalize() or "Value"
-        return (key if chinese else en), en
+        known_zh = [STATE_NAMES.get(word, "") for word in tokens(key)]
+        return (key if chinese else "".join(known_zh) if known_zh and all(known_zh) else en), en
     if unit_of_key(key):
         words.pop()
     own = quantity.en.lower().split()

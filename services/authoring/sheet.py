@@ -135,6 +135,10 @@ class Sheet:
         quantity = found.quantity
         key = path[-1] if path else (quantity.name if quantity else "value")
         zh, en = hints.name_of(key, path[:-1], quantity)
+        if (parent := hints.parent_that_says(path)) is not None and quantity is not None:
+            own = " ".join(hints.tokens(key))
+            zh, en = f"{quantity.zh} {own}", f"{quantity.en} {own}"
+            key = f"{parent}_{key}"
         if told is not None and told.name:
             zh, en = told.name, told.name
         draft = MetricDraft(zh, en, found.uom, scope, found.kind, notes=list(found.notes))

@@ -10,6 +10,7 @@ from statistics import median
 from services.authoring.capture import Message
 from services.authoring.sheet import BindingDraft, Sheet
 
+_LEAST_PERIOD = 10.0
 _PERIODS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
@@ -20,8 +21,8 @@ def set_periods(sheet: Sheet, topics: Sequence[str], heard: Mapping[str, list[Me
         sheet.availability = {"period": "5m"}
         sheet.availability_notes = ["the period: the capture is too short to tell"]
         return
-    period = spoken(min(gaps))
-    sheet.availability = {"period": period}
+    # Who is silent for a second or two is not gone.
+    sheet.availability = {"period": spoken(max(min(gaps), _LEAST_PERIOD))}
     sheet.availability_notes = [f"from the spacing of the messages, {min(gaps):.0f} s on the busiest topic"]
     slowest = {
         binding.topic: gap for binding in sheet.bindings if (gap := _slowest(binding, topics, heard)) is not None

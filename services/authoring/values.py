@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Literal
 
 from services.authoring import hints, ids
@@ -23,6 +22,10 @@ _TIME_WORDS = ids.words(
     ts t tst time timestamp datetime date utc dt clock stamp reportts eventtime reporttime datatime updatetime
     createtime collecttime sendtime now at shijian
     """
+)
+_PERSONAL = ids.words(
+    "card cardno cardnumber cardid person personname username user userid phone mobile plate licenseplate idcard face "
+    "rfid who"
 )
 _SURELY_TIME = ids.words("ts timestamp time datetime")
 _ID_WORDS = ids.words(
@@ -105,13 +108,15 @@ def guess(path: Sequence[str], values: Sequence[Any], told: Told | None = None) 
     """What stands at this path (its keys, without indices), from all values seen there."""
     key = path[-1] if path else ""
     seen = [value for value in values if value is not None and value != ""]
+    if is_personal(key):
+        return Guess("none", notes=["may name a person: left out on purpose"])
     if told is not None and (found := _told(path, seen, told)) is not None:
         return found
     if not seen:
         return Guess("none", notes=["it was always empty"])
     if _names_time(key) and (format_ := time_format(seen)):
         return Guess("time", time_format=format_)
-    if _names(key, _SURELY_TIME) and all(isinstance(value, int | float) for value in seen):
+    if "".join(_words_of(key)) in _SURELY_TIME and all(isinstance(value, int | float) for value in seen):
         return Guess("none", notes=["named a time, and no plausible one"])
     if all(isinstance(value, bool) for value in seen):
         return _yes_no(key, seen)
@@ -168,9 +173,14 @@ def _is_iso(text: str) -> bool:
     return True
 
 
+def is_personal(key: str) -> bool:
+    """Whether a key may name a person: who passed a door is nobody's business but the door's."""
+    return bool(set(_words_of(key)) & _PERSONAL) or "".join(_words_of(key)) in _PERSONAL
+
+
 def is_name(key: str) -> bool:
     """Whether a key names a device or a message."""
-    return _names(key, _ID_WORDS) or key in ("设备编号", "编号", "id")
+    return _names(key, _ID_WORDS) or _words_of(key)[-1] == "name" or key in ("设备编号", "编号", "id")
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------
@@ -184,7 +194,13 @@ def _numbers(path: Sequence[str], values: Sequence[float], *, whole: bool) -> Gu
         return Guess("none", notes=["a long number: a name or a serial number?"])
     quantity = hints.quantity_of(path)
     distinct = set(values)
-    if whole and _names(key, _STATE_WORDS) and (quantity is None or distinct <= {0, 1}) and len(distinct) <= MOST_WORDS:
+    if (
+        whole
+        and _names(key, _STATE_WORDS)
+        and (quantity is None or distinct <= {0, 1})
+        and len(distinct) <= MOST_WORDS
+        and all(-9 <= one <= 99 for one in distinct)
+    ):
         return _codes(key, sorted(int(value) for value in distinct))
     return _metric(path, values, quantity)
 
@@ -194,20 +210,18 @@ def _metric(path: Sequence[str], values: Sequence[float], quantity: Quantity | N
     finite = [value for value in values if math.isfinite(value)]
     if quantity is None:
         return Guess("metric", notes=[f"what {key or 'the number'} is, and its unit"])
+    if quantity.name == "temperature" and hints.tokens(key)[-1:] in (["f"], ["fahrenheit"]):
+        entry: dict[str, Any] = {"scale": 0.555556, "offset": -17.7778}
+        return Guess("metric", entry, quantity, "°C", notes=["from °F"])
     unit = hints.unit_of_key(key)
     if unit is not None:
         return Guess("metric", quantity=quantity, uom=unit, kind=quantity.kind)
     if quantity.range is not None and not all(quantity.range[0] <= value <= quantity.range[1] for value in finite):
         quantity = quantity._replace(range=None)
     uom, scale, why = _magnitude(quantity, finite)
-    entry: dict[str, Any] = {} if scale == 1 else {"scale": scale}
-    kind = quantity.kind if quantity.kind == "gauge" or _grows(finite) else "gauge"
+    entry = {} if scale == 1 else {"scale": scale}
     notes = [why] if why else [f"unit {uom} from the name"] if uom else ["the unit"]
-    return Guess("metric", entry, quantity, uom, kind, notes=notes)
-
-
-def _grows(values: Sequence[float]) -> bool:
-    return all(one <= other for one, other in pairwise(values)) or len(values) < 3
+    return Guess("metric", entry, quantity, uom, quantity.kind, notes=notes)
 
 
 def _magnitude(quantity: Quantity, values: Sequence[float]) -> tuple[str, float, str]:

@@ -11,7 +11,9 @@ from services.authoring.sheet import BindingDraft, EachDraft, EventDraft, FieldD
 from services.authoring.values import WORDS
 
 _PLAIN = re.compile(r"[A-Za-z_\u4e00-\u9fff°$/][\w\u4e00-\u9fff °%³/+*.()-]*(?<! )")
-_NOT_PLAIN = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "~"})
+_TOPIC = re.compile(r"[A-Za-z_/][\w/{}+.$:-]*")
+_DURATION = re.compile(r"\d+(?:ms|s|m|h|d)")
+_NOT_PLAIN = frozenset({"null", "true", "false", "~"})
 _WIDE = 110
 
 
@@ -26,6 +28,8 @@ def scalar(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     text = str(value)
+    if _DURATION.fullmatch(text):
+        return text
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_PLAIN and not text.endswith(":"):
         return text
     return json.dumps(text, ensure_ascii=not all(sign.isprintable() for sign in text))
@@ -137,7 +141,7 @@ def _binding(binding: BindingDraft) -> Iterator[str]:
     for note in binding.notes:
         yield f"  # guessed: {_one_line(note)}"
     yield f"  - id: {binding.id}"
-    yield f"    topic: {scalar(binding.topic)}"
+    yield f"    topic: {_plain_topic(binding.topic)}"
     if binding.when:
         yield f"    when: {flow(binding.when)}"
     yield from _steps(binding)
@@ -202,6 +206,11 @@ def _field(name: str, field: FieldDraft, indent: int) -> str:
     return f"{' ' * indent}{name}: {flow(entry)}{_comment(field.notes)}"
 
 
+def _plain_topic(topic: str) -> str:
+    """On a line of its own a topic needs no quotes, but where it could be taken for something else."""
+    return topic if _TOPIC.fullmatch(topic) and not topic.endswith(":") else json.dumps(topic, ensure_ascii=False)
+
+
 def _each(each: EachDraft) -> Iterator[str]:
     head: dict[str, Any] = {"child": each.child}
     if each.over is not None:
@@ -262,7 +271,7 @@ def _samples(sheet: Sheet) -> Iterator[str]:
         yield "  # guessed: what they become is what the draft makes of them. Compare it with what the device showed."
     for sample in sheet.samples:
         yield f"  - name: {scalar(sample.name)}"
-        yield f"    topic: {scalar(sample.topic)}"
+        yield f"    topic: {_plain_topic(sample.topic)}"
         yield f"    text: {_single(sample.text)}" if sample.text is not None else f'    hex: "{sample.hex}"'
         if sample.retained:
             yield "    retained: true"

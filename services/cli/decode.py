@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from device_profiles.mistakes import nearest
 from device_profiles.schema import DeviceProfile
 from gateway.decode import DecodeError, Decoder
 from gateway.reading import Reading, Registry
@@ -48,7 +51,7 @@ def decode(
     """
     message = _payload(payload, hex_digits, payload_file)
     found = _profile(profile)
-    decoder = Decoder([found], Registry("decode", []), zone=_zone(timezone))
+    decoder = Decoder([found], Registry("decode", []), zone=zone_of(timezone))
     try:
         readings = decoder.decode(topic, message, to_millis(SystemClock().now()), retained)
     except DecodeError as error:
@@ -106,7 +109,8 @@ def _payload(text: str | None, digits: str | None, file: Path | None) -> bytes:
     return sys.stdin.buffer.read() if str(file) == "-" else Path(str(file)).read_bytes()
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of an option; raises ValueError."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -119,7 +123,23 @@ def _profile(name: str) -> DeviceProfile:
     if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return next(iter(load(Path(name)).values()))
     own = Settings().profiles_dir
-    library = load(SHIPPED, *([own] if own else []))
+    folders = [SHIPPED, *([own] if own else [])]
+    if (file := file_that_says(name, folders)) is not None:
+        return load(file)[name]
+    library = load(*folders)
     if name not in library:
-        raise ValueError(f"expected a YAML file or one of {', '.join(sorted(library))}, found {name!r}")
+        near = nearest(name, library)
+        raise ValueError(f"expected a YAML file or one of {', '.join(sorted(library))}, found {name!r}{near}")
     return library[name]
+
+
+def file_that_says(name: str, folders: Iterable[Path]) -> Path | None:
+    """The one file with the line `profile: NAME`: reading a whole library for one profile takes a second."""
+    line = re.compile(rf"^profile:\s*[\"']?{re.escape(name)}[\"']?\s*(?:#.*)?$", re.MULTILINE)
+    files = [
+        file
+        for folder in folders
+        for file in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
+        if line.search(file.read_text(encoding="utf-8", errors="replace"))
+    ]
+    return files[0] if len(files) == 1 else None
