@@ -98,7 +98,12 @@ class Expression:
     @property
     def aging(self) -> bool:
         """It can change with every moment that passes: silence, age(), and what looks back."""
-        return "silence" in self.names or bool(self.windows) or bool(mentioned(self.root, "age"))
+        return "silence" in self.names or bool(self.windows) or self.ages
+
+    @property
+    def ages(self) -> bool:
+        """It asks for the age of something."""
+        return bool(mentioned(self.root, "age"))
 
     def compile(self) -> Condition:
         """One closure; call it with (values, age)."""

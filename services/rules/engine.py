@@ -4,6 +4,8 @@
 - A rule sees a value only while it is good (or `needs: any`) and fresh; otherwise the name is unknown.
 - Late and historic readings update what is known and judge nothing. Retained ones set state: what they say is judged,
   but no delay runs on them alone. What has been overtaken by a newer value judges nothing either.
+- What looks back (`delta`, `count`, …) remembers the values of live readings that are good enough for its rule; see
+  `services.rules.feeding`.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from gateway.reading import Millis, Presence, Quality, Reading, Value, child_kin
 from services.clock import from_millis
 from services.presence import follow
 from services.rules.automaton import FOREVER, IDLE, Mark, Outcome, Phase, Step, Verdict, advance, elapse
-from services.rules.compiled import CompiledRule, Source
+from services.rules.compiled import CompiledRule
+from services.rules.feeding import feed_presence, feed_reading, forget_later_than
+from services.rules.seen import ages, valid_until, values_of
 from services.rules.state import ChildState, DeviceState, Evidence, Key
 
 _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 # A device whose clock is unset or fast measures no worse for it: its readings are stamped on arrival. Were they
 # distrusted, a reset clock would switch off the smoke alarm.
 _AS_GOOD = frozenset({Quality.GOOD, Quality.SKEWED})
-_NEVER_TRUSTED = frozenset({Quality.IMPOSSIBLE, Quality.FAULTY, Quality.LATE, Quality.HISTORIC})
 _RAISING = frozenset({Phase.IDLE, Phase.PENDING})
 
 
@@ -74,6 +77,8 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
     overtaken = not news and bool(reading.values or reading.flags)
     if device.profile is None or not live or overtaken:
         return fired
+    if not reading.retained and (device.profile.fed or device.profile.fed_by_parent):
+        news = feed_reading(device, reading, news)
     return fired + _judge_reading(device, reading, news)
 
 
@@ -204,7 +209,9 @@ def look(device: DeviceState, view: GatewayView) -> list[Firing]:
     device.silence_seconds = None if found.silence is None else found.silence / 1000
     if not follow.settle(device, found, view.progress) or view.progress is None:
         return []
-    return _judge_timed(device, device.event_now(view.progress), device.profile.timed)
+    at = device.event_now(view.progress)
+    feed_presence(device, at)
+    return _judge_timed(device, at, device.profile.timed)
 
 
 def presence_of(device: DeviceState, view: GatewayView) -> PresenceState:
@@ -221,9 +228,21 @@ def _judge_timed(device: DeviceState, at: Millis, by_scope: Mapping[str, tuple[C
         children = [""] if not scope else [one for one in device.children if child_kind(one) == scope]
         for child in children:
             for rule in rules:
-                if not _runs_on(device, child, rule, at):
+                if not _rests(device, child, rule, at) and not _runs_on(device, child, rule, at):
                     fired += _evaluate(device, child, rule, at, retained=False)
     return fired
+
+
+def _rests(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> bool:
+    """It looks back over a long time, and was judged a short time ago."""
+    if not rule.rest:
+        return False
+    key = (child, rule.rule.id)
+    until = device.rested_until.get(key, 0)
+    if until - rule.rest <= at < until:
+        return True
+    device.rested_until[key] = at + rule.rest
+    return False
 
 
 def _runs_on(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> bool:
@@ -231,7 +250,7 @@ def _runs_on(device: DeviceState, child: str, rule: CompiledRule, at: Millis) ->
     mark = device.marks.get((child, rule.rule.id))
     if mark is None or not mark.counting:
         return False
-    return _holds(rule, mark.phase, visible(device, child, rule, at), _ages(device, child, at)) is True
+    return _holds(rule, mark.phase, values_of(device, child, rule, at), ages(device, child, at)) is True
 
 
 def rewind(device: DeviceState, to: Millis) -> None:
@@ -249,6 +268,7 @@ def rewind(device: DeviceState, to: Millis) -> None:
         state.times = {name: min(at, to) for name, at in state.times.items()}
     for key, mark in list(device.marks.items()):
         device.set_mark(key, _rewound(mark, to))
+    forget_later_than(device, to)
 
 
 def _rewound(mark: Mark, to: Millis) -> Mark:
@@ -263,8 +283,8 @@ def _rewound(mark: Mark, to: Millis) -> Mark:
 def _evaluate(device: DeviceState, child: str, rule: CompiledRule, at: Millis, *, retained: bool) -> list[Firing]:
     key = (child, rule.rule.id)
     mark = device.marks.get(key, IDLE)
-    values = visible(device, child, rule, at)
-    age = _ages(device, child, at)
+    values = values_of(device, child, rule, at)
+    age = ages(device, child, at)
     if mark is IDLE and rule.condition(values, age) is not True:
         return []
 
@@ -306,56 +326,6 @@ def _settle(
             fired.append(Firing(device, child, rule, one.outcome, one.at, one.since, last))
     device.set_mark(key, step.mark)
     return fired
-
-
-def visible(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> dict[str, Value]:
-    """The names a rule reads with the values it may trust; the others are left out."""
-    own, top = device.children.get(child), device.children[""]
-    lenient = rule.rule.needs == "any"
-    found: dict[str, Value] = {}
-    for name, source, key, fresh_for in rule.reads:
-        if source is Source.PARAM:
-            found[name] = device.params.get(key)
-        elif source is Source.PRESENCE:
-            liveness = device.presence_of(child)
-            found[name] = None if liveness == Liveness.UNKNOWN else liveness
-        elif source is Source.SILENCE:
-            found[name] = device.silence_seconds
-        else:
-            state = own if source is Source.OWN else top
-            if state is None or key not in state.values:
-                continue
-            flag = state.flags.get(key) if state.flags else None
-            if flag is not None and (not lenient or flag in _NEVER_TRUSTED):
-                continue
-            if at - state.times.get(key, 0) <= fresh_for:
-                found[name] = state.values[key]
-    return found
-
-
-def valid_until(device: DeviceState, child: str, rule: CompiledRule) -> Millis:
-    """Until when the values behind a verdict count as fresh."""
-    own, top = device.children.get(child), device.children[""]
-    until = FOREVER
-    for _, source, key, fresh_for in rule.reads:
-        if source is not Source.OWN and source is not Source.PARENT:
-            continue
-        state = own if source is Source.OWN else top
-        if fresh_for < FOREVER and state is not None and key in state.times:
-            until = min(until, state.times[key] + fresh_for)
-        elif device.profile is not None and device.last_measured is not None:
-            until = min(until, device.last_measured + device.profile.stale_after)
-    return until
-
-
-def _ages(device: DeviceState, child: str, at: Millis) -> Callable[[str], float | None]:
-    def age(name: str) -> float | None:
-        key = name.removeprefix("parent.")
-        state = device.children[""] if key != name else device.children.get(child)
-        measured = state.times.get(key) if state is not None else None
-        return None if measured is None else max(0, at - max(measured, device.listening_from or 0)) / 1000
-
-    return age
 
 
 def reason_of(firing: Firing) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 from gateway.presence import Liveness, PresenceReason, PresenceState, judge_child
 from gateway.reading import Millis, Presence, Quality, Value
 from services.rules.automaton import IDLE, Mark, Phase
-from services.rules.compiled import CompiledProfile
+from services.rules.compiled import CompiledProfile, CompiledRule
+from services.rules.windows import Watch, dump
 
 Key = tuple[str, str]
 """(child, rule id)"""
@@ -74,8 +75,12 @@ class DeviceState:
     waiting: set[Key] = field(default_factory=set)
     """Those of them whose delay runs."""
     evidence: dict[Key, Evidence] = field(default_factory=dict)
+    watches: dict[Key, dict[str, Watch]] = field(default_factory=dict)
+    """What rules that look back remember, by what it is of (the key of a `Look`)."""
+    rested_until: dict[Key, Millis] = field(default_factory=dict)
+    """Until when such a rule need not be judged again, unless something is heard."""
     moved: set[Key] = field(default_factory=set)
-    """Automata that the store does not know yet as they are."""
+    """Automata and memories that the store does not know yet as they are."""
 
     def event_now(self, progress: Millis) -> Millis:
         """The device's event time when its gateway has seen time pass up to `progress`."""
@@ -108,7 +113,11 @@ class DeviceState:
         (self.waiting.add if mark.phase in (Phase.PENDING, Phase.CLEARING) else self.waiting.discard)(key)
 
 
-def dump_mark(mark: Mark, evidence: Evidence | None) -> dict[str, Any]:
+def dump_rule(device: DeviceState, key: Key) -> dict[str, Any] | None:
+    """What must be kept of one rule on a device or child, as JSON; None where there is nothing to remember."""
+    mark, watches = device.marks.get(key, IDLE), device.watches.get(key)
+    if mark.phase is Phase.IDLE and not watches:
+        return None
     kept: dict[str, Any] = {
         "phase": mark.phase.value,
         "since": mark.since,
@@ -117,12 +126,15 @@ def dump_mark(mark: Mark, evidence: Evidence | None) -> dict[str, Any]:
         "valid_until": mark.valid_until,
         "counting": mark.counting,
     }
-    if evidence is not None:
+    if (evidence := device.evidence.get(key)) is not None:
         kept["evidence"] = {"values": evidence.values, "measured_at": evidence.measured_at}
+    if watches:
+        kept["watches"] = dump(watches)
     return kept
 
 
-def load_mark(kept: Mapping[str, Any]) -> tuple[Mark, Evidence | None]:
+def restore_rule(device: DeviceState, key: Key, rule: CompiledRule, kept: Mapping[str, Any]) -> None:
+    """Take up what `dump_rule` gave. What the rule no longer watches is forgotten."""
     mark = Mark(
         phase=Phase(kept["phase"]),
         since=kept["since"],
@@ -131,5 +143,11 @@ def load_mark(kept: Mapping[str, Any]) -> tuple[Mark, Evidence | None]:
         valid_until=kept["valid_until"],
         counting=kept["counting"],
     )
-    seen = kept.get("evidence")
-    return mark, Evidence(seen["values"], seen["measured_at"]) if seen else None
+    device.set_mark(key, mark)
+    if seen := kept.get("evidence"):
+        device.evidence[key] = Evidence(seen["values"], seen["measured_at"])
+    watches = kept.get("watches", {})
+    known = {look.key: look.watch(watches[look.key]) for look in rule.looks if look.key in watches}
+    if known:
+        device.watches[key] = known
+    device.moved.discard(key)
