@@ -24,6 +24,10 @@ _OBJECT, _ARRAY, _VALUE = 200, 90, 80
 _LONGEST_SCALAR = 64
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
+_LONGEST_MENDED = 65_536
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[+-]?\b(?:nan|inf(?:inity)?)\b', re.IGNORECASE | re.DOTALL)
+"""A text, which is stepped over (one that is never closed reaches to the end, so that it is looked at once), or one of
+the words that stand where a number should."""
 _BETWEEN_BYTES = b" \t\r\n,:-"
 
 
@@ -40,7 +44,25 @@ _read_large_json = msgspec.json.Decoder(float_hook=_finite).decode
 
 
 def read_json(raw: bytes | str) -> Any:
-    """JSON as it is defined: NaN, 1e400 and trailing characters are malformed; of equal keys the last counts."""
+    """JSON as it is defined: 1e400 and trailing characters are malformed; of equal keys the last counts.
+
+    Two habits of firmware are let pass: a mark before and zero bytes behind the JSON, and inside objects and arrays a
+    bare NaN or infinity, which is null.
+    """
+    try:
+        return _read(raw)
+    except msgspec.MsgspecError as error:
+        mended = _mended(raw)
+        if mended is None:
+            raise DecodeError("malformed", found=_why(raw, error), expected="JSON") from None
+    try:
+        return _read(mended)
+    except msgspec.MsgspecError as error:
+        raise DecodeError("malformed", found=_why(raw, error), expected="JSON") from None
+
+
+def _read(raw: bytes | str) -> Any:
+    """As read_json, but strict, and a MsgspecError for what is no JSON."""
     try:
         if len(raw) <= _SMALL:
             return _read_json(raw)
@@ -48,14 +70,19 @@ def read_json(raw: bytes | str) -> Any:
         return _read_large_json(raw)
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise DecodeError("malformed", found=f"what is no UTF-8 ({error.reason})", expected="JSON") from None
-    except msgspec.MsgspecError as error:
-        if isinstance(raw, bytes) and raw.startswith(b"\xef\xbb\xbf"):
-            return read_json(raw[3:])
-        raise DecodeError("malformed", found=_why(raw, error), expected="JSON") from None
     except RecursionError:
         raise DecodeError("malformed", found="JSON nested too deeply", expected="a flatter payload") from None
     except TypeError:
         raise DecodeError("wrong_type", found=shown(raw), expected="a text that holds JSON") from None
+
+
+def _mended(raw: bytes | str) -> bytes | None:
+    """What is malformed, without the habits that are let pass; None where it has none of them."""
+    whole = raw.encode() if isinstance(raw, str) else raw
+    bare = whole.removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
+    if bare[:1] in (b"{", b"[") and len(bare) <= _LONGEST_MENDED:
+        bare = _NO_NUMBER.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", bare)
+    return bare if bare and bare != whole else None
 
 
 def _weigh(raw: bytes | str) -> None:

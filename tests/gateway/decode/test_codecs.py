@@ -77,6 +77,30 @@ def test_a_scalar_is_json_or_a_word(payload: str, value: Any) -> None:
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        ('{"t":NaN,"h":-Infinity,"p":[nan, +inf],"w":"NaN, inf","n":1}', [None, None, [None, None], "NaN, inf", 1]),
+        ('{"t":1,"h":2,"p":[],"w":"\\"NaN","n":nan}', [1, 2, [], '"NaN', None]),
+    ],
+)
+def test_json_with_numbers_that_are_none(payload: str, value: Any) -> None:
+    assert list(decoded(payload, {"json": True}).values()) == value
+
+
+def test_json_between_a_mark_and_zero_bytes() -> None:
+    assert decoded(b'\xef\xbb\xbf{"t":1}', {"json": True}) == {"t": 1}
+    assert decoded(b'{"t":1}\r\n\x00\x00', {"json": True}) == {"t": 1}
+
+
+@pytest.mark.parametrize(
+    "payload", ["", "NaN", "{", '{"t":nano}', '{"t":NaN,}', "{'t':1}", '{"t":1} x', "\0", "{NaN:1}"]
+)
+def test_what_is_no_json(payload: str) -> None:
+    error = refused(payload, {"json": True})
+    assert (error.code, error.expected) == ("malformed", "JSON")
+
+
 def test_json_inside_a_text() -> None:
     # ChirpStack v3, application/123/device/…/event/up
     payload = '{"fPort":5,"objectJSON":"{\\"temperatureSensor\\":25,\\"humiditySensor\\":32}"}'
@@ -487,6 +511,9 @@ _HOSTILE: dict[str, tuple[bytes, tuple[dict[str, Any], ...]]] = {
     "wide texts": (b"[" + '"😀",'.encode() * 90_000 + b"1]", ({"json": True},)),
     "one wide text": ('"😀'.encode() + b"a" * (_MIB - 8) + b'"', ({"json": True},)),
     "json in json": (b'"[' + b"1.5," * 90_000 + b'1]"', ({"json": True}, {"json_string": True})),
+    "numbers that are none": (b"[" + b"nan," * 16_000 + b"1]", ({"json": True},)),
+    "too many of them": (b"[" + b"nan," * 90_000 + b"1]", ({"json": True},)),
+    "open texts": (b"[nan," + b'"\\' * 30_000, ({"json": True},)),
     "hex": (b"0xab," * (_MIB // 5), ({"hex": True},)),
     "base64": (b"Y W " * (_MIB // 4), ({"base64": True},)),
     "xml elements": (b"<a>" + b"<b/>" * 8000 + b"</a>", ({"xml": True},)),
