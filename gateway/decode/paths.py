@@ -25,9 +25,10 @@ Segment = str | int | Filter
 Getter = Callable[[Any], Any]
 Replace = Callable[[Any, Callable[[Any], Any]], Any]
 
+_LONGEST = 500
 _TOKEN = re.compile(
     r"""\.?"(?P<quoted>[^"]*)"|\[(?P<index>-?\d+)\]|\["(?P<key>[^"]*)"\]|\['(?P<other>[^']*)'\]"""
-    r"""|\[\?\(?\s*(?P<inner>(?:[^=!'"\[\]()]|"[^"]*")+?)\s*(?P<sign>==|!=)"""
+    r"""|\[\?\(?\s*(?P<inner>(?:[^\s=!'"\[\]()]|"[^"]*")(?:[^=!'"\[\]()]|"[^"]*")*?)\s*(?P<sign>==|!=)"""
     r"""\s*(?P<value>'[^']*'|"[^"]*"|-?\d+(?:\.\d+)?|true|false)\s*\)?\]"""
     r"""|\.?(?P<bare>[^.\[\]"]+)"""
 )
@@ -44,6 +45,8 @@ class Path(NamedTuple):
 def parse_path(text: str) -> Path:
     """Take a path apart; raises ValueError. "" and "$" are the whole payload or element."""
     rest = text.strip()
+    if len(rest) > _LONGEST:
+        raise ValueError(f"expected a path of at most {_LONGEST} characters, found one of {len(rest)}")
     absolute = False
     if rest == "$" or rest.startswith(("$.", "$[")):
         absolute = rest != "$"

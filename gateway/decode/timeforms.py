@@ -74,6 +74,8 @@ def text_format(format: str, zones: Mapping[str, str]) -> TextReader:
 
     Months and weekdays are English, in any case; `%f` takes 1 to 9 digits; `%z` takes Z, +08, +0800 and +08:00.
     """
+    if len(format) > 2 * LONGEST:
+        raise ValueError(f"expected a time format of at most {2 * LONGEST} characters, found one of {len(format)}")
     for short, long in _SHORT.items():
         format = format.replace(short, long)
     pattern = re.compile(_pattern(format.strip()), re.ASCII | re.IGNORECASE)
