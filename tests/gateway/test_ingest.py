@@ -1,17 +1,22 @@
-"""Redeliveries are recognised over any number of reconnects, and set-aside messages come back with their own time."""
+"""Redeliveries are recognised, set-aside messages come back as history, and what decoding learns is kept with them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from device_profiles.schema import DeviceProfile
 from gateway.decode import Decoder
+from gateway.decode.memory import Memory, PastMemory
 from gateway.ingest import Ingest
-from gateway.journal import Journal, NewQuarantine
+from gateway.journal import Journal, JournalFull, NewQuarantine
+from gateway.journal.memory import MemoryRows
 from gateway.mqtt import Message
-from gateway.quarantine import replay
+from gateway.quarantine import Replay, replay
+from gateway.reading import Quality
 from tests.gateway.kit import Ledger, meter_profile
 
 NOW = 1_800_000_000_000
@@ -38,7 +43,7 @@ def message(n: int, *, dup: bool = False) -> Message:
 def journaled(journal: Journal) -> list[object]:
     reader = journal.reader()
     try:
-        return [reading.values["n"] for entry in reader.after(0) for reading in entry.readings]
+        return [reading.values["n"] for entry in reader.after(0, 5_000) for reading in entry.readings]
     finally:
         reader.close()
 
@@ -60,6 +65,93 @@ def test_a_message_that_comes_again_on_the_third_connection_is_stored_once(journ
     assert ingest.counters.redelivered == 4
 
 
+def eventful_profile() -> DeviceProfile:
+    """A door that is seen to open, and motion that ends by itself."""
+    name = {"zh": "事", "en": "Event"}
+    return meter_profile().model_validate(
+        {
+            **meter_profile().model_dump(by_alias=True, exclude_defaults=True),
+            "events": {
+                "opened": {"name": name},
+                "motion": {"name": name, "lasting": True, "auto_clear": "10s"},
+            },
+            "bindings": [
+                {
+                    "id": "telemetry",
+                    "topic": "meters/{address}/telemetry",
+                    "fields": {"n": "n"},
+                    "events": [
+                        {"event": "opened", "edge": {"path": "door", "to": ["open"]}},
+                        {"event": "motion", "when": {"path": "motion", "equals": True}},
+                    ],
+                }
+            ],
+        }
+    )
+
+
+def restarted(journal: Journal) -> Ingest:
+    """An ingest as after a restart: what is remembered comes from the journal."""
+    remembered = dict(MemoryRows(journal._db).load())
+    return Ingest(
+        decoder=Decoder([eventful_profile()], Ledger().registry(), memory=Memory(remembered.items())),
+        journal=journal,
+        now_millis=lambda: NOW,
+        on_commit=lambda: None,
+    )
+
+
+def said(mid: int, **payload: object) -> Message:
+    return Message("meters/m1/telemetry", json.dumps(payload).encode(), mid, 1, False, False)
+
+
+def events(journal: Journal) -> list[tuple[str, str]]:
+    reader = journal.reader()
+    try:
+        return [(e.id, e.phase) for entry in reader.after(0) for r in entry.readings for e in r.events]
+    finally:
+        reader.close()
+
+
+def test_what_decoding_learnt_is_there_after_a_restart(journal: Journal) -> None:
+    restarted(journal).take([said(1, n=1, door="shut")], Nobody())
+    restarted(journal).take([said(2, n=2, door="open")], Nobody())
+    restarted(journal).take([said(3, n=3, door="open")], Nobody())
+    assert events(journal) == [("opened", "")]
+
+
+def test_a_batch_that_is_not_committed_is_not_remembered(tmp_path: Path) -> None:
+    small = Journal(tmp_path / "small.db", consumers=("services",), max_bytes=2000)
+    small.start()
+    ingest = restarted(small)
+    ingest.take([said(1, n=1, door="shut")], Nobody())
+    with pytest.raises(JournalFull):
+        ingest.take([said(n, n=n, door="open") for n in range(2, 60)], Nobody())
+    ingest.take([said(2, n=2, door="open")], Nobody())
+    assert events(small) == [("opened", "")], "the broker delivered it again, and it is still news"
+    small.close()
+
+
+def test_what_says_nothing_may_still_teach_something(journal: Journal) -> None:
+    """A message without readings of its own is stored with what it changed, and acknowledged."""
+    ingest = restarted(journal)
+    ingest.decoder.memory.put(("edge", "x"), 1)
+    ingest.take([], Nobody())
+    assert dict(MemoryRows(journal._db).load()) == {("edge", "x"): 1}
+
+
+def test_time_passes_without_messages(journal: Journal) -> None:
+    restarted(journal).take([said(1, n=1, motion=True)], Nobody())
+    ingest = restarted(journal)
+    ingest.tick(NOW + 9_999)
+    assert events(journal) == [("motion", "begin")]
+    ingest.tick(NOW + 10_000)
+    assert events(journal) == [("motion", "begin"), ("motion", "end")]
+    assert ingest.counters.readings == 1
+    restarted(journal).tick(NOW + 60_000)
+    assert len(events(journal)) == 2, "it has ended, for good"
+
+
 def test_a_replayed_message_was_measured_when_it_came(journal: Journal) -> None:
     """Its device has spoken since: the past must not look like now."""
     decoder = Decoder([meter_profile()], Ledger().registry())
@@ -74,3 +166,71 @@ def test_a_replayed_message_was_measured_when_it_came(journal: Journal) -> None:
     assert [reading.measured_at for reading in entry.readings] == [NOW - hour]
     (later,) = decoder.decode(topic, b'{"n": 9}', NOW)
     assert later.received_at == NOW + 1, "and the stamps of today go on"
+
+
+def test_a_mended_profile_takes_in_a_heap_of_messages_in_order(journal: Journal) -> None:
+    """Chunk by chunk; what still fails stays, with the reason it has now."""
+    poison = [
+        NewQuarantine(NOW - 10_000 + n, n, "meters/m1/telemetry", payload, False, "no_binding", "as it was then")
+        for n, payload in enumerate([b'{"n": %d}' % n if n % 100 else b"broken" for n in range(2_000)])
+    ]
+    journal.append([], poison)
+    decoder = Decoder([meter_profile()], Ledger().registry())
+    run = Replay(journal, None)
+    steps = 0
+    while run.step(decoder):
+        steps += 1
+    run.close()
+    assert steps == 4
+    assert (run.taken, run.refused) == (1_980, 20)
+    assert journaled(journal) == [n for n in range(2_000) if n % 100]
+    reader = journal.reader()
+    left = reader.quarantine()
+    readings = [reading for entry in reader.after(0, 5_000) for reading in entry.readings]
+    reader.close()
+    assert {(one.code, one.payload) for one in left} == {("malformed", b"broken")}
+    assert all("expected JSON" in one.reason for one in left)
+    assert {reading.quality for reading in readings} == {Quality.HISTORIC}
+    stamps = [reading.received_at for reading in readings]
+    assert stamps == sorted(set(stamps)), "strictly rising, as when they came"
+
+
+def test_only_those_that_are_asked_for_are_replayed(journal: Journal) -> None:
+    poison = [
+        NewQuarantine(NOW + n, n, "meters/m1/telemetry", b'{"n": %d}' % n, False, "no_binding", "") for n in range(5)
+    ]
+    journal.append([], poison)
+    assert replay(journal, Decoder([meter_profile()], Ledger().registry()), [2, 4]) == (2, 0)
+    assert journaled(journal) == [1, 3]
+
+
+def test_the_past_does_not_change_what_has_been_learnt_since(journal: Journal) -> None:
+    """Old messages fire no edges and begin nothing; what nobody knew yet, they teach."""
+    old = [said(1, n=1, door="open"), said(2, n=2, motion=True)]
+    journal.append([], [NewQuarantine(NOW - 5_000, 0, m.topic, m.payload, False, "x", "") for m in old])
+    ingest = restarted(journal)
+    ingest.take([said(3, n=3, door="shut")], Nobody())
+    assert replay(journal, ingest.decoder, None) == (2, 0)
+    ingest.take([said(4, n=4, door="open")], Nobody())
+    assert events(journal) == [("motion", "begin"), ("opened", "")]
+    assert ingest.decoder.tick(NOW + 60_000) == [], "the motion of the past is over"
+    assert ingest.decoder.memory.get(("edge", "meter-1", "", "opened", "door")) == "open"
+
+
+def test_the_past_teaches_only_what_nobody_knew() -> None:
+    present = Memory([(("alias", "a"), "new")])
+    past = PastMemory(present)
+    past.put(("alias", "a"), "old")
+    past.put(("alias", "b"), "old")
+    assert past.get(("alias", "a")) == "old"
+    past.hand_on()
+    assert (present.get(("alias", "a")), present.get(("alias", "b"))) == ("new", "old")
+    past.put(("alias", "b"), "less old")
+    past.hand_on()
+    assert present.get(("alias", "b")) == "less old"
+    present.put(("alias", "b"), "live")
+    past.put(("alias", "b"), "past")
+    past.drop(("alias", "a"))
+    past.hand_on()
+    assert (present.get(("alias", "a")), present.get(("alias", "b"))) == ("new", "live")
+    assert past.get(("alias", "a"), "nothing") == "nothing"
