@@ -14,7 +14,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from device_profiles.children import children_of
-from device_profiles.schema import Binding, DeviceProfile, Fault, Play, Signal
+from device_profiles.schema import Binding, DeviceProfile, Fault, Obedience, Play, Scalar, Signal
+from gateway.commands.encode import fill, filled
+from gateway.commands.recognise import Heard, recognise
 from gateway.decode.encode import encode
 from gateway.reading import DeviceEntry, Millis, Presence, Value, child_kind
 
@@ -56,6 +58,15 @@ class _Active:
     from_: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Obeyed:
+    """A value that a command has set."""
+
+    value: Value
+    since: Millis
+    until: Millis | None
+
+
 class Player:
     """One device. Times are milliseconds since 1970 and only ever go forward."""
 
@@ -71,6 +82,7 @@ class Player:
             for child in self._instances(_scope_of(profile, name))
         }
         self._active: dict[tuple[str, str], _Active] = {}
+        self._obeyed: dict[tuple[str, str], _Obeyed] = {}
         self._due: list[tuple[Millis, int]] = []
         for i, play in enumerate(profile.simulator.plays):
             first = min(play.every, _FIRST_WORDS)
@@ -143,6 +155,35 @@ class Player:
         """Equipment reports on change: whatever was due later is due now."""
         self._due = [(min(at, now), i) for at, i in self._due]
         heapq.heapify(self._due)
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def obey(self, topic: str, payload: bytes, now: Millis, *, stamp: Millis | None = None) -> list[Outgoing] | None:
+        """What it says to a command that is meant for it; None where it is not. A silent device does nothing."""
+        heard = recognise(self.profile, topic, payload)
+        if heard is None or not self._is_meant(heard):
+            return None
+        obedience = self.profile.simulator.commands.get(heard.command)
+        if obedience is None or self._silent:
+            return []
+        if not any(active.fault.disobeys for (_, on), active in self._active.items() if on in ("", heard.child)):
+            until = None if obedience.lasting is None else now + _ms(obedience.lasting)
+            for name, value in obedience.set.items():
+                child = heard.child if _scope_of(self.profile, name) else ""
+                self._obeyed[child, name] = _Obeyed(_settled(value, heard.params), now, until)
+        self._hasten(now)
+        return [] if obedience.reply is None else self._answer(obedience, heard, now if stamp is None else stamp)
+
+    def _is_meant(self, heard: Heard) -> bool:
+        if heard.child and heard.child not in self.children:
+            return False
+        return str(heard.slots.get("address", self.entry.address)) == self.entry.address
+
+    def _answer(self, obedience: Obedience, heard: Heard, stamp: Millis) -> list[Outgoing]:
+        """The answer carries what the command said: its nonce, its part, its params."""
+        values = {"address": self.entry.address, **heard.params, **heard.slots}
+        play = Play(binding=obedience.reply or "", every=timedelta(0), raw=filled(obedience.raw, values))
+        return self._encoded(play.binding, {"": {}, **({heard.child: {}} if heard.child else {})}, stamp, play)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -237,9 +278,12 @@ class Player:
         }
 
     def _value(self, child: str, name: str, now: Millis) -> Value:
-        """What a metric or state is now: a fault's value while it lasts, else where its signal has got to."""
+        """What a metric or state is now: as the last command or fault has it, else where its signal has got to."""
+        obeyed = self._obeyed.get((child, name))
+        if obeyed is not None and obeyed.until is not None and now >= obeyed.until:
+            obeyed = None
         for (_, on), active in reversed(self._active.items()):
-            if on != child:
+            if on != child or (obeyed is not None and active.since <= obeyed.since):
                 continue
             if name in active.fault.set:
                 return active.fault.set[name]
@@ -247,6 +291,8 @@ class Player:
                 target, duration = active.fault.ramp[name]
                 done = min(1.0, max(0.0, (now - active.since) / max(1, _ms(duration))))
                 return round(active.from_[name] + (target - active.from_[name]) * done, 4)
+        if obeyed is not None:
+            return obeyed.value
         track = self._tracks.get((child, name))
         return None if track is None else self._signal_value(child, track, now)
 
@@ -299,6 +345,10 @@ def _scope_of(profile: DeviceProfile, name: str) -> str | None:
 def _within(signal: Signal, value: float) -> float:
     low = value if signal.min is None else max(value, signal.min)
     return low if signal.max is None else min(low, signal.max)
+
+
+def _settled(value: Scalar, params: Mapping[str, Scalar]) -> Value:
+    return fill(value, params) if isinstance(value, str) else value
 
 
 def _number(value: Value) -> float:

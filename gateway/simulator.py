@@ -13,10 +13,17 @@ from threading import Event
 from typing import Protocol
 
 from device_profiles.schema import DeviceProfile
+from gateway.commands.recognise import filters_of
 from gateway.player import Outgoing, Player, UnknownFault
 from gateway.reading import DeviceEntry, Millis
 
 __all__ = ["Outgoing", "Player", "Publisher", "Script", "ScriptedFault", "Simulation", "UnknownFault", "run_simulation"]
+
+
+class Hears(Protocol):
+    """Whatever brings commands to the devices; gateway.ears has one for MQTT."""
+
+    def take(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class Publisher(Protocol):
@@ -37,6 +44,7 @@ class ScriptedFault:
 
 
 Script = Sequence[ScriptedFault]
+_LISTENING_PAUSE_SECONDS = 0.1
 
 
 class Simulation:
@@ -93,6 +101,15 @@ class Simulation:
                 self._schedule(device, max(player.next_at, now + 1))
         return out
 
+    def hear(self, topic: str, payload: bytes, now: Millis, *, stamp: Millis | None = None) -> list[Outgoing]:
+        """A command arrives: what the device that it is meant for says. Others are not moved by it."""
+        for device, player in self.players.items():
+            said = player.obey(topic, payload, now, stamp=stamp)
+            if said is not None:
+                self._schedule(device, now)
+                return said
+        return []
+
     def _schedule(self, device: str, at: Millis) -> None:
         self._scheduled[device] = at
         heapq.heappush(self._due, (at, device))
@@ -125,21 +142,30 @@ def run_simulation(
     *,
     clock: Callable[[], Millis],
     speed: float = 1.0,
+    ears: Hears | None = None,
 ) -> None:
     """Play until `stop_event` is set. At `speed` 10 ten minutes pass in one; messages carry the real time all the same.
 
-    Raises UnknownFault for a script that names what is not there, before anything is published.
+    With `ears` the devices obey commands. Raises UnknownFault for a script that names what is not there, before
+    anything is published.
     """
     began = clock()
     simulation = Simulation(entries, library, script, seed=seed, started_at=began)
     while not stop_event.is_set():
         real = clock()
         now = began + round((real - began) * speed)
-        for message in simulation.advance(now, stamp=real):
+        said = [one for order in (ears.take() if ears else ()) for one in simulation.hear(*order, now, stamp=real)]
+        for message in [*said, *simulation.advance(now, stamp=real)]:
             publisher.publish(message.topic, message.payload, retain=message.retain, qos=message.qos)
         due = simulation.next_at
         pause = 1.0 if due is None else (due - now) / 1000 / speed
-        stop_event.wait(min(max(pause, 0.005), 1.0))
+        stop_event.wait(min(max(pause, 0.005), 1.0 if ears is None else _LISTENING_PAUSE_SECONDS))
+
+
+def filters_for(entries: Iterable[DeviceEntry], library: Mapping[str, DeviceProfile]) -> list[str]:
+    """Where these devices hear their commands."""
+    found = {one for entry in entries for one in filters_of(library[entry.profile], entry.address)}
+    return sorted(found)
 
 
 def _millis(duration: timedelta) -> int:

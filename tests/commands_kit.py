@@ -1,4 +1,4 @@
-"""A plug strip that is told to switch its ports, played by a real MQTT client that can also be silent, refuse or lie."""
+"""A plug strip that is told to switch its ports: a real MQTT client that can also be silent, refuse or lie."""
 
 from __future__ import annotations
 
@@ -48,7 +48,13 @@ bindings:
   - id: ack
     topic: plugs/{address}/ack
     decode: [{json: true}]
-    reply: {command: cut, also: [feed], correlation: "{n}", result: r, ok: [ok], reasons: {"locked": {zh: 已锁, en: Locked}}}
+    reply:
+      command: cut
+      also: [feed]
+      correlation: "{n}"
+      result: r
+      ok: [ok]
+      reasons: {locked: {zh: 已锁, en: it is locked}}
 commands:
   cut:
     name: {zh: 断电, en: Cut the power}

@@ -53,7 +53,7 @@ from device_profiles.schema.layouts import (
     TlvLayout,
     Xml,
 )
-from device_profiles.schema.show import Dashboard, Earlier, Fault, Play, Sample, Signal, Simulator
+from device_profiles.schema.show import Dashboard, Earlier, Fault, Obedience, Play, Sample, Signal, Simulator
 from device_profiles.schema.wire import (
     Binding,
     Each,
@@ -97,6 +97,7 @@ __all__ = [
     "Metric",
     "ModbusLayout",
     "ModbusPoll",
+    "Obedience",
     "Order",
     "Pairs",
     "Param",

@@ -49,6 +49,8 @@ class Fault(Part):
     """Metric -> (target, time to get there)."""
     silent: bool = False
     """The device says nothing at all."""
+    disobeys: bool = False
+    """It answers commands, and does not do what they say: a relay that is welded."""
 
 
 class Play(Part):
@@ -61,8 +63,23 @@ class Play(Part):
     """Raw fields that no metric or state holds (command codes, counts, versions)."""
 
 
+class Obedience(Part):
+    """What a simulated device does when it hears a command."""
+
+    set: dict[Identifier, Scalar] = {}
+    """Metrics and states of the device or the child that hold from then on; a text may be a template over the command's
+    params, such as "{pressure}"."""
+    lasting: Duration | None = None
+    """For how long; None: until the next command that sets them."""
+    reply: Identifier | None = None
+    """The binding whose message answers."""
+    raw: dict[str, Any] = {}
+    """Raw fields of the answer, with the templates that commands have."""
+
+
 class Simulator(Part):
     plays: tuple[Play, ...] = ()
+    commands: dict[Identifier, Obedience] = {}
     signals: dict[Identifier, Signal] = {}
     faults: dict[Identifier, Fault] = {}
 

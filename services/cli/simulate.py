@@ -16,7 +16,7 @@ from rich.console import Console
 
 from device_profiles.schema import DeviceProfile, parse_duration
 from gateway.reading import DeviceEntry
-from gateway.simulator import ScriptedFault, run_simulation
+from gateway.simulator import ScriptedFault, filters_for, run_simulation
 from services.cli import app
 from services.cli.shared import explained, stopped_by_signal
 from services.clock import SystemClock, to_millis
@@ -105,6 +105,7 @@ def _play(
     seed: int,
     speed: float,
 ) -> None:
+    from gateway.ears import Ears
     from gateway.mqtt import MqttUnavailable
     from gateway.mqtt_client import MqttPublisher
 
@@ -119,9 +120,19 @@ def _play(
             console.print(f"  {one.device} {one.child} {one.fault} after {one.after}" + _lasting(one))
         if len(script) > _SHOWN:
             console.print(f"  … and {len(script) - _SHOWN} more")
-        run_simulation(
-            entries, library, publisher, script, seed, stopping, clock=lambda: to_millis(clock.now()), speed=speed
-        )
+        ears = Ears(mqtt, f"courtyard-simulator-ears-{os.getpid()}", filters_for(entries, library))
+        with ears:
+            run_simulation(
+                entries,
+                library,
+                publisher,
+                script,
+                seed,
+                stopping,
+                clock=lambda: to_millis(clock.now()),
+                speed=speed,
+                ears=ears,
+            )
 
 
 def _lasting(fault: ScriptedFault) -> str:

@@ -11,8 +11,9 @@ import sys
 import threading
 
 from device_profiles.library import SHIPPED, load
+from gateway.ears import Ears
 from gateway.mqtt_client import MqttPublisher
-from gateway.simulator import run_simulation
+from gateway.simulator import filters_for, run_simulation
 from services.clock import SystemClock, to_millis
 from services.demo import SITE
 from services.demo.script import demo_script
@@ -31,7 +32,9 @@ def play(mqtt_url: str, stopping: threading.Event) -> None:
         while not publisher.wait_connected(0.5):
             if stopping.is_set():
                 return
-        run_simulation(entries, library, publisher, demo_script(), SEED, stopping, clock=lambda: to_millis(clock.now()))
+        with Ears(mqtt_url, "courtyard-demo-ears", filters_for(entries, library)) as ears:
+            now = lambda: to_millis(clock.now())  # noqa: E731 - handed on
+            run_simulation(entries, library, publisher, demo_script(), SEED, stopping, clock=now, ears=ears)
 
 
 def main() -> None:

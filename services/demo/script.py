@@ -3,7 +3,8 @@
     0:03  the west gate is forced                     alarm and P1 ticket at once
     0:04  the door of building 6 loses its network    its last will: alarm, ticket, access limited for building 6
     0:05  pump 1 fails                                0:10 alarm and ticket; water limited, high and low zone (1 of 2)
-    0:06  port 3 of a south station heats up          0:15 it passes 80 °C; 0:45 alarm and P1 ticket, charging limited
+    0:06  port 3 of a south station heats up          0:15 it passes 80 °C; 0:45 alarm and P1 ticket, charging limited;
+                                                      the rule cuts the port, and its power is seen to be gone
     0:14  the door of building 6 is back              0:44 its alarm clears, access is restored
     0:16  pump 1 runs again                           0:46 its alarm clears, water is restored in both zones
     0:20  the west gate is closed again               from 0:50 its alarm clears; the ticket stays open

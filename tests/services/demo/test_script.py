@@ -12,12 +12,15 @@ import pytest
 from sqlalchemy import select
 
 from device_profiles.library import SHIPPED, load
+from gateway.commands import encode_command
 from gateway.decode import Decoder
 from gateway.reading import Batch
-from gateway.simulator import ScriptedFault, Simulation
+from gateway.simulator import Outgoing, ScriptedFault, Simulation
+from gateway.uplink import CommandOutcome
 from services import migrations
 from services.changes import Changes
 from services.clock import from_millis, to_millis
+from services.commands.store import list_commands
 from services.database import Database
 from services.demo import SITE
 from services.demo.play import SEED
@@ -46,6 +49,7 @@ class Demo:
         self.database = Database.sqlite(folder / "courtyard.db")
         self.refused: list[str] = []
         self._seq = 0
+        self._answers: list[Outgoing] = []
 
     def start(self) -> None:
         self.database.start()
@@ -63,14 +67,44 @@ class Demo:
             now = to_millis(self.clock.at)
             readings = [
                 reading
-                for message in self._simulation.advance(now)
+                for message in [*self._answers, *self._simulation.advance(now)]
                 for reading in self._decoder.decode(message.topic, message.payload, now, message.retain)
             ]
+            self._answers = []
             first, self._seq = self._seq + 1, self._seq + len(readings)
             self.intake.take(
                 Batch(gateway="g", first_seq=first, last_seq=self._seq, progress_at=now, readings=readings)
             )
             self.intake.tick(self.clock.at)
+            self._obey(now)
+
+    def _obey(self, now: int) -> None:
+        """What a gateway does with orders, without a broker between it and the devices."""
+        with self.intake.commanding(self.clock.at) as commands:
+            orders = commands.hand_over("g", None, again=False)
+        registry = {entry.id: entry for entry in self.intake.registry().devices}
+        for order in orders:
+            entry = registry[order.device]
+            topic, payload = encode_command(
+                LIBRARY[entry.profile],
+                order.command,
+                entry,
+                order.child,
+                order.params,
+                id=order.id,
+                nonce=order.nonce,
+                captures=self._decoder.captures_of(order.device),
+                now=now,
+            )
+            with self.intake.commanding(self.clock.at) as commands:
+                commands.outcome("g", CommandOutcome(id=order.id, attempt=order.attempt, status="sent", at=now))
+            self._answers += self._simulation.hear(topic, payload, now)
+
+    def commands(self) -> list[tuple[str, str, str, str, str]]:
+        """(device, child, command, state, reason) of all that was ordered."""
+        with self.database.read() as connection:
+            found = list_commands(connection, None)
+        return [(one.device, one.child, one.command, one.state, one.reason) for one in found]
 
     def alarms(self) -> dict[tuple[str, str, str], float]:
         """(device, child, rule) -> seconds after the start at which it was raised."""
@@ -123,6 +157,7 @@ def test_the_first_minutes(tmp_path: Path) -> None:
         demo.until(60)
         assert demo.alarms()["charger-7", "port:3", "port_hot"] <= 55
         assert demo.tickets()["charger-7", "port:3"] == "P1"
+        assert demo.commands() == [("charger-7", "port:3", "stop_charging", "done", "effect_seen")]
         assert [(kind, loss) for kind, loss, _ in demo.story("charging-south")] == [("started", "degraded")]
         for supply in ("water-low", "water-high", "door-6"):
             assert [kind for kind, _, _ in demo.story(supply)] == ["started", "restored"], supply
