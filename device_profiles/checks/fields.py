@@ -119,9 +119,6 @@ def _phases(subject: Subject, event: EventMap, declared: EventKind, path: Path) 
     if bool(event.phases) != (event.phase_path is not None):
         found = "phases without phase_path" if event.phases else "phase_path without phases"
         yield subject.mistake(path, found, "phase_path and phases")
-    if not said:
-        expected = "phase: begin, update or end; or phase_path and phases"
-        yield subject.mistake(path, f"no phase of {event.event}, which lasts", expected)
 
 
 def _edge(subject: Subject, edge: Edge, place: Place, path: Path) -> Mistakes:
@@ -147,11 +144,11 @@ def check_ends(subject: Subject) -> Mistakes:
         declared = subject.profile.events.get(name)
         if declared is None or not declared.lasting or declared.auto_clear is not None:
             continue
-        phases = {phase for one in found for phase in (one.phase, *one.phases.values())}
-        for missing in ({"begin"} if "update" not in phases else set()) | {"end"}:
-            if missing not in phases and phases != {None}:
-                expected = f"phase: {missing}" + (", or auto_clear" if missing == "end" else "")
-                yield subject.mistake(("events", name), f"no {missing} in any binding", expected)
+        phases = {phase for one in found for phase in (one.phases.values() or [one.phase or "begin"])}
+        if "begin" not in phases and "update" not in phases:
+            yield subject.mistake(("events", name), "no begin in any binding", "phase: begin")
+        if "end" not in phases:
+            yield subject.mistake(("events", name), "no end in any binding", "phase: end, or auto_clear")
 
 
 # --- children --------------------------------------------------------------------------------------------------------

@@ -83,7 +83,10 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
 
 
 def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Millis) -> list[Firing]:
-    """Values that no reading carries, such as how a command fares: judged like others, and nobody is heard by them."""
+    """Values that no reading carries, such as how a command fares: judged like others, and nobody is heard by them.
+
+    How a command fares goes here as {command_state(command): word}, for rules to see as `<command>_command`.
+    """
     state = device.children.get(child)
     if state is None:
         state = device.children[child] = ChildState()
@@ -92,7 +95,10 @@ def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Milli
     if device.profile is None:
         return []
     said = Reading(device.id, child, at, at, "", dict(values))
-    return _judge_reading(device, said, tuple(values))
+    names = tuple(values)
+    if device.profile.fed or device.profile.fed_by_parent:
+        names = feed_reading(device, said, names)
+    return _judge_reading(device, said, names)
 
 
 def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
