@@ -167,6 +167,9 @@ class Split(Part):
     elements: Literal["auto", "one", "keys"] = "auto"
     capture: Identifier | None = None
     """The element's key (or position from 0) becomes a capture of this name, for templates and fields."""
+    named: str | None = None
+    """Path in the element of what is captured instead: a service's id, a device's name. An element without it is
+    known by its position."""
     older_is_history: bool = False
     """Of several elements of one device, all but the newest are history: stored, and paging nobody."""
 

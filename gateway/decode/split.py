@@ -14,7 +14,9 @@ import msgspec
 from device_profiles.schema import Split
 from gateway.decode.elements import check_count, elements_of
 from gateway.decode.errors import DecodeError
-from gateway.decode.scope import Scope
+from gateway.decode.paths import parse_path
+from gateway.decode.pipeline import wire_word
+from gateway.decode.scope import Scope, lenient_scope_getter
 from gateway.reading import Millis, Quality, Reading
 
 MOST_AT_ONCE = 100
@@ -26,20 +28,35 @@ Splitter = Callable[[Scope], list[Scope]]
 def splitter(splits: tuple[Split, ...]) -> Splitter:
     """A closure from a whole payload to the scopes of its elements, level by level. An element that is null says
     nothing. Raises ValueError."""
-    levels = [(split.over, split.capture, elements_of(split.over, split.elements)) for split in splits]
+    levels = [
+        (split.over, split.capture, elements_of(split.over, split.elements), _namer(split.named)) for split in splits
+    ]
 
     def split_up(scope: Scope) -> list[Scope]:
         scopes = [scope]
-        for over, capture, elements in levels:
+        for over, capture, elements, name in levels:
             found = [element for outer in scopes for element in elements(outer) if element.node is not None]
             check_count(over, len(found))
             if capture is not None:
                 for element in found:
-                    element.captures = {**element.captures, capture: element.key}
+                    element.captures = {**element.captures, capture: name(element)}
             scopes = found
         return scopes
 
     return split_up
+
+
+def _namer(path: str | None) -> Callable[[Scope], str]:
+    """How an element is captured: by what stands at `path` in it, or by its key or position."""
+    if path is None:
+        return lambda element: element.key
+    get = lenient_scope_getter(parse_path(path))
+
+    def name(element: Scope) -> str:
+        found = get(element)
+        return wire_word(found) if isinstance(found, str | int | float) else element.key
+
+    return name
 
 
 def joined(readings: Iterable[Reading]) -> list[Reading]:
