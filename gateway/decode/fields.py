@@ -99,11 +99,7 @@ class _Guarded(NamedTuple):
 
 
 class Fields:
-    """Compiled `fields:`; `fill` runs them.
-
-    `zipped` are the parallel arrays of `each`, `free` the fields of an event. With `erase_missing`, what a message
-    does not say is erased where its field does not say otherwise.
-    """
+    """Compiled `fields:`; `fill` runs them. `zipped` are the parallel arrays of `each`, `free` an event's fields."""
 
     def __init__(
         self,
@@ -113,9 +109,7 @@ class Fields:
         captures: frozenset[str],
         zipped: tuple[str, ...] = (),
         free: Mapping[str, FieldMap] | None = None,
-        erase_missing: bool = False,
     ) -> None:
-        self._erase_missing = erase_missing
         self._plain: list[_Plain] = []
         self._scaled: list[_Scaled] = []
         self._words: list[_Word] = []
@@ -150,12 +144,12 @@ class Fields:
         if _is_guarded(field):
             key = None
         if (metric := profile.metrics.get(name)) is not None:
-            settle = settle_metric(name, field, metric, erase_missing=self._erase_missing)
+            settle = settle_metric(name, field, metric)
             if key is not None and _is_plain_number(field):
                 self._add_number(name, field, key, metric, settle)
                 return
         elif (state := profile.states.get(name)) is not None:
-            settle = settle_state(name, field, state, erase_missing=self._erase_missing)
+            settle = settle_state(name, field, state)
             if key is not None and _is_plain_word(field):
                 words = field.map if field.map is not None else {word: word for word in state.values}
                 self._words.append(_Word(name, key, _quick(words), settle))
@@ -171,7 +165,7 @@ class Fields:
             self._plain.append(_Plain(name, key, low, high, settle))
         else:
             scale = (*factors(field.scale), float(field.offset))
-            missing = when_missing(name, field, erase_missing=self._erase_missing)
+            missing = when_missing(name, field)
             self._scaled.append(_Scaled(name, key, *scale, low, high, sentinels, missing, settle))
 
     def _add_other(self, name: str, field: FieldMap, get: ScopeGetter, settle: Settle, zipped: tuple[str, ...]) -> None:

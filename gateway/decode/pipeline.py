@@ -41,13 +41,13 @@ def factors(scale: float) -> tuple[float, float]:
     return float(scale), 1.0
 
 
-def settle_metric(name: str, field: FieldMap, metric: Metric, *, erase_missing: bool = False) -> Settle:
-    """The whole pipeline towards a metric. `erase_missing`: what a field means that does not say `when_missing`."""
+def settle_metric(name: str, field: FieldMap, metric: Metric) -> Settle:
+    """The whole pipeline towards a metric."""
     for value in [*(field.map or {}).values(), *([] if field.default is None else [field.default])]:
         if isinstance(value, bool | str):
             raise ValueError(f"expected numbers in the map of the metric {name}, found {value!r}")
     convert = _converter(name, field, to_number=field.map is None)
-    missing = when_missing(name, field, erase_missing=erase_missing)
+    missing = when_missing(name, field)
     low, high = metric.range or (-math.inf, math.inf)
     policy = metric.out_of_range
 
@@ -72,14 +72,14 @@ def settle_metric(name: str, field: FieldMap, metric: Metric, *, erase_missing: 
     return settle
 
 
-def settle_state(name: str, field: FieldMap, state: State, *, erase_missing: bool = False) -> Settle:
+def settle_state(name: str, field: FieldMap, state: State) -> Settle:
     """The whole pipeline towards a state: the result is one of its words."""
     words = frozenset(state.values)
     for word in [*(field.map or {}).values(), *([] if field.default is None else [field.default])]:
         if word not in words:
             raise ValueError(f"expected a word of the state {name} ({', '.join(sorted(words))}), found {word!r}")
     convert = _converter(name, field, to_number=False)
-    missing = when_missing(name, field, erase_missing=erase_missing)
+    missing = when_missing(name, field)
     default, skip = field.default, field.unlisted == "skip"
 
     def settle(raw: Any, values: Values, _: Flags) -> None:
@@ -125,12 +125,11 @@ def settle_data(name: str, field: FieldMap) -> Settle:
     return settle
 
 
-def when_missing(name: str, field: FieldMap, *, erase_missing: bool = False) -> Callable[[Values], None]:
+def when_missing(name: str, field: FieldMap) -> Callable[[Values], None]:
     """What a missing value does: nothing, erase, or a DecodeError."""
-    policy = field.when_missing or ("erase" if erase_missing else "skip")
-    if policy == "erase":
+    if field.when_missing == "erase":
         return lambda values: values.__setitem__(name, None)
-    if policy == "skip":
+    if field.when_missing in (None, "skip"):
         return lambda _: None
 
     def reject(_: Values) -> None:

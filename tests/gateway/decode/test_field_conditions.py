@@ -40,7 +40,9 @@ def test_a_field_that_is_looked_at_under_a_condition() -> None:
     payload = '{"header":{"msgId":1,"identifier":"power"},"body":{"value":"20"}}'
     assert filled(fields, payload) == ({"power": 20.0}, {})
     # Where the condition does not hold, nothing is said, and nothing erased either.
-    assert filled(fields, payload, erase_missing=True) == ({"power": 20.0}, {})
+    erasing = {name: {**field, "when_missing": "erase"} for name, field in fields.items()}
+    assert filled(erasing, payload) == ({"power": 20.0}, {})
+    assert filled(erasing, '{"header":{"identifier":"power"},"body":{}}') == ({"power": None}, {})
     root = json.loads(payload)
     assert compiled(fields).any_present(Scope(root, root, {}))
     other = {"header": {"identifier": "humidity"}, "body": {"value": "20"}}
@@ -63,7 +65,7 @@ def test_what_the_device_itself_calls_faulty() -> None:
     assert filled(fields, payload) == ({"power": 123.0}, {"temp": Quality.FAULTY})
     # A value that stands there all the same is none.
     assert filled(fields, '{"values":{"tag1":85},"errors":{"tag1":3}}') == ({}, {"temp": Quality.FAULTY})
-    assert filled(fields, '{"values":{"tag1":85}}', erase_missing=True) == ({"temp": 85.0, "power": None}, {})
+    assert filled(fields, '{"values":{"tag1":85}}') == ({"temp": 85.0}, {})
 
 
 def test_what_is_kept_and_not_trusted() -> None:
@@ -124,19 +126,22 @@ def test_what_absence_stands_for() -> None:
     assert filled(fields, '{"power":"NaN"}')[0] == {"temp": -5.0, "state": "idle"}
 
 
-def test_the_mode_says_what_absence_means_where_the_field_does_not() -> None:
+def test_what_is_missing_is_skipped_erased_or_refused() -> None:
     fields: dict[str, Any] = {
-        "power": "p",
+        "power": {"path": "p"},
         "temp": {"path": "t", "scale": 0.1, "sentinel": [0]},
         "level": {"path": "l", "linear": [4, 20, 0, 100]},
         "state": {"path": "s", "map": {"1": "busy"}},
-        "noise": {"path": "n", "when_missing": "skip"},
         "energy": {"path": "e", "missing_value": 7},
     }
     assert filled(fields, '{"t":0}') == ({"energy": 7.0}, {})
+    erasing = {name: {**field, "when_missing": "erase"} for name, field in fields.items()}
     erased = {"power": None, "temp": None, "level": None, "state": None, "energy": 7.0}
-    assert filled(fields, '{"t":0}', erase_missing=True) == (erased, {})
-    assert filled(fields, None, erase_missing=True) == (erased, {})
+    assert filled(erasing, '{"t":0}') == filled(erasing, None) == (erased, {})
+    for name in ("power", "temp", "level", "state"):
+        with pytest.raises(DecodeError) as caught:
+            filled({name: {**fields[name], "when_missing": "reject"}}, '{"t":0}')
+        assert (caught.value.code, caught.value.field) == ("missing", name)
 
 
 # --- odd dress --------------------------------------------------------------------------------------------------------
