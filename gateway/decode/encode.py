@@ -6,26 +6,26 @@ casts have none, and a binary field keeps only its resolution.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-import msgspec
-
-from device_profiles.schema import Binding, Codec, DeviceProfile, Each, FieldMap, When
+from device_profiles.schema import Binding, DeviceProfile, Each, FieldMap, Split, Time, When
 from gateway.decode.compile import DEFAULT_ADDRESS, effective_codecs
+from gateway.decode.encode_codecs import uncoded, word
 from gateway.decode.fields import zipped_path
-from gateway.decode.frame_encode import encode_frame
-from gateway.decode.paths import Path, parse_path
+from gateway.decode.paths import Filter, Path, Segment, lenient_getter, literal, parse_path
 from gateway.decode.pipeline import UNSAID, factors
-from gateway.decode.templates import parse_template
+from gateway.decode.templates import POSITIONS, parse_template
 from gateway.decode.topics import Pattern, parse_topic
 from gateway.reading import Millis, Presence, Value, child_kind
 
 ChildValues = Mapping[str, Mapping[str, Value]]
 """Child id ("" for the device itself) -> values."""
+Segments = tuple[Segment, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS: Mapping[str, float | int] = {"unix_s": 1e-3, "unix_ms": 1, "unix_us": 1000, "unix_ns": 1_000_000}
+"""How many of them a millisecond has."""
 
 
 def encode(
@@ -71,9 +71,26 @@ class _Message:
         self._at = at
         self._zone = zone
         self._codecs = effective_codecs(binding)
+        self._split_captures = {split.capture for split in binding.split}
+        self._base = self._only_element(binding.split, address)
         self._fill_slots(binding.address or DEFAULT_ADDRESS, address)
         for name in self._pattern.captures - self._captures.keys():
             self._captures[name] = address  # a bridge's own name for the device: its address serves
+
+    def _only_element(self, splits: tuple[Split, ...], address: str) -> Segments:
+        """Where the element stands in a message that could hold many and holds one."""
+        slots = parse_template(self._binding.address or DEFAULT_ADDRESS)
+        base: Segments = ()
+        for split in splits:
+            base = (*base, *parse_path(split.over).segments)
+            named = split.capture is not None and split.capture in {slot.name for slot in slots.slots}
+            if named and split.capture is not None:
+                base = (*base, slots.invert(address)[split.capture])
+            elif split.elements == "keys":
+                base = (*base, self._captures.get(split.capture or "", address))
+            elif split.elements == "auto":
+                base = (*base, 0)
+        return base
 
     def write(
         self,
@@ -88,8 +105,8 @@ class _Message:
         for path, value in (raw or {}).items():
             self._put(parse_path(path), value)
         if binding.time is not None:
-            self._put(parse_path(binding.time.path or ""), _said_time(binding.time.format, self._at, self._zone))
-        self._put_fields(binding.fields, values.get("", {}), Path("", (), False), ())
+            self._put_time(binding.time)
+        self._put_fields(binding.fields, values.get("", {}), self._base, ())
         for each in binding.each:
             if single is not None and each is single[0]:
                 self._put_single(each, single[1], values)
@@ -99,28 +116,52 @@ class _Message:
             self._put_presence(presence)
         return self._pattern.fill(self._captures), self._payload()
 
+    def _put_time(self, time: Time) -> None:
+        said = _said_time(time, self._at, self._zone)
+        if time.capture is not None:
+            self._captures[time.capture] = word(said)
+            return
+        pieces = str(said).split(" ") if time.join else [said]
+        paths = time.join or (time.path or "",)
+        if len(pieces) != len(paths):
+            raise ValueError(f"expected {len(paths)} pieces of a time, found {said!r}")
+        for path, piece in zip(paths, pieces, strict=True):
+            self._put(parse_path(path), piece)
+
     # --- parts of a message ------------------------------------------------------------------------------------------
 
-    def _fill_slots(self, template: str, filled: str, base: tuple[str | int, ...] = ()) -> None:
+    def _fill_slots(self, template: str, filled: str) -> None:
         for name, text in parse_template(template).invert(filled).items():
             if name in self._pattern.captures:
                 self._captures[name] = text
-            elif name not in ("index", "key"):
-                path = parse_path(name)
-                segments = path.segments if path.absolute else (*base, *path.segments)
-                self._put(Path(name, segments, True), int(text) if text.isascii() and text.isdigit() and base else text)
+            elif name not in self._split_captures:
+                self._put(parse_path(name), text)
 
-    def _satisfy(self, when: When) -> None:
+    def _satisfy(self, when: When, base: Segments | None = None) -> None:
+        """Make the message one of which `when` holds, as far as it says what must stand somewhere. Without a base it
+        speaks of the whole payload."""
+        for part in when.all_of:
+            self._satisfy(part, base)
         wanted = when.equals if when.equals is not None else when.one_of[0] if when.one_of else None
         if wanted is None:
             return
+        if when.capture in self._split_captures:
+            raise ValueError(f"expected a message of one element, found what depends on its key {when.capture!r}")
         if when.capture is not None:
             self._captures[when.capture] = str(wanted)
         elif when.path is not None:
-            self._put(parse_path(when.path), wanted)
+            path = parse_path(when.path)
+            segments = path.segments if path.absolute or base is None else (*base, *path.segments)
+            self._demand(segments, wanted)
+
+    def _demand(self, segments: Segments, wanted: Any) -> None:
+        held = lenient_getter(Path("", segments, True))(self._root)
+        if held is not None and literal(held) != literal(wanted):
+            raise ValueError(f"expected one value at {segments}, found that it must be both {held!r} and {wanted!r}")
+        self._set(segments, wanted)
 
     def _put_fields(
-        self, fields: Mapping[str, FieldMap], values: Mapping[str, Value], base: Path, zipped: tuple[str, ...]
+        self, fields: Mapping[str, FieldMap], values: Mapping[str, Value], base: Segments, zipped: tuple[str, ...]
     ) -> None:
         for name, field in fields.items():
             if field.const is not None or name not in values:
@@ -128,42 +169,44 @@ class _Message:
             found = unsettle(name, field, values[name])
             if found is UNSAID:
                 continue
+            if field.when is not None:
+                self._satisfy(field.when, base)
             if field.capture is not None:
                 self._captures[field.capture] = str(found)
                 continue
             path = zipped_path(field.path or "", zipped)
             if zipped and path.segments and path.segments[0] in zipped:
                 array = parse_path(str(path.segments[0]))
-                self._put(Path("", (*array.segments, *base.segments, *path.segments[1:]), True), found)
+                start = () if array.absolute else self._base
+                self._set((*start, *array.segments, *base, *path.segments[1:]), found)
             else:
-                segments = path.segments if path.absolute else (*base.segments, *path.segments)
-                self._put(Path("", segments, True), found)
+                self._set(path.segments if path.absolute else (*base, *path.segments), found)
 
     def _put_single(self, each: Each, child: str, values: ChildValues) -> None:
-        key = child.partition(":")[2]
-        slots = parse_template(each.key).invert(key)
-        for name, text in slots.items():
+        if each.when is not None:
+            self._satisfy(each.when, self._base)
+        for name, text in parse_template(each.key).invert(child.partition(":")[2]).items():
             if name in self._pattern.captures:
                 self._captures[name] = text
             else:
                 self._put(parse_path(name), _number_or_text(text))
-        self._put_fields(each.fields, values[child], Path("", (), False), ())
+        self._put_fields(each.fields, values[child], self._base, ())
 
     def _put_many(self, each: Each, values: ChildValues) -> None:
         children = [child for child in values if child_kind(child) == each.child]
-        over = parse_path(each.over).segments if each.over is not None else ()
-        if not children:
-            return
+        over = parse_path(each.over or "")
+        start = over.segments if over.absolute else (*self._base, *over.segments)
         for position, child in enumerate(children):
             slots = parse_template(each.key).invert(child.partition(":")[2])
-            place: tuple[str | int, ...] = (*over, int(slots.get("index", position)))
-            if "key" in slots:
-                place = (*over, slots["key"])
+            at: Segments = (slots["key"],) if "key" in slots else (int(slots.get("index", position)),)
+            if each.elements == "one" and len(children) == 1:
+                at = ()
+            base = at if each.zip else (*start, *at)
             for name, text in slots.items():
-                if name not in ("index", "key"):
-                    path = parse_path(name)
-                    self._put(Path("", (*place, *path.segments), True), _number_or_text(text))
-            base = Path("", place[len(over) :] if each.zip else place, True)
+                if name not in POSITIONS:
+                    self._set((*base, *parse_path(name).segments), _number_or_text(text))
+            if each.when is not None:
+                self._satisfy(each.when, base)
             self._put_fields(each.fields, values[child], base, each.zip)
 
     def _put_presence(self, presence: Presence) -> None:
@@ -174,7 +217,10 @@ class _Message:
         self._put(parse_path(self._binding.presence_path or ""), word)
 
     def _put(self, path: Path, value: Any) -> None:
-        self._root = _placed(self._root, path.segments, value)
+        self._set(path.segments if path.absolute else (*self._base, *path.segments), value)
+
+    def _set(self, segments: Segments, value: Any) -> None:
+        self._root = _placed(self._root, segments, value)
 
     # --- codecs backwards --------------------------------------------------------------------------------------------
 
@@ -184,31 +230,17 @@ class _Message:
             return literal.encode()
         value: Any = self._root
         for codec in reversed(self._codecs):
-            value = _uncoded(codec, value, next(iter(self._binding.when), None))
+            value = uncoded(codec, value, next(iter(self._binding.when), None))
         return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _uncoded(codec: Codec, value: Any, when: When | None) -> Any:
-    if codec.json_:
-        return msgspec.json.encode(value if value is not None else {})
-    if codec.text:
-        if value is None:
-            return b""
-        return (_word(value) if not isinstance(value, bytes) else value.decode()).encode()
-    if codec.hex:
-        return bytes(value).hex().encode()
-    if codec.base64:
-        return base64.b64encode(bytes(value))
-    if codec.struct is None:
-        raise ValueError("expected one key in each codec")
-    return encode_frame(codec.struct, value if isinstance(value, dict) else {}, when)
-
-
-def _placed(node: Any, segments: tuple[str | int, ...], value: Any) -> Any:
+def _placed(node: Any, segments: Segments, value: Any) -> Any:
     """`node` with `value` at `segments`; objects and arrays on the way are made."""
     if not segments:
         return value
     head, rest = segments[0], segments[1:]
+    if isinstance(head, Filter):
+        return _placed_under(node if isinstance(node, list) else [], head, rest, value)
     if isinstance(head, int):
         items = node if isinstance(node, list) else []
         items.extend([None] * (head + 1 - len(items)))
@@ -217,6 +249,21 @@ def _placed(node: Any, segments: tuple[str | int, ...], value: Any) -> Any:
     members = node if isinstance(node, dict) else {}
     members[head] = _placed(members.get(head), rest, value)
     return members
+
+
+def _placed_under(items: list[Any], wanted: Filter, rest: Segments, value: Any) -> list[Any]:
+    """The same in the element that a filter names, which is made where there is none."""
+    if not wanted.equal:
+        raise ValueError("expected a filter that says what an element is, found one that says what it is not")
+    kind, text = wanted.wanted
+    name = text == "true" if kind == "boolean" else _raw_key(text) if kind == "number" else text
+    inner = Path("", wanted.inner, False)
+    for i, item in enumerate(items):
+        if literal(lenient_getter(inner)(item)) == wanted.wanted:
+            items[i] = _placed(item, rest, value)
+            return items
+    items.append(_placed(_placed({}, wanted.inner, name), rest, value))
+    return items
 
 
 def unsettle(name: str, field: FieldMap, value: Value) -> Any:
@@ -234,7 +281,7 @@ def unsettle(name: str, field: FieldMap, value: Value) -> Any:
     if isinstance(found, int | float) and not isinstance(found, bool):
         found = _unscaled(field, float(found))
     if field.strip is not None:
-        found = f"{_word(found)}{field.strip}"
+        found = f"{word(found)}{field.strip}"
     return found
 
 
@@ -260,16 +307,16 @@ def _number_or_text(text: str) -> int | str:
     return int(text) if plain else text
 
 
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _said_time(format: str, at: Millis, zone: tzinfo) -> Any:
-    if format == "unix_ms":
-        return at
-    if format == "unix_s":
-        return at / 1000
+def _said_time(time: Time, at: Millis, zone: tzinfo) -> Any:
+    """The time as the device writes it; raises ValueError where it cannot."""
+    if (units := _UNITS.get(time.format)) is not None:
+        number = at * units
+        return number if isinstance(number, int) or not number.is_integer() else int(number)
+    if time.format == "seconds_ago":
+        return 0
     moment = (_EPOCH + timedelta(milliseconds=at)).astimezone(zone)
-    return moment.isoformat(timespec="milliseconds") if format == "iso" else moment.strftime(format)
+    if time.format == "iso":
+        return moment.isoformat(timespec="milliseconds")
+    if "%Z" in time.format:
+        moment = moment.astimezone(UTC)
+    return moment.strftime(time.format)
