@@ -24,6 +24,7 @@ from services.clock import Clock, to_millis
 from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
+from services.events.store import expire as expire_events
 from services.gateway_node import make_gateway
 from services.intake import Intake
 from services.notices import sending
@@ -150,6 +151,12 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         if gone:
             log.info("notices_expired", notices=gone)
 
+    def forget_events(now: datetime) -> None:
+        with core.database.write() as connection:
+            gone = expire_events(connection, now - timedelta(days=core.settings.event_days))
+        if gone:
+            log.info("events_expired", events=gone)
+
     ticker = Ticker(
         core.clock,
         [
@@ -157,6 +164,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
             Chore("telemetry retention", timedelta(hours=1), expire),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
             Chore("notices retention", timedelta(hours=1), forget_notices),
+            Chore("events retention", timedelta(hours=1), forget_events),
         ],
     )
     ticker.start()

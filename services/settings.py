@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         "on", description='"off": nothing is sent to any device, by no person and by no rule. For maintenance.'
     )
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
+    event_days: int = Field(
+        90, ge=1, description="How long events of devices are kept; of each device the newest 20,000 at most."
+    )
     notice_days: int = Field(400, ge=1, description="How long notices that were delivered or failed are kept.")
     gateway_silent_after: float = Field(
         60, ge=10, description="Seconds without a word from a gateway after which its devices are unknown."

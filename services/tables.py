@@ -129,6 +129,22 @@ gateways = Table(
     Column("watching_since", UtcDateTime, nullable=True),  # it had not been listening before
 )
 
+events = Table(
+    "events",  # what happened; the id follows from what was said, so the same one again is the same row
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, nullable=True),
+    Column("device", _id, nullable=False),
+    Column("child", String(64), nullable=False, default=""),
+    Column("measured_at", UtcDateTime, nullable=False, index=True),
+    Column("event", _id, nullable=False),
+    Column("phase", String(16), nullable=False, default=""),  # begin | update | end of what lasts
+    Column("key", String(200), nullable=False, default=""),
+    Column("data", JSON, nullable=False, default=dict),
+    Column("quality", String(16), nullable=False, default="good"),
+    Index("ix_events_device_id", "device", "id"),
+)
+
 # --- rules and alarms ------------------------------------------------------------------------------------------------
 
 rule_states = Table(

@@ -24,6 +24,7 @@ from services.clock import Clock
 from services.commands.dispatch import Dispatcher
 from services.commands.store import outstanding_rows
 from services.database import Database
+from services.events.store import rows_of
 from services.intake.consequences import Consequences
 from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
@@ -258,6 +259,8 @@ class Intake:
         before = (device.liveness, device.reason)
         view = memory.branches.view_of(device, memory.view(gateway.id, work.now, self._silent_after))
         fired = engine.take(device, reading, view)
+        if reading.events:
+            work.events += rows_of(reading, device.id, device.site)
         work.touched.add((device.id, reading.child))
         work.touched.add((device.id, ""))
         if (device.liveness, device.reason) != before:

@@ -15,6 +15,7 @@ from services.changes import Change
 from services.clock import from_millis
 from services.commands import store as command_store
 from services.commands.store import CommandWork
+from services.events.store import keep as keep_events
 from services.intake.memory import GatewayState, Memory
 from services.notices.plan import Notice
 from services.notices.store import queue
@@ -55,6 +56,8 @@ class Work:
     changed_outages: dict[str, Row] = field(default_factory=dict)
     outage_updates: list[Row] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    """What happened at devices."""
     commands: CommandWork = field(default_factory=CommandWork)
     gateway: GatewayState | None = None
     gateway_cursor_before: int = 0
@@ -81,6 +84,7 @@ def flush(connection: Connection, work: Work, memory: Memory) -> None:
         connection.execute(insert(devices), work.new_devices)
     _upsert(connection, device_states, ("device", "child"), _state_rows(work, memory))
     _write_marks(connection, work)
+    keep_events(connection, work.events)
     # Episodes that ended make room in the unique index for those that began in the same batch.
     _update(connection, alarms, work.cleared_alarms)
     _insert(connection, alarms, work.new_alarms.values())

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from services.accounts import api as accounts
 from services.commands import api as commands
+from services.events import api as events
 from services.notices import api as notices
 from services.outages import api as outages
 from services.rules import api as alarms
@@ -52,6 +53,7 @@ for part in (
     health_api.router,
     sites.router,
     readings_api.router,
+    events.router,
     alarms.router,
     commands.router,
     tickets.router,
