@@ -11,7 +11,7 @@ import pytest
 
 from device_profiles.schema import Codec
 from gateway.decode.codecs import chain, context_chain, needs_context
-from gateway.decode.context import Context
+from gateway.decode.context import NOTHING, Context
 from gateway.decode.errors import DecodeError
 from gateway.decode.frames import Suspect
 from gateway.decode.memory import Memory
@@ -556,3 +556,47 @@ def test_no_payload_takes_long_or_much(kind: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 16_000_000
     finally:
         tracemalloc.stop()
+
+
+# --- steps that remember ---------------------------------------------------------------------------------------------
+
+_LINE: dict[str, Any] = {
+    "modbus": {
+        "polls": [
+            {
+                "id": "light",
+                "slave": 2,
+                "start": 2,
+                "count": 2,
+                "registers": [{"name": "illuminance", "at": 2, "type": "u32"}],
+            }
+        ]
+    },
+    "at": "data",
+}
+_DTU = {"json": True}, {"hex": True, "at": "data"}, _LINE
+
+
+def test_a_line_in_hex_inside_json() -> None:
+    # A lamp post's light sensor: the request, and a reply of 300 lx
+    run = context_chain(tuple(Codec.model_validate(codec) for codec in _DTU), frozenset({"address"}))
+    context = Context({"address": "dtu1"}, Memory(), 1_763_741_000_000)
+    assert run(b'{"imei":"86","data":"02030002000265f8"}', context) is NOTHING
+    body = bytes.fromhex("0203040000012c")
+    reply = body + _crc16_modbus(body).to_bytes(2, "little")
+    found = run(b'{"imei":"86","data":"%s"}' % reply.hex().encode(), context)
+    assert found["imei"] == "86"
+    assert found["data"]["illuminance"] == 300
+    assert found["data"]["poll"] == "light"
+    with pytest.raises(DecodeError):
+        run(b'{"imei":"86","data":"0203040000012cffff"}', context)
+    assert run(b'{"imei":"86"}', context) == {"imei": "86"}
+
+
+def _crc16_modbus(body: bytes) -> int:
+    crc = 0xFFFF
+    for byte in body:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
