@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from services.web.pages import account, alarms, board, devices, login, notices, public, quarantine, tickets
+from services.web.pages import (
+    account,
+    alarms,
+    board,
+    commands,
+    devices,
+    login,
+    notices,
+    public,
+    quarantine,
+    tickets,
+    try_profile,
+)
 
 router = APIRouter(include_in_schema=False)
-for _module in (board, devices, alarms, tickets, notices, quarantine, login, account, public):
+for _module in (board, devices, commands, alarms, tickets, notices, quarantine, try_profile, login, account, public):
     router.include_router(_module.router)

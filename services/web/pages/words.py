@@ -53,6 +53,11 @@ GATEWAY = {
     "disconnected": Mark("disconnected", N_("No broker"), "bad", "offline"),
     "silent": Mark("silent", N_("Gateway silent"), "unknown", "unknown"),
 }
+BREAK = {
+    "uplink_cut": Mark("uplink_cut", N_("Gateway not heard"), "bad", "offline"),
+    "broker_down": Mark("broker_down", N_("No broker"), "bad", "offline"),
+    "parent_down": Mark("parent_down", N_("Out of reach"), "bad", "offline"),
+}
 TRADES = {
     "electrical": N_("Electrical"),
     "plumbing": N_("Plumbing"),
@@ -78,6 +83,43 @@ NOTICE = {
     "queued": Mark("queued", N_("Queued"), "active", "clock"),
     "delivered": Mark("delivered", N_("Delivered"), "ok", "ok"),
     "failed": Mark("failed", N_("Failed"), "bad", "octagon"),
+}
+COMMAND = {
+    "queued": Mark("queued", N_("Waiting to be sent"), "active", "clock"),
+    "sent": Mark("sent", N_("Sent"), "active", "bolt"),
+    "acknowledged": Mark("acknowledged", N_("Confirmed by the device"), "active", "bolt"),
+    "done": Mark("done", N_("Done"), "ok", "ok"),
+    "failed": Mark("failed", N_("Failed"), "bad", "octagon"),
+    "expired": Mark("expired", N_("Expired"), "warn", "clock"),
+    "cancelled": Mark("cancelled", N_("Cancelled"), "idle", "cancel"),
+}
+COMMAND_WHY = {
+    "queued": N_("Its gateway has not sent it yet."),
+    "sent": N_("The broker has it. The device has not answered yet."),
+    "acknowledged": N_("Its effect has not been measured yet."),
+    "effect_seen": N_("The effect has been measured."),
+    "answered": N_("The device confirms it. Its profile names no effect to look for."),
+    "broker": N_("The broker has it. This device does not answer, and its profile names no effect to look for."),
+    "refused": N_("The device refused."),
+    "no_answer": N_("The device did not answer in time."),
+    "no_effect": N_("The effect was not measured in time."),
+    "not_sayable": N_("The gateway could not make a message of it."),
+    "maybe_sent": N_("The gateway was stopped while it sent this. Whether the device heard it cannot be told."),
+    "gateway_silent": N_("Its gateway has fallen silent, so nothing can be told."),
+    "switched_off": N_("Commands are switched off here (COURTYARD_COMMANDS=off)."),
+    "no_gateway": N_("No gateway has heard this device yet, so nobody could say it."),
+    "not_fetched": N_("No gateway came for it in time. It was not sent."),
+    "not_reported": N_("Its gateway took it and fell silent. Whether it was sent cannot be told."),
+    "too_late": N_("It could not be sent in time, and was not sent."),
+    "by_person": N_("It was taken back before it was sent."),
+}
+"""By reason, or by state where there is none."""
+COMMAND_REFUSED = {
+    "unknown": N_("The device does not have this command."),
+    "unclaimed": N_("This device stands in no site file yet."),
+    "outstanding": N_("The same command is under way. Wait until it has ended."),
+    "switched_off": N_("Commands are switched off here (COURTYARD_COMMANDS=off)."),
+    "no_gateway": N_("No gateway has heard this device yet, so nobody could say it."),
 }
 NOTICE_SUBJECTS = {"alarm": N_("Alarm"), "ticket": N_("Ticket"), "outage": N_("Outage")}
 CHANNELS = {"email": N_("E-mail"), "webhook": N_("Webhook"), "apprise": N_("Messenger")}
@@ -108,6 +150,7 @@ QUALITIES = {
     "skewed": N_("device clock is wrong"),
     "impossible": N_("impossible value left out"),
     "suspect": N_("failed an integrity check"),
+    "faulty": N_("the device calls it faulty"),
 }
 SOURCES = {
     "standard": N_("Standard"),

@@ -23,6 +23,7 @@ IDS = {
     "ticket": "{site}-ticket",
     "outage": "{site}-outage",
     "notice": "{site}-notice",
+    "command": "{site}-command",
     "step": "0",
     "person": "nobody",
     "token": "nothing",
@@ -35,6 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "people": {"login": "new.one", "password": "four quiet herons", "grants": [{"site": "*", "role": "crew"}]},
     "tokens": {"name": "x", "role": "crew"},
     "replay": {},
+    "commands": {"command": "cut"},
 }
 
 
@@ -95,7 +97,7 @@ def test_the_whole_matrix(world: World, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def _belongs_to_a_site(path: str, operation: dict[str, Any]) -> bool:
-    of_site = ("{site}", "{device}", "{alarm}", "{ticket}", "{outage}", "{notice}")
+    of_site = ("{site}", "{device}", "{alarm}", "{ticket}", "{outage}", "{notice}", "{command}")
     return any(name in path for name in of_site) or path.endswith("/readings")
 
 
@@ -105,14 +107,14 @@ def _refused_for_another_reason(answer: Any) -> bool:
 
 
 def _says_nothing_of(text: str, other: str, about: str) -> None:
-    for kind in ("pump", "alarm", "ticket", "outage", "notice"):
+    for kind in ("pump", "alarm", "ticket", "outage", "notice", "command"):
         assert f"{other}-{kind}" not in text, about
 
 
 def test_lists_are_cut_to_the_scope_and_filters_do_not_widen_it(world: World) -> None:
     for who in ("crew@east", "engineer@east", "admin@east"):
         client = world.client(who)
-        for path in ("sites", "devices", "alarms", "tickets", "outages"):
+        for path in ("sites", "devices", "alarms", "tickets", "outages", "commands"):
             both = world.client("admin@*").get(f"/api/v1/{path}").text
             assert "east" in both and "west" in both
             for query in ({}, {"site": "west"}, {"device": "west-pump"}):

@@ -205,6 +205,26 @@ def _fill(connection: Connection, site: str) -> None:
             },
         ),
         (
+            t.commands,
+            {
+                "id": f"{site}-command",
+                "site": site,
+                "device": f"{site}-pump",
+                "profile": "pump",
+                "command": "stop",
+                "params": {},
+                "terms": {"answers": False, "timeout_seconds": 5, "retries": 0, "effect": None, "within_seconds": 0},
+                "nonce": 1,
+                "by": "li.wei",
+                "state": "done",
+                "reason": "broker",
+                "asked_at": NOW,
+                "expires_at": NOW,
+                "ended_at": NOW,
+                "moved_at": NOW,
+            },
+        ),
+        (
             t.notices,
             {
                 "id": f"{site}-notice",
