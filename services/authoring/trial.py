@@ -99,8 +99,8 @@ def _shown(profile: DeviceProfile, name: str, value: Value) -> Text:
         return Text(zh=word.zh, en=word.en)
     metric = profile.metrics.get(name)
     if metric is not None and isinstance(value, int | float) and not isinstance(value, bool):
-        number = f"{value:.{metric.decimals}f}"
-        number = number.rstrip("0").rstrip(".") if "." in number else number
+        # Not rounded to the metric's decimals: here the question is what was decoded.
+        number = f"{value:.6f}".rstrip("0").rstrip(".")
         text = f"{number} {metric.uom}".strip()
         return Text(zh=text, en=text)
     if isinstance(value, bool):

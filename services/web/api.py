@@ -18,7 +18,7 @@ from services.outages import api as outages
 from services.rules import api as alarms
 from services.sites import api as sites
 from services.tickets import api as tickets
-from services.web import health_api, intake_api, quarantine_api, readings_api
+from services.web import health_api, intake_api, quarantine_api, readings_api, try_api
 from services.web.problems import ProblemBody
 from services.web.security import Access, Anybody, declared_routes
 
@@ -60,6 +60,7 @@ for part in (
     outages.router,
     notices.router,
     quarantine_api.router,
+    try_api.router,
     intake_api.router,
     accounts.router,
     _docs,

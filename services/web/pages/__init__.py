@@ -16,6 +16,7 @@ from services.web.pages import (
     quarantine,
     tickets,
     try_profile,
+    try_profile,
 )
 
 router = APIRouter(include_in_schema=False)
