@@ -13,6 +13,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.telemetry import TelemetryUnavailable
 from services.clock import from_millis
 from services.context import Context
+from services.events.store import list_events
 from services.rules.store import list_alarms
 from services.sites import store
 from services.tickets.store import list_tickets
@@ -23,6 +24,7 @@ from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Crew, Principal
 from services.web.views import board, charts
 from services.web.views.devices import Device, Part, device_view, severities_of
+from services.web.views.events import LATEST, rows, since_of
 
 router = APIRouter(include_in_schema=False)
 Span = Literal["1h", "24h", "7d", "30d"]
@@ -47,7 +49,13 @@ def device(
         profile = context.library.get(found.profile)
         buildings = {building.id: building for building in site.buildings} if site else {}
         view = device_view(
-            found, profile, buildings, severities_of(connection, [found.id]), reader.language, headline=False
+            found,
+            profile,
+            buildings,
+            severities_of(connection, [found.id]),
+            reader.language,
+            headline=False,
+            since=since_of(connection, found.id, profile),
         )
         chosen = child if child or view.figures else _first_child(view.parts)
         alarms = list_alarms(connection, principal.scope, device=found.id, limit=200)
@@ -63,6 +71,8 @@ def device(
             "past": [alarm for alarm in alarms if alarm.state != "active"][:_PAST],
             "child_labels": board.labels_of(alarms, context.library, reader.language),
             "tickets": tickets,
+            "declares_events": bool(profile and profile.events),
+            "events": rows(list_events(connection, found.id, limit=LATEST), profile, reader.language),
             "ticket_parts": board.labels_of(tickets, context.library, reader.language),
             "names": board.names_of(connection),
         }

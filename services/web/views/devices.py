@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from device_profiles.children import children_of
-from device_profiles.schema import ChildKind, DeviceProfile, Metric, State
+from device_profiles.schema import ChildKind, DeviceProfile, Metric, State, Text
 from gateway.reading import Value, child_kind
 from services.clock import from_millis
 from services.natural import natural
@@ -24,6 +24,9 @@ from services.web.pages.words import Mark
 
 Severities = Mapping[tuple[str, str], list[str]]
 """(device, child) -> severities of its active alarms."""
+Since = Mapping[tuple[str, str], datetime]
+"""(child, lasting event) -> when it began."""
+LASTS = Text(zh="持续中", en="ongoing")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Figure:
     measured_at: datetime | None = None
     quality: str = ""
     chartable: bool = False
+    since: datetime | None = None
+    """Of what lasts: when it began."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,17 @@ def device_view(
     language: Language,
     *,
     headline: bool,
+    since: Since | None = None,
 ) -> Device:
     """`headline`: only the figures a tile shows, in the order the profile's dashboard hints give."""
     presence = words.presence(device.latest.presence)
     building = buildings.get(device.building or "")
     building_name = building.name.in_(language) if building else ""
-    parts = tuple(_parts(device, profile, severities, language)) if profile else ()
-    own_figures = tuple(_figures(profile, device.latest, language, headline=headline)) if profile else ()
+    parts = tuple(_parts(device, profile, severities, language, since or {})) if profile else ()
+    own_figures: tuple[Figure, ...] = ()
+    if profile is not None:
+        own_figures = tuple(_figures(profile, device.latest, language, headline=headline))
+        own_figures += tuple(_lasting(profile, device.latest, language, None, since or {}))
     return Device(
         id=device.id,
         site=device.site or "",
@@ -168,11 +177,33 @@ def figure_of(name: str, entry: Metric | State, state: Latest | None, language: 
     )
 
 
-def _parts(device: store.Device, profile: DeviceProfile, severities: Severities, language: Language) -> Iterable[Part]:
+def _lasting(
+    profile: DeviceProfile, state: Latest | None, language: Language, scope: str | None, since: Since
+) -> Iterable[Figure]:
+    """What has begun and is not over, among the values; what is over says nothing."""
+    for name, event in profile.events.items():
+        if not event.lasting or event.scope != scope or state is None or state.values.get(name) is not True:
+            continue
+        stamp = state.value_times.get(name)
+        yield Figure(
+            key=name,
+            name=event.name.in_(language),
+            text=LASTS.in_(language),
+            tone=words.SEVERITY[str(event.severity)].tone if event.severity is not None else "active",
+            measured_at=from_millis(int(stamp)) if stamp is not None else None,
+            quality=str(state.flags.get(name, "")),
+            since=since.get((state.child, name)),
+        )
+
+
+def _parts(
+    device: store.Device, profile: DeviceProfile, severities: Severities, language: Language, since: Since
+) -> Iterable[Part]:
     states = {latest.child: latest for latest in device.children}
     for child in sorted({*children_of(profile, device.params), *states}, key=natural):
         kind = profile.children.get(child_kind(child))
         figures = tuple(_figures(profile, states.get(child), language, scope=child_kind(child), headline=False))
+        figures += tuple(_lasting(profile, states.get(child), language, child_kind(child), since))
         worst = words.worst_of(severities.get((device.id, child), []))
         mark = _part_mark(figures, worst, states.get(child))
         yield Part(child, child_label(kind, child, language), mark, figures, worst)
