@@ -155,3 +155,15 @@ def child_id(kind: str, key: str | int) -> str:
 def child_kind(child: str) -> str:
     """The kind of a child id; "" for the device itself."""
     return child.partition(":")[0]
+
+
+def provisional_id(profile: str, address: str) -> str:
+    """What a device is called that stands nowhere yet: `"meter:dtu-1%2F7"` for the address `dtu-1/7` (ids stand in
+    URLs, so levels are escaped)."""
+    return f"{profile}:{address.replace('%', '%25').replace('/', '%2F')}"
+
+
+def provisional_address(device: str) -> tuple[str, str] | None:
+    """(profile, address) of a provisional id; None where the id is a device's own."""
+    profile, named, address = device.partition(":")
+    return (profile, address.replace("%2F", "/").replace("%25", "%")) if named else None

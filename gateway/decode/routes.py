@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from device_profiles.schema import Scalar
 from gateway.decode.compile import CompiledBinding
 from gateway.decode.context import NOTHING
+from gateway.decode.dispatch import ByteTable, byte_table
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.frames import Suspect
 from gateway.decode.memory import Memory
 from gateway.decode.scope import Scope
 from gateway.decode.templates import check_address
 from gateway.decode.topics import TopicTree
-from gateway.reading import Millis
+from gateway.reading import Millis, provisional_id
 
 _MOST_ROUTES = 20_000
 _LONGEST_ROUTE = 256
@@ -23,6 +26,8 @@ MOST_STRANGERS = 5_000
 """Devices in no site file that are taken per day. Addresses come off the wire, and each becomes a device, a route and a
 series: who makes them up must not fill the disk. Those beyond go to the quarantine, and can be replayed."""
 _STRANGERS_ANEW: Millis = 24 * 3600 * 1000
+_SHORTER = -1
+"""Instead of a byte: the payload ends before it."""
 UNDECODED: Any = object()
 
 Decode = Callable[[CompiledBinding, bytes, dict[str, str]], Any]
@@ -51,7 +56,34 @@ class Candidate:
         self.device = device
 
 
-class Choice(NamedTuple):
+class Route:
+    """All that may be said on one topic."""
+
+    __slots__ = ("_narrowed", "_table", "candidates", "only")
+
+    def __init__(self, candidates: list[Candidate], table: ByteTable | None) -> None:
+        self.candidates = candidates
+        first = candidates[0]
+        alone = len(candidates) == 1 and first.device is not None and not first.binding.conditions
+        self.only = first if alone else None
+        """The only candidate, where nothing is to be asked."""
+        self._table = table
+        self._narrowed: dict[int, list[Candidate]] = {}
+
+    def taking(self, payload: bytes) -> list[Candidate]:
+        """The candidates whose conditions may hold, in their order."""
+        table = self._table
+        if table is None:
+            return self.candidates
+        byte = payload[table.offset] if len(payload) > table.offset else _SHORTER
+        narrowed = self._narrowed.get(byte)
+        if narrowed is None:
+            positions = table.shorter if byte == _SHORTER else table.by_byte[byte]
+            narrowed = self._narrowed[byte] = [self.candidates[i] for i in positions]
+        return narrowed
+
+
+class Choice(msgspec.Struct, frozen=True, eq=False):
     """A binding that takes a message."""
 
     candidate: Candidate
@@ -85,10 +117,11 @@ class Router:
         self._strangers_since: Millis = 0
         self.now: Millis = 0
         """When the message in hand was received."""
-        self.routes: dict[str, list[Candidate]] = {}
-        """Candidates by topic, as found before."""
+        self._tables: dict[tuple[CompiledBinding, ...], ByteTable | None] = {}
+        self.routes: dict[str, Route] = {}
+        """By topic, as found before."""
 
-    def find(self, topic: str, now: Millis) -> list[Candidate]:
+    def find(self, topic: str, now: Millis) -> Route:
         """The candidates for a topic, those whose device is registered first; remembered per topic."""
         self.now = now
         if not topic.isprintable():
@@ -106,11 +139,19 @@ class Router:
                 "no_binding", topic, found=shown(topic), expected="a topic that some device profile binds"
             )
         candidates.sort(key=_rank)
+        route = Route(candidates, self._table(candidates))
         if len(topic) <= _LONGEST_ROUTE:
             if len(self.routes) >= _MOST_ROUTES:
                 self.routes.clear()
-            self.routes[topic] = candidates
-        return candidates
+            self.routes[topic] = route
+        return route
+
+    def _table(self, candidates: list[Candidate]) -> ByteTable | None:
+        """Bindings come in few combinations, and on many topics."""
+        bindings = tuple(candidate.binding for candidate in candidates)
+        if bindings not in self._tables:
+            self._tables[bindings] = byte_table([binding.when for binding in bindings])
+        return self._tables[bindings]
 
     def _candidate(self, binding: CompiledBinding, captures: dict[str, str]) -> Candidate:
         if not binding.address_in_topic:
@@ -146,21 +187,37 @@ class Router:
                 expected=f"at most {MOST_STRANGERS} of them a day",
             )
         params = self._defaults.get(binding.profile, {})
-        device = Device(f"{binding.profile}:{address.replace('/', '.')}", self._zone, False, params)
+        device = Device(provisional_id(binding.profile, address), self._zone, False, params)
         self._strangers[binding.profile, address] = device
         return device
 
-    def choose(self, candidates: list[Candidate], payload: bytes, memory: Memory) -> Choice:
+    def choose(self, route: Route, payload: bytes, memory: Memory) -> Choice:
         """The first candidate that takes the message; one of a registered device comes before all others. What the
         others changed in the memory is taken back."""
+        taking = route.taking(payload)
+        candidates = [one for one in taking if (test := one.binding.only_test) is None or test(payload)]
+        if len(candidates) == 1 and candidates[0].binding.plain:
+            return self._only(candidates[0], payload)
+        return self._best(route, candidates, payload, memory)
+
+    def _only(self, candidate: Candidate, payload: bytes) -> Choice:
+        """The one candidate that takes the message: nothing is to be weighed."""
+        binding, device = candidate.binding, candidate.device
+        try:
+            root = binding.root(payload)
+            if device is None:
+                device = self.device(binding, _scope(root, candidate.captures))
+        except DecodeError as error:
+            error.binding = error.binding or binding.id
+            raise
+        return Choice(candidate, device, root, device.known)
+
+    def _best(self, route: Route, candidates: list[Candidate], payload: bytes, memory: Memory) -> Choice:
         decoded: dict[tuple[str, ...], Any] = {}
         fallback: Choice | None = None
         refused: DecodeError | None = None
         mark = memory.mark()
         for candidate in candidates:
-            test = candidate.binding.only_test
-            if test is not None and not test(payload):
-                continue
             try:
                 taken = self._take(candidate, payload, decoded, alone=len(candidates) == 1)
             except DecodeError as error:
@@ -177,7 +234,7 @@ class Router:
             return _settled(fallback, decoded, memory, mark)
         raise refused or DecodeError(
             "no_match",
-            binding=",".join(candidate.binding.id for candidate in candidates)[:200],
+            binding=",".join(candidate.binding.id for candidate in route.candidates)[:200],
             found=shown(payload),
             expected="a message that the `when` of one binding takes",
         )
@@ -228,7 +285,7 @@ def _settled(choice: Choice, decoded: dict[tuple[str, ...], Any], memory: Memory
     if memory.mark() == mark or choice.root is NOTHING or len(decoded) == 1:
         return choice
     memory.undo(mark)
-    return choice._replace(root=UNDECODED)
+    return msgspec.structs.replace(choice, root=UNDECODED)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, bool]:
