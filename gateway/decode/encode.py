@@ -84,7 +84,12 @@ class _Message:
         for split in splits:
             base = (*base, *parse_path(split.over).segments)
             named = split.capture is not None and split.capture in {slot.name for slot in slots.slots}
-            if named and split.capture is not None:
+            if split.named is not None:
+                base = (*base, 0)
+                name = slots.invert(address)[split.capture or ""] if named else self._captures.get(split.capture or "")
+                if name is not None:
+                    self._set((*base, *parse_path(split.named).segments), name)
+            elif named and split.capture is not None:
                 base = (*base, slots.invert(address)[split.capture])
             elif split.elements == "keys":
                 base = (*base, self._captures.get(split.capture or "", address))

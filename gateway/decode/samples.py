@@ -7,26 +7,43 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from device_profiles.schema import DeviceProfile, Sample
+from device_profiles.schema import DeviceProfile, Earlier, Sample, Scalar
 from gateway.decode.decoder import Decoder
 from gateway.decode.errors import DecodeError
+from gateway.decode.memory import Memory
+from gateway.decode.routes import Device
 from gateway.decode.times import millis
-from gateway.reading import DeviceEntry, Reading, Registry
+from gateway.reading import DeviceEntry, Event, Reading, Registry, provisional_address, provisional_id
 
 SAMPLE_RECEIVED_AT = 1_900_000_000_000
 """Samples carry times of the past; they are received in 2030, so that no clock looks as if it ran ahead."""
 _NEAR = 1e-6
+_PARTS = frozenset({"events", "replies"})
 
 
 def check_samples(profile: DeviceProfile) -> list[str]:
     """What failed, in words; empty when every sample becomes what the profile says."""
     try:
-        decoder = Decoder([profile], Registry("samples", _entries(profile)))
+        strangers = Decoder([profile], Registry("samples", _entries(profile)))
     except ValueError as error:
         return [f"expected bindings that compile, found: {error}"]
-    return [
-        f"sample {sample.name!r}: {failure}" for sample in profile.samples for failure in _failures(decoder, sample)
-    ]
+    out: list[str] = []
+    for sample in profile.samples:
+        registered = sample.registered or bool(sample.params)
+        decoder = _Registered(profile, sample.params) if registered else strangers
+        out += [f"sample {sample.name!r}: {failure}" for failure in _failures(decoder, sample)]
+    return out
+
+
+class _Registered(Decoder):
+    """A gateway on which every device of the profile stands in a site file, with these params."""
+
+    def __init__(self, profile: DeviceProfile, params: Mapping[str, Scalar]) -> None:
+        self._params = {**{name: param.default for name, param in profile.params.items()}, **params}
+        super().__init__([profile], Registry("samples", []))
+
+    def known_device(self, profile: str, address: str) -> Device | None:
+        return Device(provisional_id(profile, address), UTC, True, self._params)
 
 
 def _entries(profile: DeviceProfile) -> list[DeviceEntry]:
@@ -34,23 +51,38 @@ def _entries(profile: DeviceProfile) -> list[DeviceEntry]:
     if not any(binding.registered_only for binding in profile.bindings):
         return []
     named = {expected.get("address") for sample in profile.samples for expected in sample.expect}
-    return [DeviceEntry(f"{profile.id}:{one}", profile.id, one, "samples") for one in named if isinstance(one, str)]
+    return [
+        DeviceEntry(provisional_id(profile.id, one), profile.id, one, "samples")
+        for one in named
+        if isinstance(one, str)
+    ]
 
 
-def sample_payload(sample: Sample) -> bytes:
+def sample_payload(sample: Sample | Earlier) -> bytes:
     """The bytes of a sample; raises ValueError."""
     if (sample.text is None) == (sample.hex is None):
         raise ValueError("expected text or hex, found " + ("neither" if sample.text is None else "both"))
     return sample.text.encode() if sample.text is not None else bytes.fromhex(sample.hex or "")
 
 
+def sample_readings(decoder: Decoder, sample: Sample) -> list[Reading]:
+    """What a sample becomes after what came before it, a second apart, on a decoder that remembers nothing else.
+    Raises DecodeError, and ValueError for a sample that is none."""
+    decoder.memory, decoder.stamps = Memory(), {}
+    for i, earlier in enumerate(sample.before):
+        received_at = SAMPLE_RECEIVED_AT - 1000 * (len(sample.before) - i)
+        try:
+            decoder.decode(earlier.topic, sample_payload(earlier), received_at, earlier.retained)
+        except DecodeError as error:
+            raise ValueError(f"expected a message before it that can be decoded, found the error {error}") from error
+    return decoder.decode(sample.topic, sample_payload(sample), SAMPLE_RECEIVED_AT, sample.retained)
+
+
 def _failures(decoder: Decoder, sample: Sample) -> list[str]:
     try:
-        payload = sample_payload(sample)
+        readings = sample_readings(decoder, sample)
     except ValueError as error:
         return [str(error)]
-    try:
-        readings = decoder.decode(sample.topic, payload, SAMPLE_RECEIVED_AT, sample.retained)
     except DecodeError as error:
         if sample.error is None:
             return [f"found the error {error}, expected {len(sample.expect)} readings"]
@@ -68,18 +100,28 @@ def _failures(decoder: Decoder, sample: Sample) -> list[str]:
 
 def facts(reading: Reading) -> dict[str, Any]:
     """A reading as samples speak of it."""
+    named = provisional_address(reading.device)
     return {
-        "address": reading.device.removeprefix(f"{reading.profile}:"),
+        "address": reading.device if named is None else named[1],
         "child": reading.child,
         "measured_at": reading.measured_at,
         "binding": reading.binding,
         "values": dict(reading.values),
-        "events": [{"id": event.id, "data": dict(event.data)} for event in reading.events],
+        "events": [_event(event) for event in reading.events],
         "quality": reading.quality.value,
         "flags": {name: quality.value for name, quality in reading.flags.items()},
         "presence": reading.presence.value,
         "retained": reading.retained,
+        "replies": [
+            {"command": reply.command, "correlation": reply.correlation, "ok": reply.ok, "result": reply.result}
+            for reply in reading.replies
+        ],
     }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    lasts = {"phase": event.phase, "key": event.key}
+    return {"id": event.id, "data": dict(event.data), **{name: word for name, word in lasts.items() if word}}
 
 
 def _differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -87,7 +129,7 @@ def _differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[
     for key, wanted in expected.items():
         if key not in found:
             out.append(f"expected one of {', '.join(found)}, found the key {key!r}")
-        elif not _same(found[key], _readable(key, wanted)):
+        elif not (_same_parts if key in _PARTS else _same)(found[key], _readable(key, wanted)):
             out.append(f"{key}: found {found[key]!r}, expected {wanted!r}")
     return out
 
@@ -115,10 +157,18 @@ def _same(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
+def _same_parts(found: Any, wanted: Any) -> bool:
+    """Events and replies: all of them, of each what is said."""
+    if not isinstance(wanted, list | tuple) or len(found) != len(wanted):
+        return False
+    return all(
+        isinstance(w, Mapping) and all(key in f and _same(f[key], value) for key, value in w.items())
+        for f, w in zip(found, wanted, strict=True)
+    )
+
+
 def _same_mapping(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Values and flags must be complete; an event may leave its data unsaid."""
-    if "id" in wanted and set(wanted) <= {"id", "data"}:
-        return all(key in found and _same(found[key], value) for key, value in wanted.items())
+    """Values and flags must be complete."""
     return found.keys() == wanted.keys() and all(_same(found[key], wanted[key]) for key in wanted)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from device_profiles.library import load
 from device_profiles.schema import DeviceProfile
-from gateway.decode.samples import check_samples
-from tests.gateway.decode.mini import flat, profile
+from gateway.decode.samples import SAMPLE_RECEIVED_AT, check_samples
+from tests.gateway.decode.mini import flat, named, profile
 
 _SHIPPED = load()
 
@@ -68,3 +68,78 @@ def test_a_sample_that_lies_is_named(sample: dict[str, Any], says: str) -> None:
 
 def test_bindings_that_do_not_compile_are_a_failure_too() -> None:
     assert "expected a metric or a state" in check_samples(profile(flat(nonsense="p")))[0]
+
+
+def test_a_sample_may_say_what_came_before_it() -> None:
+    """A counter's rate, an edge, the end of what began: each sample on a decoder that remembers nothing else."""
+    metrics = {
+        "energy": {"name": named("energy"), "kind": "counter", "counter": {"rate": {"metric": "power", "per": "1h"}}},
+        "power": {"name": named("power")},
+    }
+    edge = {"event": "leak", "when": {"path": "e"}, "key": "{e}", "phase": "begin"}
+    binding = {**flat(energy="e"), "events": [edge]}
+    samples = [
+        {
+            "name": "a second later",
+            "topic": "t/d",
+            "text": '{"e": 2}',
+            "before": [{"topic": "t/d", "text": '{"e": 1}'}],
+            "expect": [
+                {
+                    "values": {"energy": 2, "power": 3600, "leak": True},
+                    "events": [{"id": "leak", "phase": "begin", "key": "2"}],
+                }
+            ],
+        },
+        {
+            "name": "the first",
+            "topic": "t/d",
+            "text": '{"e": 5}',
+            "expect": [{"values": {"energy": 5, "leak": True}, "events": ["leak"], "measured_at": SAMPLE_RECEIVED_AT}],
+        },
+        {
+            "name": "nonsense before it",
+            "topic": "t/d",
+            "text": '{"e": 5}',
+            "before": [{"topic": "t/d", "text": "nonsense"}],
+        },
+    ]
+    parts = {
+        "metrics": metrics,
+        "states": {},
+        "children": {},
+        "events": {"leak": {"name": named("l"), "lasting": True}},
+    }
+    (failure,) = check_samples(profile(binding, samples=samples, **parts))
+    assert failure.startswith("sample 'nonsense before it': expected a message before it that can be decoded")
+
+
+def test_the_devices_of_a_sample_may_be_registered_and_have_params() -> None:
+    metrics = {"depth": {"name": named("d"), "derive": "bottom - distance"}, "distance": {"name": named("x")}}
+    parts = {"metrics": metrics, "params": {"bottom": {"default": 3}}, "states": {}, "children": {}, "events": {}}
+    binding = {**flat(distance="x"), "registered_only": True}
+    sample = {"name": "s", "topic": "t/d", "text": '{"x": 1}', "expect": [{"values": {"distance": 1, "depth": 2}}]}
+    five = {**sample, "params": {"bottom": 5}, "expect": [{"address": "d", "values": {"distance": 1, "depth": 4}}]}
+    of = profile(binding, samples=[{**sample, "registered": True}, five], **parts)
+    assert check_samples(of) == []
+    (failure,) = check_samples(profile(binding, samples=[sample], **parts))
+    assert "not_registered" in failure
+
+
+def test_replies_and_phases_are_compared() -> None:
+    commands = {"go": {"name": named("go"), "topic": "do/{address}", "text": "go"}}
+    binding = {
+        "id": "b",
+        "topic": "t/{address}",
+        "reply": {"command": "go", "correlation": "{id}", "result": "r", "ok": [0]},
+    }
+    sample = {"name": "s", "topic": "t/d", "text": '{"id": 4, "r": 1}'}
+
+    def failures(*replies: dict[str, Any]) -> list[str]:
+        return check_samples(
+            profile(binding, commands=commands, samples=[{**sample, "expect": [{"replies": replies}]}])
+        )
+
+    assert failures({"command": "go", "correlation": "4", "ok": False}) == []
+    assert len(failures({"command": "go", "ok": True})) == 1
+    assert len(failures()) == 1

@@ -14,7 +14,7 @@ from gateway.decode.split import joined
 from gateway.reading import DeviceEntry, Event, Quality, Reading
 from tests.gateway.decode.mini import NOW, decoder
 
-GATEWAY = {
+GATEWAY: dict[str, Any] = {
     "id": "telemetry",
     "topic": "v1/gateway/telemetry",
     "address": "{device}",
