@@ -17,6 +17,7 @@ from gateway.decode.events import EventMaps, GapWatch, Moment
 from gateway.decode.fanout import Common, CompiledEach
 from gateway.decode.fields import Fields
 from gateway.decode.memory import Memory
+from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import Flags, Values
 from gateway.decode.presence_words import PresenceReader, presence_reader
 from gateway.decode.replies import ReplyReader
@@ -78,15 +79,13 @@ class CompiledBinding:
         self._parts(profile, binding, captures)
         self.consequences = _consequences(profile, binding)
         self.captures_kept = captures_wanted(profile) & topic_captures
-        self.unusual = bool(
-            self.split
-            or self.context_decode is not None
-            or self.consequences is not None
-            or self.captures_kept
-            or self.empty
-            or self.past_when_retained
-        )
+        tested = self.only_test is not None or not self.conditions
+        self.plain = tested and not self.ignore and self.split is None and self.context_decode is None
+        """Whether a look at the bytes alone says if it takes a message, and decoding it changes nothing."""
+        self.unusual = bool(self.split or self.empty or self.past_when_retained)
         """Whether there is more to it than fields, events and children."""
+        self.completes = bool(self.consequences is not None or self.captures_kept)
+        """Whether something follows from its readings."""
 
     def _address(self, binding: Binding, captures: frozenset[str]) -> None:
         template = parse_template(binding.address or DEFAULT_ADDRESS)
@@ -94,6 +93,9 @@ class CompiledBinding:
         self.address_in_topic = names <= self.pattern.captures
         self.address_levels = bool(names & self.pattern.many)
         self.address: Callable[[Scope], str] = filler(template, captures, frozenset())
+        alone = template.slots[0].name if len(template.parts) == 1 and template.slots else ""
+        self.address_key = alone if alone not in captures and parse_path(alone).segments == (alone,) else None
+        """The key of the payload that holds the address, where it is that simple."""
 
     def _codecs(self, binding: Binding, captures: frozenset[str]) -> None:
         codecs = effective_codecs(binding)
@@ -107,6 +109,7 @@ class CompiledBinding:
             self.decode = chain(codecs)
 
     def _conditions(self, binding: Binding) -> None:
+        self.when = binding.when
         self.conditions = tuple(Condition(when) for when in binding.when)
         alone = self.conditions[0] if len(self.conditions) == 1 else None
         self.only_test = alone.raw if alone is not None and alone.scoped is None else None
@@ -241,7 +244,7 @@ class CompiledBinding:
     def _fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
         for each in self._each:
             each.fan_out(scope, out, common)
-        if len({reading.child for reading in out}) < len(out):
+        if len(out) > 1 and len({reading.child for reading in out}) < len(out):
             out[:] = joined(out)  # an element per fault code, two arrays about the same ports
 
     def erased(

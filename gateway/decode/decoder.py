@@ -27,6 +27,7 @@ LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
 _MOST_STAMPS = 200_000
 _CLOCK_WENT_BACK: Millis = 60_000
+_LATE = Quality.LATE
 
 
 class _Incoming(NamedTuple):
@@ -118,14 +119,15 @@ class Decoder:
                 raise DecodeError(
                     "too_large", found=f"{len(payload)} bytes", expected=f"at most {LARGEST_PAYLOAD} bytes"
                 )
-            candidates = self._routes.get(topic) or self._router.find(topic, received_at)
+            route = self._routes.get(topic) or self._router.find(topic, received_at)
             self._now = received_at
-            first = candidates[0]
-            if len(candidates) == 1 and first.device is not None and not first.binding.conditions:
-                chosen, device, root = first, first.device, UNDECODED
+            chosen = route.only
+            if chosen is not None:
+                device, root = chosen.device, UNDECODED
             else:
                 self._router.now = received_at
-                chosen, device, root, _ = self._router.choose(candidates, payload, self.memory)
+                choice = self._router.choose(route, payload, self.memory)
+                chosen, device, root = choice.candidate, choice.device, choice.root
             taken = chosen.binding
             binding = taken.id
             if taken.ignore:
@@ -143,11 +145,7 @@ class Decoder:
             if taken.unusual:
                 return self._unusual(_Incoming(taken, device, scope, payload, received_at, retained, quality))
             assert device is not None
-            stamp = self._stamp(device.id, received_at)
-            readings = taken.readings(payload, scope, device.id, device.zone, stamp, retained, quality, self.memory)
-            if readings[0].quality is Quality.LATE and not retained:
-                return self._slow_clocks.judge(device.id, readings)
-            return readings
+            return self._readings(taken, device, scope, payload, received_at, retained, quality)
         except DecodeError as error:
             self.memory.undo(mark)
             error.topic = topic
@@ -199,6 +197,24 @@ class Decoder:
             profile=lapse.profile,
         )
 
+    def _readings(
+        self,
+        taken: CompiledBinding,
+        device: Device,
+        scope: Scope,
+        payload: bytes,
+        received_at: Millis,
+        retained: bool,
+        quality: Quality,
+    ) -> list[Reading]:
+        stamp = self._stamp(device.id, received_at)
+        readings = taken.readings(payload, scope, device.id, device.zone, stamp, retained, quality, self.memory)
+        if readings[0].quality is _LATE and not retained:
+            readings = self._slow_clocks.judge(device.id, readings)
+        if taken.completes:
+            self._complete(taken, device, scope.captures, readings)
+        return readings
+
     # --- messages with more to them ----------------------------------------------------------------------------------
 
     def _unusual(self, message: _Incoming) -> list[Reading]:
@@ -210,12 +226,7 @@ class Decoder:
         if taken.split is not None:
             return self._split(message)
         assert device is not None
-        stamp = self._stamp(device.id, received_at)
-        readings = taken.readings(payload, scope, device.id, device.zone, stamp, retained, quality, self.memory)
-        if readings[0].quality is Quality.LATE and not retained:
-            readings = self._slow_clocks.judge(device.id, readings)
-        self._complete(taken, device, scope.captures, readings)
-        return readings
+        return self._readings(taken, device, scope, payload, received_at, retained, quality)
 
     def _complete(
         self, taken: CompiledBinding, device: Device, captures: dict[str, str], readings: list[Reading]
@@ -225,9 +236,11 @@ class Decoder:
         if taken.captures_kept:
             where: Key = ("captures", device.id)
             held = self.memory.get(where) or {}
-            spoken = {name: captures[name] for name in taken.captures_kept}
-            if not spoken.items() <= held.items():
-                self.memory.put(where, {**held, **spoken})
+            for name in taken.captures_kept:  # nearly always as before
+                if held.get(name) != captures[name]:
+                    spoken = {name: captures[name] for name in taken.captures_kept}
+                    self.memory.put(where, {**held, **spoken})
+                    break
 
     def _empty(self, message: _Incoming) -> list[Reading]:
         taken, device, scope, payload, received_at, retained, _ = message
@@ -250,9 +263,10 @@ class Decoder:
             return [taken.bare(device.id, self._stamp(device.id, received_at), retained, Presence.UNSAID)]
         newest = {part.owner.id: part.timed[0] for part in parts}
         stamps: dict[str, Millis] = {}
+        arrived: set[str] = set()
         readings: dict[str, list[Reading]] = {}
         for part in parts:
-            found = self._part(message, part, stamps, newest[part.owner.id])
+            found = self._part(message, part, stamps, arrived, newest[part.owner.id])
             if len(parts) == 1 and found[0].quality is Quality.LATE and not retained:
                 found = self._slow_clocks.judge(part.owner.id, found)
             readings.setdefault(part.owner.id, []).extend(found)
@@ -265,22 +279,26 @@ class Decoder:
         check_count("split", len(out))
         return out
 
-    def _part(self, message: _Incoming, part: _Part, stamps: dict[str, Millis], newest: Millis) -> list[Reading]:
-        """One element as a message of its own. Those with a time of their own share the stamp of the message; each of
-        the others has one, or they would overwrite each other."""
+    def _part(
+        self, message: _Incoming, part: _Part, stamps: dict[str, Millis], arrived: set[str], newest: Millis
+    ) -> list[Reading]:
+        """One element as a message of its own. Those with a time of their own share the stamp of the message; of the
+        others each has one, or they would overwrite each other."""
         taken, _, _, payload, received_at, retained, quality = message
         place, owner, (measured_at, trust) = part
         if taken.older_is_history and measured_at < newest:
             quality = Quality.HISTORIC
         on_arrival = measured_at == received_at
-        if on_arrival or owner.id not in stamps:
+        if owner.id not in stamps or (on_arrival and owner.id in arrived):
             stamps[owner.id] = self._stamp(owner.id, received_at)
+        if on_arrival:
+            arrived.add(owner.id)
         stamp = stamps[owner.id]
         timed = stamp if on_arrival else measured_at, trust
         return taken.readings(payload, place, owner.id, owner.zone, stamp, retained, quality, self.memory, timed)
 
     def _parts(self, taken: CompiledBinding, device: Device | None, scope: Scope, received_at: Millis) -> list[_Part]:
-        """The elements of a message with the device and the time of each, the oldest first."""
+        """The elements of a message with the device and the time of each: devices as they come, the oldest first."""
         assert taken.split is not None
         parts: list[_Part] = []
         refused: DecodeError | None = None
@@ -297,7 +315,8 @@ class Decoder:
             parts.append(_Part(place, owner, taken.timed(place, owner.zone, received_at)))
         if refused is not None and not parts:
             raise refused
-        parts.sort(key=lambda part: part.timed[0])
+        place_of = {id: i for i, id in enumerate(dict.fromkeys(part.owner.id for part in parts))}
+        parts.sort(key=lambda part: (place_of[part.owner.id], part.timed[0]))
         return parts
 
     def _stamp(self, device: str, received_at: Millis) -> Millis:

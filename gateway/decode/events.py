@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from device_profiles.schema import DeviceProfile, Edge, EventKind, EventMap, Sequence
 from gateway.decode.conditions import Condition
 from gateway.decode.errors import DecodeError, shown
@@ -40,7 +42,7 @@ _SAID: Mapping[tuple[bool, str], str | None] = {
 }
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, eq=False):
     """The message around its events."""
 
     device: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from device_profiles.schema import DeviceProfile, Each, FieldMap
 from gateway.decode.conditions import Condition
@@ -13,11 +13,11 @@ from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import Flags, Values
 from gateway.decode.presence_words import PresenceReader, presence_reader
 from gateway.decode.scope import Scope, scope_getter
-from gateway.decode.templates import POSITIONS, check_key, filler, parse_template
+from gateway.decode.templates import child_namer, parse_template
 from gateway.reading import Presence, Quality, Reading
 
 
-class Common(NamedTuple):
+class Common(msgspec.Struct, eq=False):
     """What all readings of one message share."""
 
     payload: bytes
@@ -36,8 +36,7 @@ class CompiledEach:
         if each.over is not None and each.zip:
             raise ValueError("expected over or zip in each, found both")
         self.child = each.child
-        self._prefix = each.child + ":"
-        self._key = filler(parse_template(each.key), captures, POSITIONS)
+        self._name = child_namer(each.child, parse_template(each.key), captures)
         self._fields = Fields(profile, fields, captures=captures, zipped=each.zip)
         self.events = EventMaps(profile, each.events, captures, each.zip)
         self._when = None if each.when is None else Condition(each.when)
@@ -60,15 +59,15 @@ class CompiledEach:
 
     def fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
         """Append one reading per element."""
-        payload, quality, moment = common
+        payload, quality, moment = common.payload, common.quality, common.moment
         places = [scope] if self._elements is None else self._elements(scope)
-        check_count(self._prefix, len(out) + len(places))
-        fill, name, when, says = self._fields.fill, self._key, self._when, self._presence
+        check_count(self.child, len(out) + len(places))
+        fill, name, when, says = self._fields.fill, self._name, self._when, self._presence
         declared = self.events.declared
         for place in places:
             if when is not None and not when.holds(payload, place):
                 continue
-            child = self._prefix + check_key(name(place))
+            child = name(place)
             values: Values = {}
             flags: Flags = {}
             fill(place, values, flags)
@@ -94,9 +93,9 @@ class CompiledEach:
         """An empty message about one child, named by the topic: its fields are gone. Of many it names none."""
         if self._elements is not None:
             return
-        _, quality, m = common
+        quality, m = common.quality, common.moment
         values: Values = dict.fromkeys(self._erased)
-        child = self._prefix + check_key(self._key(scope))
+        child = self._name(scope)
         at = m.measured_at, m.received_at
         out.append(
             Reading(m.device, child, *at, m.binding, values, (), quality, {}, Presence.UNSAID, m.profile, m.retained)

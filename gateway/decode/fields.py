@@ -32,6 +32,8 @@ from gateway.decode.scope import Scope, ScopeGetter, scope_getter
 from gateway.reading import Quality
 
 Fill = Callable[[Scope, Values, Flags], None]
+_ANY = (-sys.float_info.max, sys.float_info.max)
+"""The range of a metric that states none."""
 
 
 class _Plain(NamedTuple):
@@ -54,6 +56,8 @@ class _Scaled(NamedTuple):
     offset: float
     low: float
     high: float
+    drops: bool
+    """Whether a value outside the range is left out."""
     sentinels: frozenset[float]
     missing: Callable[[Values], None]
     settle: Settle
@@ -145,28 +149,33 @@ class Fields:
             key = None
         if (metric := profile.metrics.get(name)) is not None:
             settle = settle_metric(name, field, metric)
-            if key is not None and _is_plain_number(field):
-                self._add_number(name, field, key, metric, settle)
-                return
+            if _is_plain_number(field):
+                if key is not None:
+                    self._add_number(name, field, key, metric, settle)
+                    return
+                settle = settle if field.sentinel else _quick_number(name, field, metric, settle)
         elif (state := profile.states.get(name)) is not None:
             settle = settle_state(name, field, state)
-            if key is not None and _is_plain_word(field):
-                words = field.map if field.map is not None else {word: word for word in state.values}
-                self._words.append(_Word(name, key, _quick(words), settle))
-                return
+            if _is_plain_word(field):
+                words = _quick(field.map if field.map is not None else {word: word for word in state.values})
+                if key is not None:
+                    self._words.append(_Word(name, key, words, settle))
+                    return
+                settle = _quick_word(name, words, settle)
         else:
             raise ValueError(f"expected a metric or a state of the profile, found {name!r}")
         self._add_other(name, field, get, settle, zipped)
 
     def _add_number(self, name: str, field: FieldMap, key: str, metric: Metric, settle: Settle) -> None:
-        low, high = metric.range or (-sys.float_info.max, sys.float_info.max)
+        low, high = metric.range or _ANY
         sentinels = frozenset(float(mark) for mark in field.sentinel)
         if field.scale == 1 and field.offset == 0 and not sentinels:
             self._plain.append(_Plain(name, key, low, high, settle))
         else:
             scale = (*factors(field.scale), float(field.offset))
             missing = when_missing(name, field)
-            self._scaled.append(_Scaled(name, key, *scale, low, high, sentinels, missing, settle))
+            drops = metric.out_of_range == "drop"
+            self._scaled.append(_Scaled(name, key, *scale, low, high, drops, sentinels, missing, settle))
 
     def _add_other(self, name: str, field: FieldMap, get: ScopeGetter, settle: Settle, zipped: tuple[str, ...]) -> None:
         if not _is_guarded(field):
@@ -180,10 +189,10 @@ class Fields:
         self._guarded.append(_Guarded(name, get, settle, when, faulty, suspect))
 
     def _choose(self) -> Fill:
-        keyed = self._scaled or self._words
-        if not self._others and not keyed:
-            return self._fill_plain
-        return self._fill_all if keyed or self._plain else self._fill_others
+        keyed = self._plain or self._scaled or self._words
+        if self._others and not keyed:
+            return _filling_others(tuple(self._others))
+        return self._filling_keyed()
 
     def _with_guarded(self, unguarded: Fill) -> Fill:
         guarded = [field.fill for field in self._guarded]
@@ -197,54 +206,52 @@ class Fields:
 
         return fill
 
-    def _fill_plain(self, scope: Scope, values: Values, flags: Flags) -> None:
-        node = scope.node
-        if type(node) is not dict:
-            self._fill_strange(scope, values, flags)
-            return
-        get = node.get
-        for name, key, low, high, settle in self._plain:
-            raw = get(key)
-            # Exactly float or int: a bool is an int too, and is no number here.
-            if type(raw) is float:
-                if low <= raw <= high:
-                    values[name] = raw
-                    continue
-            elif type(raw) is int and low <= raw <= high:
-                values[name] = float(raw)
-                continue
-            settle(raw, values, flags)
+    def _filling_keyed(self) -> Fill:
+        plain, scaled, words = tuple(self._plain), tuple(self._scaled), tuple(self._words)
+        others, fill_strange = tuple(self._others), self._fill_strange
+        (lowest, highest), impossible = _ANY, Quality.IMPOSSIBLE
 
-    def _fill_all(self, scope: Scope, values: Values, flags: Flags) -> None:
-        self._fill_plain(scope, values, flags)
-        node = scope.node
-        if type(node) is dict:
-            self._fill_keyed(node.get, values, flags)
-        for _, get_from, settle in self._others:
-            settle(get_from(scope), values, flags)
-
-    def _fill_keyed(self, get: Callable[[str], Any], values: Values, flags: Flags) -> None:
-        for name, key, multiply, divide, offset, low, high, sentinels, missing, settle in self._scaled:
-            raw = get(key)
-            if type(raw) is int or type(raw) is float:
-                if sentinels and raw in sentinels:
-                    missing(values)
-                    continue
-                value = raw * multiply / divide + offset
-                if low <= value <= high:
-                    values[name] = value
-                    continue
-            settle(raw, values, flags)
-        for name, key, words, settle in self._words:
-            raw = get(key)
-            if (type(raw) is str or type(raw) is int) and raw in words:
-                values[name] = words[raw]
+        def fill(scope: Scope, values: Values, flags: Flags) -> None:
+            node = scope.node
+            if type(node) is not dict:
+                fill_strange(scope, values, flags)
             else:
-                settle(raw, values, flags)
+                get = node.get
+                for name, key, low, high, settle in plain:
+                    raw = get(key)
+                    # Exactly float or int: a bool is an int too, and is no number here.
+                    if type(raw) is float:
+                        if low <= raw <= high:
+                            values[name] = raw
+                            continue
+                    elif type(raw) is int and low <= raw <= high:
+                        values[name] = float(raw)
+                        continue
+                    settle(raw, values, flags)
+                for name, key, multiply, divide, offset, low, high, drops, sentinels, missing, settle in scaled:
+                    raw = get(key)
+                    if type(raw) is int or type(raw) is float:
+                        if sentinels and raw in sentinels:
+                            missing(values)
+                            continue
+                        value = raw * multiply / divide + offset
+                        if low <= value <= high:
+                            values[name] = value
+                            continue
+                        if drops and lowest <= value <= highest:
+                            flags[name] = impossible
+                            continue
+                    settle(raw, values, flags)
+                for name, key, listed, settle in words:
+                    raw = get(key)
+                    if (type(raw) is str or type(raw) is int) and raw in listed:
+                        values[name] = listed[raw]
+                    else:
+                        settle(raw, values, flags)
+            for _, get_from, settle in others:
+                settle(get_from(scope), values, flags)
 
-    def _fill_others(self, scope: Scope, values: Values, flags: Flags) -> None:
-        for _, get_from, settle in self._others:
-            settle(get_from(scope), values, flags)
+        return fill
 
     def _fill_strange(self, scope: Scope, values: Values, flags: Flags) -> None:
         """The payload is no object: null means that everything is missing, anything else is another dialect."""
@@ -257,6 +264,46 @@ class Fields:
         found = [(plain.name, plain.key, plain.settle) for plain in self._plain]
         found += [(scaled.name, scaled.key, scaled.settle) for scaled in self._scaled]
         return found + [(word.name, word.key, word.settle) for word in self._words]
+
+
+def _filling_others(others: tuple[_Other, ...]) -> Fill:
+    if len(others) == 1:
+        _, get, settle_only = others[0]
+        return lambda scope, values, flags: settle_only(get(scope), values, flags)
+
+    def fill(scope: Scope, values: Values, flags: Flags) -> None:
+        for _, get_from, settle in others:
+            settle(get_from(scope), values, flags)
+
+    return fill
+
+
+def _quick_word(name: str, words: Mapping[str | int, str], settle: Settle) -> Settle:
+    """A state of which the raw value stands deeper than in a key: the same short cut."""
+
+    def quick(raw: Any, values: Values, flags: Flags) -> None:
+        if (type(raw) is str or type(raw) is int) and raw in words:
+            values[name] = words[raw]
+        else:
+            settle(raw, values, flags)
+
+    return quick
+
+
+def _quick_number(name: str, field: FieldMap, metric: Metric, settle: Settle) -> Settle:
+    low, high = metric.range or _ANY
+    multiply, divide = factors(field.scale)
+    offset = float(field.offset)
+
+    def quick(raw: Any, values: Values, flags: Flags) -> None:
+        if type(raw) is float or type(raw) is int:
+            value = raw * multiply / divide + offset
+            if low <= value <= high:
+                values[name] = value
+                return
+        settle(raw, values, flags)
+
+    return quick
 
 
 def _present(get: ScopeGetter, scope: Scope) -> bool:

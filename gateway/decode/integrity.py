@@ -125,6 +125,8 @@ def _checker_of_bytes(check: Integrity) -> Checker:
     read = struct.Struct(("<" if check.endian == "little" else ">") + _CODES[check.width]).unpack_from
     compute, offset, width, kind = _computed(check), check.offset, check.width, check.kind
     reject = check.on_failure == "reject"
+    summed = kind == "sum16" and check.end is None
+    start, uncounted = check.start, check.counts_from + check.counts_to if kind == "length" else -1
 
     def holds(frame: bytes | str) -> bool:
         if type(frame) is not bytes:
@@ -133,7 +135,13 @@ def _checker_of_bytes(check: Integrity) -> Checker:
         at = offset if offset >= 0 else size + offset
         if at < 0 or at + width > size:
             raise DecodeError("truncated", field=kind, found=f"{size} bytes", expected=f"a {kind} at {offset}")
-        stated, real = read(frame, at)[0], compute(frame, at)
+        (stated,) = read(frame, at)
+        if summed:
+            real = sum(frame[start:at]) & 0xFFFF
+        elif uncounted >= 0:
+            real = size - uncounted
+        else:
+            real = compute(frame, at)
         if stated == real:
             return True
         if reject:

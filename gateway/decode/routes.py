@@ -57,30 +57,46 @@ class Candidate:
 
 
 class Route:
-    """All that may be said on one topic."""
+    """Candidates on one topic, and how to tell them apart."""
 
-    __slots__ = ("_narrowed", "_table", "candidates", "only")
+    __slots__ = ("_branches", "_offset", "_table", "_tables", "candidates", "only")
 
-    def __init__(self, candidates: list[Candidate], table: ByteTable | None) -> None:
+    def __init__(self, candidates: list[Candidate], tables: Tables) -> None:
         self.candidates = candidates
-        first = candidates[0]
-        alone = len(candidates) == 1 and first.device is not None and not first.binding.conditions
+        first = candidates[0] if candidates else None
+        alone = first is not None and first.device is not None and len(candidates) == 1 and not first.binding.conditions
         self.only = first if alone else None
         """The only candidate, where nothing is to be asked."""
-        self._table = table
-        self._narrowed: dict[int, list[Candidate]] = {}
+        self._tables = tables
+        self._table = tables.of(tuple(candidate.binding for candidate in candidates))
+        self._offset = -1 if self._table is None else self._table.offset
+        self._branches: dict[int, Route] = {}
 
     def taking(self, payload: bytes) -> list[Candidate]:
-        """The candidates whose conditions may hold, in their order."""
-        table = self._table
-        if table is None:
-            return self.candidates
-        byte = payload[table.offset] if len(payload) > table.offset else _SHORTER
-        narrowed = self._narrowed.get(byte)
-        if narrowed is None:
-            positions = table.shorter if byte == _SHORTER else table.by_byte[byte]
-            narrowed = self._narrowed[byte] = [self.candidates[i] for i in positions]
-        return narrowed
+        """Those whose conditions may hold, in their order."""
+        place = self
+        while (offset := place._offset) >= 0:
+            byte = payload[offset] if len(payload) > offset else _SHORTER
+            place = place._branches.get(byte) or place._branch(byte)
+        return place.candidates
+
+    def _branch(self, byte: int) -> Route:
+        assert self._table is not None
+        positions = self._table.shorter if byte == _SHORTER else self._table.by_byte[byte]
+        self._branches[byte] = branch = Route([self.candidates[i] for i in positions], self._tables)
+        return branch
+
+
+class Tables:
+    """Byte tables by the bindings they tell apart: those come in few combinations, and on many topics."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[CompiledBinding, ...], ByteTable | None] = {}
+
+    def of(self, bindings: tuple[CompiledBinding, ...]) -> ByteTable | None:
+        if bindings not in self._made:
+            self._made[bindings] = byte_table([binding.when for binding in bindings])
+        return self._made[bindings]
 
 
 class Choice(msgspec.Struct, frozen=True, eq=False):
@@ -117,7 +133,7 @@ class Router:
         self._strangers_since: Millis = 0
         self.now: Millis = 0
         """When the message in hand was received."""
-        self._tables: dict[tuple[CompiledBinding, ...], ByteTable | None] = {}
+        self._tables = Tables()
         self.routes: dict[str, Route] = {}
         """By topic, as found before."""
 
@@ -139,19 +155,12 @@ class Router:
                 "no_binding", topic, found=shown(topic), expected="a topic that some device profile binds"
             )
         candidates.sort(key=_rank)
-        route = Route(candidates, self._table(candidates))
+        route = Route(candidates, self._tables)
         if len(topic) <= _LONGEST_ROUTE:
             if len(self.routes) >= _MOST_ROUTES:
                 self.routes.clear()
             self.routes[topic] = route
         return route
-
-    def _table(self, candidates: list[Candidate]) -> ByteTable | None:
-        """Bindings come in few combinations, and on many topics."""
-        bindings = tuple(candidate.binding for candidate in candidates)
-        if bindings not in self._tables:
-            self._tables[bindings] = byte_table([binding.when for binding in bindings])
-        return self._tables[bindings]
 
     def _candidate(self, binding: CompiledBinding, captures: dict[str, str]) -> Candidate:
         if not binding.address_in_topic:
@@ -205,6 +214,10 @@ class Router:
         binding, device = candidate.binding, candidate.device
         try:
             root = binding.root(payload)
+            if device is None and type(root) is dict:
+                address = root.get(binding.address_key)
+                if type(address) is str:
+                    device = self._known(binding.profile, address)
             if device is None:
                 device = self.device(binding, _scope(root, candidate.captures))
         except DecodeError as error:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from gateway.decode.paths import Path, getter, lenient_getter
 
 
-class Scope:
-    """One place in one message. `node` is the payload itself, or an element of `each`."""
+class Scope(msgspec.Struct, eq=False):
+    """One place in one message. `node` is the payload itself, or an element of `each`.
 
-    __slots__ = ("captures", "index", "key", "node", "root")
+    A struct because there are many, and nothing else is made as quickly.
+    """
 
-    def __init__(self, root: Any, node: Any, captures: dict[str, str], index: int = 0, key: str = "") -> None:
-        self.root = root
-        self.node = node
-        self.captures = captures
-        self.index = index
-        self.key = key
+    root: Any
+    node: Any
+    captures: dict[str, str]
+    index: int = 0
+    key: str = ""
 
 
 ScopeGetter = Callable[[Scope], Any]
@@ -29,7 +32,17 @@ def scope_getter(path: Path) -> ScopeGetter:
     get = getter(path)
     if path.absolute:
         return lambda scope: get(scope.root)
-    return lambda scope: get(scope.node)
+    if not path.segments:
+        return attrgetter("node")
+    key = path.segments[0] if len(path.segments) == 1 else None
+    if not isinstance(key, str):
+        return lambda scope: get(scope.node)
+
+    def look(scope: Scope) -> Any:
+        node = scope.node
+        return node.get(key) if type(node) is dict else get(node)
+
+    return look
 
 
 def lenient_scope_getter(path: Path) -> ScopeGetter:
@@ -44,9 +57,11 @@ def nearest_getter(path: Path) -> ScopeGetter:
     get = lenient_getter(path)
     if path.absolute:
         return lambda scope: get(scope.root)
+    key = path.segments[0] if len(path.segments) == 1 else None
 
     def look(scope: Scope) -> Any:
-        found = get(scope.node)
+        node = scope.node
+        found = node.get(key) if key is not None and type(node) is dict else get(node)
         return found if found is not None or scope.node is scope.root else get(scope.root)
 
     return look

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from gateway.decode.errors import DecodeError, shown
@@ -14,6 +15,8 @@ _SLOT = re.compile(r"\{([^{}]+?)([+-]\d+)?\}")
 _FORBIDDEN = frozenset("+#/")
 LONGEST_ADDRESS = 100
 LONGEST_KEY = 40
+_MOST_REMEMBERED = 1024
+"""Ids of children per binding that need not be put together anew."""
 POSITIONS = frozenset({"index", "key"})
 """Slots that name the position of an element, or its key."""
 
@@ -79,10 +82,37 @@ def filler(template: Template, captures: frozenset[str], positions: frozenset[st
     return fill
 
 
+def child_namer(kind: str, template: Template, captures: frozenset[str]) -> Callable[[Scope], str]:
+    """A closure that gives a child's id, such as `port:3`. Ids of the same slot come again and again: they are
+    remembered."""
+    fill, prefix = filler(template, captures, POSITIONS), kind + ":"
+
+    def named(scope: Scope) -> str:
+        return prefix + check_key(fill(scope))
+
+    slot = template.parts[0]
+    if len(template.parts) > 1 or isinstance(slot, str):
+        return named
+    get, known = _slot_getter(slot, captures, POSITIONS), {}
+
+    def remembered(scope: Scope) -> str:
+        raw = get(scope)
+        if type(raw) is not int and type(raw) is not str:
+            return named(scope)
+        child = known.get(raw)
+        if child is None:
+            child = named(scope)
+            if len(known) < _MOST_REMEMBERED:
+                known[raw] = child
+        return child
+
+    return remembered
+
+
 def _slot_getter(slot: Slot, captures: frozenset[str], positions: frozenset[str]) -> ScopeGetter:
     name = slot.name
     if name in positions:
-        return (lambda scope: scope.index) if name == "index" else (lambda scope: scope.key)
+        return attrgetter(name)
     if name in captures:
         return lambda scope: scope.captures[name]
     return nearest_getter(parse_path(name))

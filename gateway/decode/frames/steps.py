@@ -448,7 +448,9 @@ def _numbers(field: StructField, name: str, count: _Counter, endian: str) -> Ste
         end = at + n * size
         if end > reader.limit:
             raise DecodeError("truncated", field=name, found=f"{reader.limit} bytes", expected=f"at least {end}")
-        _spend(reader, n, 0, name)
+        reader.left -= n
+        if reader.left < 0:
+            _spend(reader, 0, 0, name)
         raw = reader.raw
         values = list(raw[at:end]) if code == "B" else list(struct.unpack_from(f"{order}{n}{code}", raw, at))
         if expected is not None and any(value != expected for value in values):
@@ -471,7 +473,7 @@ def _counter(count: int | str | None, name: str) -> _Counter:
     source = str(count)
 
     def named(reader: Reader, out: dict[str, Any]) -> int:
-        n = find(source, name, reader, out)
+        n = out[source] if source in out else find(source, name, reader, out)
         if type(n) is not int or not 0 <= n <= LARGEST_COUNT:
             raise DecodeError("too_many", field=source, found=shown(n), expected=f"0 to {LARGEST_COUNT}")
         return n
