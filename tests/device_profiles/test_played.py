@@ -22,7 +22,7 @@ from services.rules.state import DeviceState
 LIBRARY = load()
 START: Millis = 1_763_740_800_000
 PARAMS = {"camera_frigate": {"cameras": "lobby_1, garage_in"}, "ebike_charger_ap3000": {"ports": 3}}
-ADDRESSES = {"ebike_charger_ap3000": "04AB373B", "zigbee2mqtt_bridge": "bridge"}
+ADDRESSES = {"ebike_charger_ap3000": "04AB373B", "zigbee2mqtt_bridge": "bridge", "sensor_data": "room"}
 SECOND = 1000
 
 EXPECTED = {
@@ -69,6 +69,20 @@ EXPECTED = {
     ("tasmota_topic_first", "silent"): {"offline"},
     ("shelly_rpc", "silent"): {"offline"},
     ("homie", "silent"): {"offline"},
+    ("construction_hoist_dgiot", "inverter_fault"): {"inverter_fault"},
+    ("construction_hoist_dgiot", "overload"): {"overload"},
+    ("construction_hoist_dgiot", "silent"): {"offline"},
+    ("sensor_data", "hot"): {"hot"},
+    ("sensor_data", "silent"): {"offline"},
+    ("gas_detector_lian", "gas"): {"gas"},
+    ("gas_detector_lian", "faulty"): {"faulty"},
+    ("wmbusmeters", "leak"): {"leak"},
+    ("evcs_json", "fault"): {"fault"},
+    ("evcs_json", "overcurrent"): {"overcurrent"},
+    ("evcs_json", "silent"): {"offline"},
+    ("ebike_charger_tuya", "hot_port"): {"hot"},
+    ("ebike_charger_tuya", "leakage"): {"leakage"},
+    ("ebike_charger_tuya", "silent"): {"offline"},
 }
 
 
