@@ -9,7 +9,7 @@ from gateway.decode.errors import DecodeError, shown
 from gateway.decode.paths import parse_path
 from gateway.decode.scope import Scope, scope_getter
 
-MOST_ELEMENTS = 4096
+MOST_ELEMENTS = 2048
 """A message that fans out further is no message but an attack."""
 
 Elements = Callable[[Scope], list[Scope]]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.decode import DecodeError
+from gateway.decode.elements import MOST_ELEMENTS
 from gateway.reading import Event, Presence, Quality, Reading
 from tests.gateway.decode.mini import NOW, decoder, error, flat, one
 
@@ -82,8 +83,8 @@ def test_elements_of_the_same_child_become_one_reading() -> None:
 
 def test_a_fan_out_without_end_is_refused() -> None:
     binding = _each(over="p", key="{index}", fields={"port_power": "$"})
-    assert len(_children(binding, '{"p": [' + ",".join(["1"] * 4096) + "]}")) == 4096
-    assert error(binding, '{"p": [' + ",".join(["1"] * 4097) + "]}").code == "too_many"
+    assert len(_children(binding, '{"p": [' + ",".join(["1"] * MOST_ELEMENTS) + "]}")) == MOST_ELEMENTS
+    assert error(binding, '{"p": [' + ",".join(["1"] * (MOST_ELEMENTS + 1)) + "]}").code == "too_many"
 
 
 @pytest.mark.parametrize("key", ['"a/b"', '"#"', '""', "null", "[]", "true", "1.5", '"' + "k" * 41 + '"', '"a\\u0000"'])

@@ -104,7 +104,7 @@ def test_a_sample_may_say_what_came_before_it() -> None:
             "before": [{"topic": "t/d", "text": "nonsense"}],
         },
     ]
-    parts = {
+    parts: dict[str, Any] = {
         "metrics": metrics,
         "states": {},
         "children": {},
@@ -116,7 +116,13 @@ def test_a_sample_may_say_what_came_before_it() -> None:
 
 def test_the_devices_of_a_sample_may_be_registered_and_have_params() -> None:
     metrics = {"depth": {"name": named("d"), "derive": "bottom - distance"}, "distance": {"name": named("x")}}
-    parts = {"metrics": metrics, "params": {"bottom": {"default": 3}}, "states": {}, "children": {}, "events": {}}
+    parts: dict[str, Any] = {
+        "metrics": metrics,
+        "params": {"bottom": {"default": 3}},
+        "states": {},
+        "children": {},
+        "events": {},
+    }
     binding = {**flat(distance="x"), "registered_only": True}
     sample = {"name": "s", "topic": "t/d", "text": '{"x": 1}', "expect": [{"values": {"distance": 1, "depth": 2}}]}
     five = {**sample, "params": {"bottom": 5}, "expect": [{"address": "d", "values": {"distance": 1, "depth": 4}}]}
