@@ -19,6 +19,7 @@ from gateway.damage import set_aside
 from gateway.service import Gateway
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
+from services.adoption import history
 from services.changes import Changes
 from services.clock import Clock, to_millis
 from services.commands.desk import Bell, CommandDesk
@@ -157,11 +158,15 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         if gone:
             log.info("events_expired", events=gone)
 
+    def carry_history(now: datetime) -> None:
+        history.carry(core.database, core.telemetry, now)
+
     ticker = Ticker(
         core.clock,
         [
             Chore("tick", timedelta(seconds=1), core.intake.tick),
             Chore("telemetry retention", timedelta(hours=1), expire),
+            Chore("history of adopted devices", timedelta(seconds=15), carry_history),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
             Chore("notices retention", timedelta(hours=1), forget_notices),
             Chore("events retention", timedelta(hours=1), forget_events),

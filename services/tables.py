@@ -73,6 +73,13 @@ devices = Table(
         postgresql_where=text("retired_at IS NULL"),
     ),
 )
+device_renames = Table(
+    "device_renames",  # devices that got their place: what is filed under the old id goes to the new one
+    metadata,
+    Column("old", String(200), primary_key=True),
+    Column("new", _id, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
 supplies = Table(
     "supplies",  # one service to some buildings, from `needs` of its members
     metadata,

@@ -35,4 +35,9 @@ class TelemetryStore(Protocol):
         lowest and the highest of every stretch stay visible."""
         ...
 
+    def rename(self, old: str, new: str) -> None:
+        """File the history of the device `old` under `new`; where both have a reading of one time, that of `new` stays.
+        What is written under `old` afterwards is not touched: call it again. Raises TelemetryUnavailable."""
+        ...
+
     def close(self) -> None: ...

@@ -109,6 +109,36 @@ class SqliteTelemetry:
         self._series = {(device, child, binding): row_id for row_id, device, child, binding in rows}
         self._per_device = Counter(device for device, _, _ in self._series)
 
+    def rename(self, old: str, new: str) -> None:
+        """Readings hang on series, so this moves names and, where both have the same series, its readings."""
+        if not any(device == old for device, _, _ in tuple(self._series)):
+            return
+        with self._write_lock:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._move_series(old, new)
+                self._writer.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise TelemetryUnavailable(str(error)) from error
+            finally:
+                self._read_series()
+
+    def _move_series(self, old: str, new: str) -> None:
+        for series, child, binding in self._writer.execute(
+            "SELECT id, child, binding FROM series WHERE device = ?", (old,)
+        ).fetchall():
+            twin = self._writer.execute(
+                "SELECT id FROM series WHERE device = ? AND child = ? AND binding = ?", (new, child, binding)
+            ).fetchone()
+            if twin is None:
+                self._writer.execute("UPDATE series SET device = ? WHERE id = ?", (new, series))
+                continue
+            self._writer.execute("UPDATE OR IGNORE readings SET series = ? WHERE series = ?", (twin[0], series))
+            self._writer.execute("DELETE FROM readings WHERE series = ?", (series,))
+            self._writer.execute("DELETE FROM series WHERE id = ?", (series,))
+
     def range(
         self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
     ) -> dict[str, list[Point]]:

@@ -41,6 +41,40 @@ def site_import(
         out.print(f"  {kind:<11} {getattr(report, kind)}", highlight=False)
     if report.adopted:
         out.print(f"  adopted     {', '.join(report.adopted)} (had been heard before)", highlight=False)
+    if report.kept:
+        out.print(
+            f"  kept        {', '.join(report.kept)} (adopted on the page and not in the file: courtyard site export)",
+            highlight=False,
+        )
+
+
+@site.command("export")
+@explained
+def site_export(
+    name: Annotated[str, typer.Argument(help="The site's id.", show_default=False)],
+    to: Annotated[Path | None, typer.Option("--to", help="Write it there instead of printing it.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder.")] = None,
+) -> None:
+    """Write a site as its file, with the devices that were adopted or replaced on the page.
+
+    Import what it wrote, and the file owns them as well.
+    """
+    from services.bootstrap import open_database
+    from services.scope import NotFound
+    from services.sites.export import export_site
+
+    with ExitStack() as stack:
+        database = open_database(stack, settings_with(data_dir=data))
+        try:
+            with database.read() as connection:
+                text = export_site(connection, name)
+        except NotFound as error:
+            raise ValueError(f"{error}; the board names those there are") from error
+    if to is None:
+        typer.echo(text, nl=False)
+        return
+    to.write_text(text, encoding="utf-8")
+    out.print(f"Written to {to}. Look at it, then: courtyard site import {to}", highlight=False, soft_wrap=True)
 
 
 @site.command("check")

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
+from sqlalchemy import Connection
 
 from device_profiles.schema import Text
-from gateway.reading import Batch, Millis, Quality, Reading, Registry
+from gateway.presence import announced
+from gateway.reading import Batch, Millis, Quality, Reading, Registry, provisional_address
 from services.changes import Changes
 from services.clock import Clock
 from services.commands.dispatch import Dispatcher
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = structlog.get_logger("courtyard.intake")
+T = TypeVar("T")
 
 GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
@@ -53,6 +56,7 @@ _MOST_CHILDREN = 512
 """Children are named by messages. Each costs a row and its rules at every tick, so a device cannot have any number."""
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST_KEY = 64
+_LONGEST_ADDRESS = 128
 
 
 class BatchRefused(Exception):
@@ -133,8 +137,8 @@ class Intake:
             claimed = self._loaded(self._clock.now()).by_address
         found = []
         for reading in readings:
-            profile, named, address = reading.device.partition(":")
-            id = claimed.get((profile, address), reading.device) if named else reading.device
+            place = provisional_address(reading.device)
+            id = claimed.get(place, reading.device) if place is not None else reading.device
             found.append(reading if id == reading.device else msgspec.structs.replace(reading, device=id))
         return found
 
@@ -261,6 +265,8 @@ class Intake:
         fired = engine.take(device, reading, view)
         if reading.events:
             work.events += rows_of(reading, device.id, device.site)
+        if reading.events and (told := announced(reading)):
+            work.announced.setdefault(device.id, {}).update(told)
         work.touched.add((device.id, reading.child))
         work.touched.add((device.id, ""))
         if (device.liveness, device.reason) != before:
@@ -281,7 +287,8 @@ class Intake:
 
         The gateway names it "<profile>:<address>"; one that was claimed meanwhile is found by that.
         """
-        _, _, address = reading.device.partition(":")
+        place = provisional_address(reading.device)
+        address = place[1] if place is not None else ""
         claimed = memory.by_address.get((reading.profile, address))
         if claimed is not None:
             return memory.devices[claimed]
@@ -294,7 +301,7 @@ class Intake:
             self.refused_unclaimed += 1
             return None
         memory.unclaimed += 1
-        address = _writable(address or reading.device)
+        address = _writable(address or reading.device, _LONGEST_ADDRESS)
         profile = _writable(reading.profile)
         memory.devices[id] = DeviceState(id=id, site=None, profile_id=profile, profile=None, params={})
         memory.cards[id] = Card(name=Text(zh=id, en=id), place=Text(zh="", en=""), building=None)
@@ -311,6 +318,7 @@ class Intake:
                 "params": {},
                 "parent": None,
                 "retired_at": None,
+                "first_heard_at": work.now,
             }
         )
         return memory.devices[id]
@@ -371,6 +379,17 @@ class Intake:
             if gone:
                 self._memory = None
                 log.info("unclaimed_forgotten", devices=gone)
+
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """Let others write what this memory is a copy of, in one transaction: nothing is taken meanwhile, and all of
+        it is read again afterwards."""
+        with self._lock:
+            try:
+                with self._database.write() as connection:
+                    return work(connection)
+            finally:
+                self._memory = None
+                self._benched.clear()
 
     def _reload_if_imported(self) -> None:
         """A site file may be imported by another process."""
@@ -483,9 +502,9 @@ def _note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Readin
         gateway.status = msgspec.to_builtins(batch.status)
 
 
-def _writable(key: str) -> str:
+def _writable(key: str, longest: int = _LONGEST_KEY) -> str:
     """A name off the wire as a database takes it: short, and without NUL and half characters."""
     key = _UNWRITABLE.sub("?", key)
-    if len(key) <= _LONGEST_KEY:
+    if len(key) <= longest:
         return key
-    return f"{key[:47]}~{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"{key[: longest - 17]}~{hashlib.sha256(key.encode()).hexdigest()[:16]}"

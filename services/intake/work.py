@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, update
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.changes import Change
@@ -36,6 +36,9 @@ Row = dict[str, Any]
 _MOVE_CURSOR = update(gateways).where(gateways.c.id == bindparam("_id"), gateways.c.cursor == bindparam("_before"))
 
 
+_MOST_ANNOUNCED, _LONGEST_ANNOUNCED = 30, 200
+
+
 class CursorMoved(Exception):
     """Another process takes this gateway's readings as well. One site is always computed in one place."""
 
@@ -48,6 +51,8 @@ class Work:
     moved: dict[str, DeviceState] = field(default_factory=dict)
     """Devices with automata that the store does not know yet as they are."""
     new_devices: list[Row] = field(default_factory=list)
+    announced: dict[str, Row] = field(default_factory=dict)
+    """Device -> what it has said about itself."""
     new_alarms: dict[str, Row] = field(default_factory=dict)
     cleared_alarms: list[Row] = field(default_factory=list)
     new_tickets: list[Row] = field(default_factory=list)
@@ -82,6 +87,7 @@ def flush(connection: Connection, work: Work, memory: Memory) -> None:
     _write_gateway(connection, work)
     if work.new_devices:
         connection.execute(insert(devices), work.new_devices)
+    _write_announced(connection, work)
     _upsert(connection, device_states, ("device", "child"), _state_rows(work, memory))
     _write_marks(connection, work)
     keep_events(connection, work.events)
@@ -116,6 +122,23 @@ def _write_gateway(connection: Connection, work: Work) -> None:
     done = connection.execute(_MOVE_CURSOR, {"_id": state.id, "_before": work.gateway_cursor_before, **row})
     if done.rowcount != 1:
         raise CursorMoved(f"gateway {state.id}: the cursor is not at {work.gateway_cursor_before} any more")
+
+
+def _write_announced(connection: Connection, work: Work) -> None:
+    """What a device says of itself adds to what it said before."""
+    for id, told in work.announced.items():
+        before = connection.scalar(select(devices.c.announced).where(devices.c.id == id)) or {}
+        connection.execute(update(devices).where(devices.c.id == id).values(announced=_short_texts({**before, **told})))
+
+
+def _short_texts(told: Row) -> Row:
+    """It comes off the wire, and from anybody."""
+    kept = list(told.items())[:_MOST_ANNOUNCED]
+    return {name: _short(value) if isinstance(value, str) else value for name, value in kept}
+
+
+def _short(text: str) -> str:
+    return text[:_LONGEST_ANNOUNCED].replace("\0", "").encode(errors="replace").decode()
 
 
 def _state_rows(work: Work, memory: Memory) -> list[Row]:

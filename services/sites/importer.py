@@ -92,23 +92,23 @@ def expanded_members(site: SiteFile, library: Library) -> dict[str, list[Member]
     """Members per supply, "port:*" written out as port:1, port:2, …"""
     devices = {device.id: device for device in site.devices}
     return {
-        supply.id: [one for member in supply.members for one in _expand(member, devices[member.device], library)]
+        supply.id: [one for member in supply.members for one in expand(member, devices[member.device], library)]
         for supply in site.supplies
     }
 
 
-def _expand(member: Member, device: SiteDevice, library: Library) -> Iterator[Member]:
+def expand(member: Member, device: SiteDevice, library: Library) -> Iterator[Member]:
     kind, _, key = member.child.partition(":")
     if key != "*":
         yield member
         return
     profile = library[device.profile]
     child = profile.children[kind]
-    for number in range(_count(profile, child, device) or 0):
+    for number in range(child_count(profile, child, device) or 0):
         yield member.model_copy(update={"child": child_id(kind, child.start + number)})
 
 
-def _count(profile: DeviceProfile, child: ChildKind, device: SiteDevice) -> int | None:
+def child_count(profile: DeviceProfile, child: ChildKind, device: SiteDevice) -> int | None:
     """How many children of a kind the device has; None where only messages tell."""
     if isinstance(child.count, str):
         value = device.params.get(child.count, profile.params[child.count].default)
@@ -329,7 +329,7 @@ class _Check:
             param = profile.params.get(name)
             if param is None:
                 yield self._unknown((*where, name), name, profile.params)
-            elif expected := _param_mistake(param, value):
+            elif expected := param_mistake(param, value):
                 yield self._mistake((*where, name), repr(value), expected)
 
     def _all_supplies(self) -> Iterator[SiteMistake]:
@@ -357,7 +357,7 @@ class _Check:
         counted = sum(
             1
             for member in supply.members
-            for one in _expand(member, self._devices[member.device], self._library)
+            for one in expand(member, self._devices[member.device], self._library)
             if not one.vital
         )
         if supply.needs > counted:
@@ -388,7 +388,7 @@ class _Check:
         self, where: Where, key: str, profile: DeviceProfile, device: SiteDevice, kind: str
     ) -> Iterator[SiteMistake]:
         child = profile.children[kind]
-        count = _count(profile, child, device)
+        count = child_count(profile, child, device)
         if count is None:
             if key == "*":
                 yield self._mistake(where, repr(f"{kind}:*"), "the key of one: only messages tell how many there are")
@@ -426,7 +426,7 @@ def _target_mistake(to: Recipient) -> str | None:
     return None if to.to.startswith("env:") or form.fullmatch(to.to) else expected
 
 
-def _param_mistake(param: Param, value: object) -> str | None:
+def param_mistake(param: Param, value: object) -> str | None:
     """What was expected of a param's value, or None if it is fine."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select
 
 from device_profiles.schema import Severity, Text
 from gateway.reading import DeviceEntry, Millis, Value
@@ -73,6 +73,14 @@ class Latest:
     values: dict[str, Value]
     value_times: dict[str, Millis]
     flags: dict[str, str]
+    reason: str = "never_heard"
+    """Why its presence is what it is: the first broken link, or the sign of life (gateway.presence)."""
+    since: datetime | None = None
+    """When presence and reason became what they are."""
+    gateway: str | None = None
+    """Which gateway hears it."""
+    back_since: datetime | None = None
+    """When it was last there again after it had been gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +101,12 @@ class Device:
     children: tuple[Latest, ...]
     open_alarms: int
     worst_severity: str | None
+    unit: str | None = None
+    origin: str = "file"
+    """`file`: it stands in the site file; `adopted`: on the page or by the API."""
+    first_heard_at: datetime | None = None
+    announced: dict[str, Any] = field(default_factory=dict)
+    """What it says about itself: name, model, firmware, address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +117,9 @@ class GatewayRow:
     heard_at: datetime | None
     status: dict[str, Any]
     """GatewayStatus as it last said; empty when it never did."""
+    broker_lost_at: datetime | None = None
+    watching_since: datetime | None = None
+    """It had not been listening before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,23 +197,30 @@ def list_devices(
     if presence is not None:
         state = select(device_states.c.device).where(device_states.c.child == "", device_states.c.presence == presence)
         query = query.where(devices.c.id.in_(state))
-    return _with_latest(connection, connection.execute(query).all())
+    return with_latest(connection, connection.execute(query).all())
 
 
 def get_device(connection: Connection, scope: Scope, device: str) -> Device | None:
     """One device, also a retired one."""
     query = select(devices).where(devices.c.id == device, in_scope(devices.c.site, scope))
-    found = _with_latest(connection, connection.execute(query).all())
+    found = with_latest(connection, connection.execute(query).all())
     return found[0] if found else None
 
 
 def unclaimed_devices(connection: Connection, *, limit: int = 200) -> list[Device]:
     """Devices that were heard but stand in no site file. They belong to no site: only for those who see everything."""
-    query = select(devices).where(devices.c.site.is_(None), devices.c.retired_at.is_(None)).order_by(devices.c.id)
-    return _with_latest(connection, connection.execute(query.limit(limit)).all())
+    query = select(devices).where(*unclaimed()).order_by(devices.c.id)
+    return with_latest(connection, connection.execute(query.limit(limit)).all())
 
 
-def _with_latest(connection: Connection, rows: Iterable[Row[Any]]) -> list[Device]:
+def unclaimed(*, ignored: bool = False) -> tuple[ColumnElement[bool], ...]:
+    """Which rows are devices without a place that wait for one, or those that nobody wants."""
+    wanted = devices.c.ignored_at.is_not(None) if ignored else devices.c.ignored_at.is_(None)
+    return (devices.c.site.is_(None), devices.c.retired_at.is_(None), wanted)
+
+
+def with_latest(connection: Connection, rows: Iterable[Row[Any]]) -> list[Device]:
+    """Device rows with what they last said."""
     rows = list(rows)
     ids = [row.id for row in rows]
     latest: dict[str, dict[str, Latest]] = defaultdict(dict)
@@ -230,6 +254,10 @@ def _latest(row: Row[Any]) -> Latest:
         values=row._mapping["values"],
         value_times=row.value_times,
         flags=row.flags,
+        reason=row.reason or "never_heard",
+        since=row.since,
+        gateway=row.gateway,
+        back_since=row.back_since,
     )
 
 
@@ -253,6 +281,10 @@ def _device(row: Row[Any], latest: Mapping[str, Latest], severities: list[str]) 
         children=tuple(children),
         open_alarms=len(severities),
         worst_severity=min(severities, key=_SEVERITIES.index, default=None),
+        unit=row.unit,
+        origin=row.origin or "file",
+        first_heard_at=row.first_heard_at,
+        announced=row.announced or {},
     )
 
 
@@ -283,7 +315,7 @@ def forget_unclaimed(connection: Connection, *, heard_before: datetime) -> int:
     heard = select(device_states.c.device).where(
         device_states.c.child == "", device_states.c.last_heard_at >= heard_before
     )
-    query = select(devices.c.id).where(devices.c.site.is_(None), devices.c.id.not_in(heard))
+    query = select(devices.c.id).where(*unclaimed(), devices.c.id.not_in(heard))
     gone = list(connection.scalars(query))
     for start in range(0, len(gone), 500):
         part = gone[start : start + 500]
@@ -308,7 +340,13 @@ def list_recipients(connection: Connection, scope: Scope, site: str | None = Non
 def list_gateways(connection: Connection) -> list[GatewayRow]:
     return [
         GatewayRow(
-            id=row.id, cursor=row.cursor, progress_at=row.progress_at, heard_at=row.heard_at, status=row.status or {}
+            id=row.id,
+            cursor=row.cursor,
+            progress_at=row.progress_at,
+            heard_at=row.heard_at,
+            status=row.status or {},
+            broker_lost_at=row.broker_lost_at,
+            watching_since=row.watching_since,
         )
         for row in connection.execute(select(gateways).order_by(gateways.c.id))
     ]
@@ -330,13 +368,7 @@ def open_counts(connection: Connection, scope: Scope) -> OpenCounts:
     ongoing = connection.scalar(
         select(func.count()).select_from(outages).where(in_scope(outages.c.site, scope), outages.c.state == "ongoing")
     )
-    unclaimed = (
-        connection.scalar(
-            select(func.count()).select_from(devices).where(devices.c.site.is_(None), devices.c.retired_at.is_(None))
-        )
-        if scope is None
-        else 0
-    )
+    waiting = connection.scalar(select(func.count()).select_from(devices).where(*unclaimed())) if scope is None else 0
     return OpenCounts(
         devices=sum(presence.values()),
         devices_by_presence=presence,
@@ -344,7 +376,7 @@ def open_counts(connection: Connection, scope: Scope) -> OpenCounts:
         alarms_by_severity={row[0]: row[1] for row in severity},
         tickets=open_tickets or 0,
         outages=ongoing or 0,
-        unclaimed=unclaimed or 0,
+        unclaimed=waiting or 0,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert, or_, select, tuple_, update
 
 from device_profiles.schema import Text
+from services.adoption import history
 from services.sites.model import BuildingEntry, Member, SiteDevice, SiteFile, Supply
 from services.tables import buildings, device_states, devices, recipients, rule_states, sites, supplies, units
 
@@ -84,7 +85,7 @@ def sync(
 ) -> ImportReport:
     """Write the file into the tables, in the caller's transaction."""
     changed_head = _sync_head(connection, site, now)
-    adopted = _adopt(connection, site)
+    adopted = _adopt(connection, site, now)
     device_counts, kept = _sync_devices(connection, site, now)
     joined = joined_members(connection, site, members)
     report = ImportReport(
@@ -162,6 +163,8 @@ def _sync_devices(connection: Connection, site: SiteFile, now: datetime) -> tupl
         _free_addresses(connection, changed)
     for one in changed:
         connection.execute(update(devices).where(devices.c.id == one).values(**after[one]))
+        if before[one]["address"] != after[one]["address"]:
+            history.forget_renames(connection, one)  # what speaks at the old address is another device
         if before[one]["profile"] != after[one]["profile"]:
             _forget(connection, one)
     added = [row for one, row in after.items() if one not in before]
@@ -213,7 +216,7 @@ def _forget(connection: Connection, device: str) -> None:
     connection.execute(delete(rule_states).where(rule_states.c.device == device))
 
 
-def _adopt(connection: Connection, site: SiteFile) -> tuple[str, ...]:
+def _adopt(connection: Connection, site: SiteFile, now: datetime) -> tuple[str, ...]:
     """Unclaimed rows of devices that now stand in the file make room for them."""
     pairs = [(device.profile, device.wire_address) for device in site.devices]
     ids = [device.id for device in site.devices]
@@ -227,6 +230,9 @@ def _adopt(connection: Connection, site: SiteFile) -> tuple[str, ...]:
         connection.execute(delete(device_states).where(device_states.c.device.in_(found)))
         connection.execute(delete(devices).where(devices.c.id.in_(found)))
     by_pair = dict(zip(pairs, ids, strict=True))
+    for row in rows:
+        if (row.profile, row.address) in by_pair:
+            history.note_rename(connection, row.id, by_pair[row.profile, row.address], now)
     return tuple(sorted(by_pair.get((row.profile, row.address), row.id) for row in rows))
 
 

@@ -11,10 +11,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from markupsafe import Markup, escape
 
 from services.accounts import api as accounts
+from services.adoption import api as adoption
 from services.commands import api as commands
 from services.events import api as events
 from services.notices import api as notices
 from services.outages import api as outages
+from services.presence import api as presence
 from services.rules import api as alarms
 from services.sites import api as sites
 from services.tickets import api as tickets
@@ -52,6 +54,8 @@ router = APIRouter(prefix=PREFIX)
 for part in (
     health_api.router,
     sites.router,
+    adoption.router,
+    presence.router,
     readings_api.router,
     events.router,
     alarms.router,

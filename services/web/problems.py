@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.telemetry import TelemetryUnavailable
 from services.accounts.desk import AccountMistake, LoginTaken
+from services.adoption.model import AdoptionConflict, AdoptionMistakes
 from services.intake import BatchRefused, CursorMoved
 from services.outages.desk import OutageOver
 from services.scope import NotFound
@@ -83,6 +84,7 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     BatchRefused: _conflict,
     OutageOver: _conflict,
     CursorMoved: _conflict,
+    AdoptionConflict: lambda error: Problem(409, "conflict", str(error), error.next_step),
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }
 _NEXT_STEPS = {
@@ -105,6 +107,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     for kind, translate in _TRANSLATED.items():
         app.add_exception_handler(kind, _translator(translate))
+    app.add_exception_handler(AdoptionMistakes, _adoption)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -131,6 +134,13 @@ async def _validation(request: Request, error: Exception) -> Response:
     return respond(
         request, Problem(422, "not-valid", detail, "Mend the request; /api/v1/docs says what is expected."), mistakes
     )
+
+
+async def _adoption(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AdoptionMistakes)
+    mistakes = [{"where": one.where, "found": one.found, "expected": one.expected} for one in error.mistakes]
+    problem = Problem(422, "not-valid", str(error), "Mend what the mistakes name; nothing has changed.")
+    return respond(request, problem, mistakes)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -125,3 +125,38 @@ def test_a_flutter_is_drawn_within_the_limit(store: SqliteTelemetry) -> None:
 def test_thinning_words_keeps_the_changes() -> None:
     points = [Point(START + n, "running" if n < 500 else "fault") for n in range(1000)]
     assert thin(points, 100) == [points[0], points[500]]
+
+
+# --- a device gets its name ------------------------------------------------------------------------------------------
+
+
+def test_history_goes_with_the_device_and_comes_back_with_it(tmp_path: Path) -> None:
+    store = SqliteTelemetry(tmp_path / "t.db")
+    store.start()
+
+    def points(device: str) -> list[tuple[int, Value]]:
+        found = store.range(device=device, child="", metrics=["m"], start=0, end=100)["m"]
+        return [(point.at, point.value) for point in found]
+
+    def write(device: str, at: int, value: float, binding: str = "b") -> None:
+        store.write([Reading(device, "", at, at, binding, {"m": value})])
+
+    write("kind:A", 1, 1.0)
+    write("real", 2, 2.0)
+    write("kind:A", 2, 9.0)
+    write("kind:A", 3, 3.0, "other")
+    for _ in range(2):
+        store.rename("kind:A", "real")
+        assert points("real") == [(1, 1.0), (2, 2.0), (3, 3.0)], "where both have a reading, the device's own stays"
+        assert points("kind:A") == []
+    write("kind:A", 4, 4.0)  # a gateway that does not know yet
+    assert points("kind:A") == [(4, 4.0)]
+    store.rename("kind:A", "real")
+    assert points("real")[-1] == (4, 4.0)
+    store.close()
+    store.start()
+    store.rename("real", "kind:A")
+    assert points("kind:A") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+    write("real", 5, 5.0)
+    assert points("real") == [(5, 5.0)]
+    store.close()

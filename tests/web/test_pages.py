@@ -299,7 +299,7 @@ def test_a_device_in_no_site_file_is_shown_to_those_who_see_all(courtyard: Court
         words = {"name_zh": "", "name_en": "", "place_zh": "", "place_en": ""}
         connection.execute(insert(devices).values(**stranger, **words))
     client = courtyard.client("chen.yu")
-    assert 'href="/quarantine#unclaimed">1 in no site file' in client.get(f"/?site={SITE}").text
+    assert 'href="/unclaimed">1 new device' in client.get(f"/?site={SITE}").text
     section = client.get("/quarantine").text.split('id="unclaimed"', 1)[1]
     assert "pumpz" in section
     assert client.get("/devices/booster_set:pumpz").status_code == 200

@@ -43,6 +43,13 @@ def upgrade() -> None:
     for table, columns in _columns().items():
         for column in columns:
             op.add_column(table, column)
+    op.create_table(
+        "device_renames",
+        sa.Column("old", sa.String(200), nullable=False),
+        sa.Column("new", sa.String(64), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("old", name=op.f("pk_device_renames")),
+    )
     op.execute("UPDATE devices SET origin = 'file', serves = '[]', announced = '{}'")
     op.execute("UPDATE device_states SET said = '{}', reason = 'never_heard'")
     # Who said so is not known any more: any message of the device overrules it.
@@ -55,6 +62,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("device_renames")
     for table, columns in _columns().items():
         for column in columns:
             op.drop_column(table, column.name)

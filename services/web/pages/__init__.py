@@ -16,9 +16,22 @@ from services.web.pages import (
     quarantine,
     tickets,
     try_profile,
-    try_profile,
+    unclaimed,
 )
 
 router = APIRouter(include_in_schema=False)
-for _module in (board, devices, commands, alarms, tickets, notices, quarantine, try_profile, login, account, public):
+for _module in (
+    board,
+    devices,
+    commands,
+    alarms,
+    tickets,
+    notices,
+    quarantine,
+    unclaimed,
+    try_profile,
+    login,
+    account,
+    public,
+):
     router.include_router(_module.router)

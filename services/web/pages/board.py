@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -16,6 +17,7 @@ from services.web.pages.render import Reader, reader_of, render, zone_of
 from services.web.problems import not_found
 from services.web.security import ContextOf, Crew, Engineer
 from services.web.views import board as view
+from services.web.views import breaks
 
 router = APIRouter(include_in_schema=False)
 GroupBy = Annotated[view.Grouping, Query()]
@@ -80,12 +82,15 @@ def _shared(context: Context, connection: Connection, site: Site, reader: Reader
     outages = view.ongoing_outages(connection, site.id)
     alarms = view.open_alarms(connection, site.id)
     tickets = view.open_tickets(connection, site.id)
+    gateways = store.list_gateways(connection)
+    silent_after = timedelta(seconds=context.settings.gateway_silent_after)
     return {
         "site": site,
         "zone": zone_of(site.timezone),
         "zone_name": site.timezone,
         "counts": view.counts_of(connection, site.id, outages, reader.now),
-        "gateways": view.gateway_views(store.list_gateways(connection), reader.now),
+        "gateways": view.gateway_views(gateways, reader.now, silent_after),
+        "breaks": breaks.breaks_of(connection, site.id, reader.t, reader.now, gateways),
         "unclaimed": view.unclaimed_of(connection, reader.principal),
         "set_aside": view.set_aside_of_late(connection, reader.principal, reader.now),
         "outages": outages,

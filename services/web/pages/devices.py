@@ -6,23 +6,24 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 
-from device_profiles.schema import DeviceProfile
 from gateway.telemetry import TelemetryUnavailable
 from services.clock import from_millis
+from services.commands.store import list_commands
 from services.context import Context
 from services.events.store import list_events
+from services.ids import new_id
+from services.presence.gateways import gateway_of
 from services.rules.store import list_alarms
 from services.sites import store
 from services.tickets.store import list_tickets
-from services.web.i18n import Translations
-from services.web.pages import format as fmt
 from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Crew, Principal
-from services.web.views import board, charts
+from services.web.views import board, breaks, charts, commands
+from services.web.views.commands import Mistake
 from services.web.views.devices import Device, Part, device_view, severities_of
 from services.web.views.events import LATEST, rows, since_of
 
@@ -30,6 +31,7 @@ router = APIRouter(include_in_schema=False)
 Span = Literal["1h", "24h", "7d", "30d"]
 ChildId = Annotated[str, Query(max_length=64)]
 _PAST = 20
+_LATEST_COMMANDS = 10
 
 
 @router.get("/devices/{device}")
@@ -42,11 +44,28 @@ def device(
     span: Annotated[Span | None, Query(alias="range")] = None,
 ) -> Response:
     """Without a `range`, the last hour of a device that has no longer past, else the last day."""
+    return show(request, context, principal, device, child=child, span=span)
+
+
+def show(
+    request: Request,
+    context: Context,
+    principal: Principal,
+    device: str,
+    *,
+    child: str = "",
+    span: Span | None = None,
+    mistake: Mistake | None = None,
+) -> Response:
+    """The page; with a `mistake`, the form of a command again, and what is wrong beside its field."""
+    if gateway_of(device) is not None:
+        return RedirectResponse("/#breaks", status_code=303)  # alarms name gateways where others name a device
     reader = reader_of(request, principal)
     with context.database.read() as connection:
         found = _find(connection, principal, device)
         site = store.get_site(connection, principal.scope, found.site or "")
         profile = context.library.get(found.profile)
+        seen = breaks.seen_of(connection, found, context.library, store.list_gateways(connection))
         buildings = {building.id: building for building in site.buildings} if site else {}
         view = device_view(
             found,
@@ -66,7 +85,10 @@ def device(
             "zone_name": site.timezone if site else "UTC",
             "device": view,
             "address": found.address,
-            "why": presence_reason(found, profile, reader.t, reader.now),
+            "chain": breaks.chain_of(seen, reader.t, reader.now, silent_after(context)),
+            "faults": {(one_child, one.metric): one for one_child, one in breaks.faults(found, profile, reader.now)},
+            "origin": found.origin,
+            "announced": found.announced,
             "open": [alarm for alarm in alarms if alarm.state == "active"],
             "past": [alarm for alarm in alarms if alarm.state != "active"][:_PAST],
             "child_labels": board.labels_of(alarms, context.library, reader.language),
@@ -75,13 +97,35 @@ def device(
             "events": rows(list_events(connection, found.id, limit=LATEST), profile, reader.language),
             "ticket_parts": board.labels_of(tickets, context.library, reader.language),
             "names": board.names_of(connection),
+            "commands": commands.sent(
+                list_commands(connection, principal.scope, device=found.id, limit=_LATEST_COMMANDS),
+                profile,
+                principal,
+                reader.t,
+            ),
+            "command_forms": commands.forms(context, principal, found, profile, child, reader.t, mistake),
+            "command_key": new_id(reader.now),
+            "commands_on": context.settings.commands == "on",
         }
     drawn = charts.charts_of(profile, chosen, reader.language) if profile else []
     if span is None:
         span = _first_span(context, view, chosen, reader.now)
     return render(
-        request, "device.html", reader, charts=drawn, child=chosen, span=span, spans=list(charts.SPANS), **values
+        request,
+        "device.html",
+        reader,
+        status=422 if mistake else 200,
+        charts=drawn,
+        child=chosen,
+        span=span,
+        spans=list(charts.SPANS),
+        **values,
     )
+
+
+def find(context: Context, principal: Principal, device: str) -> store.Device:
+    with context.database.read() as connection:
+        return _find(connection, principal, device)
 
 
 def _first_span(context: Context, view: Device, child: str, now: datetime) -> Span:
@@ -133,6 +177,10 @@ def history(
     return JSONResponse(drawn)
 
 
+def silent_after(context: Context) -> timedelta:
+    return timedelta(seconds=context.settings.gateway_silent_after)
+
+
 def _find(connection: Connection, principal: Principal, device: str) -> store.Device:
     found = store.get_device(connection, principal.scope, device)
     if found is None:
@@ -144,33 +192,3 @@ def _first_child(parts: tuple[Part, ...]) -> str:
     """The one in trouble, else the first."""
     troubled = [part for part in parts if part.severity]
     return next((part.child for part in (*troubled, *parts)), "")
-
-
-def presence_reason(device: store.Device, profile: DeviceProfile | None, t: Translations, now: datetime) -> str:
-    """Why a device counts as online, stale, offline or unknown, in a sentence."""
-    heard = device.latest.last_heard_at
-    if heard is None:
-        return t.gettext("Nothing has been heard of it yet.")
-    said = fmt.age(heard, t, now=now)
-    if profile is None:
-        return t.gettext("Heard %(age)s. Its profile is not in the library.", age=said)
-    rule, silent = profile.availability, now - heard
-    every = fmt.duration(rule.period, t)
-    match device.latest.presence:
-        case "online" if rule.event_driven:
-            return t.gettext("Heard %(age)s. It speaks only when something happens.", age=said)
-        case "online":
-            return t.gettext("Heard %(age)s, expected every %(every)s.", age=said, every=every)
-        case "stale":
-            limit = fmt.duration(rule.stale_after, t)
-            return t.gettext("Last heard %(age)s; it counts as stale after %(limit)s.", age=said, limit=limit)
-        case "offline" if silent >= _rounded(rule.silent_offline_after):
-            limit = fmt.duration(rule.silent_offline_after, t)
-            return t.gettext("Last heard %(age)s; it counts as offline after %(limit)s.", age=said, limit=limit)
-        case "offline":
-            return t.gettext("The broker says that its connection is gone. Last heard %(age)s.", age=said)
-    return t.gettext("It cannot be judged: its gateway is not delivering. Last heard %(age)s.", age=said)
-
-
-def _rounded(span: timedelta) -> timedelta:
-    return timedelta(seconds=int(span.total_seconds()))

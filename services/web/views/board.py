@@ -10,15 +10,15 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select
 
 from device_profiles.schema import DeviceProfile
+from services.adoption import store as adoption
 from services.clock import from_millis
-from services.intake.intake import GATEWAY_SILENT_AFTER_SECONDS
 from services.intake.set_aside import count_since
 from services.natural import natural
 from services.outages.store import Outage, list_outages
 from services.rules.store import Alarm, list_alarms
 from services.sites import store
 from services.sites.store import GatewayRow, Site
-from services.tables import alarms, devices, people
+from services.tables import alarms, people
 from services.tables import tickets as tickets_table
 from services.tickets.store import Ticket, list_tickets
 from services.web.i18n import Language, Translations
@@ -28,7 +28,6 @@ from services.web.security import Principal
 from services.web.views.devices import Device, child_label, device_view, severities_of
 
 Grouping = Literal["family", "building"]
-GATEWAY_SILENT = timedelta(seconds=GATEWAY_SILENT_AFTER_SECONDS)
 SET_ASIDE_SHOWN_FOR = timedelta(days=7)
 _SHOWN = 30
 
@@ -95,12 +94,12 @@ def active_alarms(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def gateway_views(rows: Iterable[GatewayRow], now: datetime) -> list[Gateway]:
-    return [_gateway(row, now) for row in rows]
+def gateway_views(rows: Iterable[GatewayRow], now: datetime, silent_after: timedelta) -> list[Gateway]:
+    return [_gateway(row, now, silent_after) for row in rows]
 
 
-def _gateway(row: GatewayRow, now: datetime) -> Gateway:
-    silent = row.heard_at is None or now - row.heard_at > GATEWAY_SILENT
+def _gateway(row: GatewayRow, now: datetime, silent_after: timedelta) -> Gateway:
+    silent = row.heard_at is None or now - row.heard_at > silent_after
     connected = bool(row.status.get("connected"))
     oldest = row.status.get("oldest_entry_at")
     return Gateway(
@@ -121,11 +120,10 @@ def set_aside_of_late(connection: Connection, principal: Principal | None, now: 
 
 
 def unclaimed_of(connection: Connection, principal: Principal | None) -> int:
-    """Devices that were heard and stand in no site file, for those who may look at them."""
-    if principal is None or principal.scope is not None:
+    """New devices without a place that this person may adopt."""
+    if principal is None:
         return 0
-    query = select(func.count()).where(devices.c.site.is_(None), devices.c.retired_at.is_(None))
-    return connection.scalar(query) or 0
+    return len(adoption.list_unclaimed_ids(connection, principal.scope))
 
 
 def devices_of(

@@ -37,6 +37,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "tokens": {"name": "x", "role": "crew"},
     "replay": {},
     "commands": {"command": "cut"},
+    "adopt": {"site": "east"},
+    "place": {},
+    "replace": {"address": "another"},
 }
 
 
