@@ -35,9 +35,8 @@ _FAMILIES: tuple[dict[str, float], ...] = (
     {"NTU": 1},
 )
 _PER = ("s", "min", "h", "d")
-_GROWING = [family for family in _FAMILIES if family is not _TIME]
 KNOWN = frozenset(symbol for family in _FAMILIES for symbol in family) | frozenset(
-    f"{symbol}/{time}" for family in _GROWING for symbol in family if "/" not in symbol for time in _PER
+    f"{symbol}/{time}" for family in _FAMILIES for symbol in family if "/" not in symbol for time in _PER
 )
 """Those that can stand behind a number. Every one of them can be had per second, minute, hour and day."""
 
@@ -62,7 +61,7 @@ def _sizes(unit: str) -> dict[str, float]:
         for i, family in enumerate(_FAMILIES):
             if amount in family and family is _ENERGY:
                 found[f"quantity {_FAMILIES.index(_POWER)}"] = family[amount] * 3600 / _TIME[time]
-            elif amount in family and family is not _TIME:
+            elif amount in family:
                 found[f"quantity {i} per time"] = family[amount] / _TIME[time]
         found[f"{amount} per time"] = 1 / _TIME[time]
     return found

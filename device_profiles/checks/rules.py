@@ -8,7 +8,7 @@ from typing import Any
 from device_profiles.checks.expressions import check_condition
 from device_profiles.checks.limits import MOST_TEST_STEPS
 from device_profiles.checks.subject import Mistakes, Path, Subject
-from device_profiles.expression import MOST_WINDOWS, ExpressionError, Names, names_of, parse
+from device_profiles.expression import MOST_WINDOWS, ExpressionError, Look, Names, names_of, parse, stretch_text
 from device_profiles.mistakes import shown
 from device_profiles.schema import Order, Rule, parse_duration
 
@@ -50,12 +50,25 @@ def _expressions(subject: Subject, rule: Rule, names: Names, path: Path) -> Mist
     for here, text in texts.items():
         yield from check_condition(subject, text, names, here)
         try:
-            windows |= {window.key for window in parse(text, names).windows}
+            looks = parse(text, names).windows
         except ExpressionError:
             continue
+        windows |= {look.key for look in looks}
+        for look in looks:
+            yield from _long_enough(subject, look, here)
     if len(windows) > MOST_WINDOWS:
         found = f"{len(windows)} functions that look back, clear included"
         yield subject.mistake((*path, "when"), found, f"at most {MOST_WINDOWS} in one rule")
+
+
+def _long_enough(subject: Subject, look: Look, path: Path) -> Mistakes:
+    """Within less than one period there is nothing to compare."""
+    name = look.name.removeprefix("parent.")
+    metric = subject.profile.metrics.get(name)
+    if metric is None or metric.period is None or look.seconds >= metric.period.total_seconds():
+        return
+    expected = f"at least {stretch_text(metric.period.total_seconds())}, the period of {name}"
+    yield subject.mistake(path, f"{stretch_text(look.seconds)} in {look.key}", expected)
 
 
 def _order(subject: Subject, rule: Rule, order: Order, path: Path) -> Mistakes:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from device_profiles.expression.compile import compiled
 from device_profiles.expression.node import Node, mentioned
-from device_profiles.expression.parser import Parser, Window
+from device_profiles.expression.parser import Parser, Window, stretch_text
 from device_profiles.expression.tokens import shown
 from device_profiles.expression.typed import in_unit
 from device_profiles.expression.vocabulary import (
@@ -74,6 +74,7 @@ __all__ = [
     "names_of_reading",
     "parse",
     "parse_number",
+    "stretch_text",
 ]
 
 
