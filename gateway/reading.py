@@ -109,6 +109,9 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     """Fetched and not said yet."""
     commands_failed: int = 0
     """Attempts that could not be said, came too late, or may have been lost."""
+    polls_sent: int = 0
+    """Requests to devices that wait to be asked."""
+    polls_unanswered: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True):

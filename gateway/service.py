@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from device_profiles.schema import DeviceProfile
 from gateway.commands.runner import CommandRunner
 from gateway.decode import Decoder
 from gateway.decode.memory import Memory
+from gateway.decode.modbus import remember_request
 from gateway.forward import Consumer, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
 from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
+from gateway.polling import PollCounters, Poller, Request
 from gateway.quarantine import QuarantineEntry, Replay
 from gateway.reading import GatewayStatus, Millis
 from gateway.registry import RegistryWatch
@@ -94,6 +96,7 @@ class Gateway:
         self._subscriptions = Subscriptions(config.data_dir / "filters.json")
         self._registry = RegistryWatch(uplink, config.data_dir / "registry.json")
         self._runner: CommandRunner | None = None
+        self._poller: Poller | None = None
         self._publisher: OncePublisher | None = None
         self.failures = 0
         """How often the ingest thread met something it does not know how to wait for."""
@@ -131,23 +134,47 @@ class Gateway:
         self._start_commands()
 
     def _start_commands(self) -> None:
-        if self._commands is None:
-            return
+        """What the gateway says itself: commands of services, and requests to devices that wait to be asked."""
         config = self._config
         self._publisher = OncePublisher(config.mqtt_url, f"{config.client_id}-commands")
+        self._poller = Poller(
+            profiles=self._profiles,
+            registry=lambda: self._registry.latest,
+            captures_of=self._captures_of,
+            remember=self._remember_request,
+            heard_at=lambda device: self._ingest.decoder.stamps.get(device, 0),
+            publisher=self._publisher,
+            now_millis=self._now,
+        )
+        if self._commands is None and not self._poller.has_work:
+            return
+        self._publisher.start()
+        self._poller.start()
+        if self._commands is None:
+            return
         self._runner = CommandRunner(
             uplink=self._commands,
             gateway=config.id,
             profiles=self._profiles,
             registry=lambda: self._registry.latest,
-            captures_of=lambda device: self._on_ingest_thread(lambda: self._ingest.decoder.captures_of(device)),
+            captures_of=self._captures_of,
             publisher=self._publisher,
             folder=config.data_dir,
             now_millis=self._now,
             wait_seconds=config.command_wait_seconds,
         )
-        self._publisher.start()
         self._runner.start()
+
+    def _captures_of(self, device: str) -> Mapping[str, str]:
+        return self._on_ingest_thread(lambda: self._ingest.decoder.captures_of(device))
+
+    def _remember_request(self, request: Request, at: Millis) -> None:
+        """The decoder's memory belongs to the ingest thread; what is noted there is stored with the next batch."""
+
+        def note() -> None:
+            remember_request(self._ingest.decoder.memory, request.line, request.frame, at, crc=request.crc)
+
+        self._on_ingest_thread(note)
 
     def _consumers(self) -> list[Consumer]:
         progress_at = lambda: self._seen_until  # noqa: E731 - read at each call
@@ -157,8 +184,11 @@ class Gateway:
     def stop(self) -> None:
         """Take nothing more, hand over what is journaled if that goes quickly, close. The rest waits on disk."""
         self._stopping.set()
-        if self._runner is not None and self._publisher is not None:
+        if self._poller is not None:
+            self._poller.stop()
+        if self._runner is not None:
             self._runner.stop()
+        if self._publisher is not None:
             self._publisher.close(0)
         self._thread.join(5)
         self._registry.stop()
@@ -173,7 +203,7 @@ class Gateway:
         stats = self._journal.stats()
         counters = self._ingest.counters
         errors = [self._error, *(forwarder.error for forwarder in self._forwarders)]
-        runner = self._runner
+        runner, polls = self._runner, self._poller.counters if self._poller else PollCounters()
         return GatewayStatus(
             connected=self._connected,
             journal_bytes=stats.bytes,
@@ -189,6 +219,8 @@ class Gateway:
             commands_sent=runner.counters.sent if runner else 0,
             commands_waiting=runner.waiting if runner else 0,
             commands_failed=runner.counters.failed + runner.counters.expired + runner.counters.unsure if runner else 0,
+            polls_sent=polls.sent,
+            polls_unanswered=polls.unanswered,
         )
 
     def quarantine_list(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:

@@ -46,14 +46,15 @@ def effective_codecs(binding: Binding) -> tuple[Codec, ...]:
 
 def captures_wanted(profile: DeviceProfile) -> frozenset[str]:
     """Topic captures, beside the address, that the gateway needs to speak to a device: those in the topics and
-    payloads of its commands, and in the topics of its polls."""
+    payloads of its commands, and those of the topics on which its polls are answered: they name the line."""
     texts = [command.model_dump_json() for command in profile.commands.values()]
-    for binding in profile.bindings:
-        texts += [codec.modbus.request_topic or "" for codec in binding.decode if codec.modbus is not None]
-    if not any(texts):
-        return frozenset()
+    polled = [
+        binding for binding in profile.bindings if any(c.modbus and c.modbus.request_topic for c in binding.decode)
+    ]
     captures = {name for binding in profile.bindings for name in parse_topic(binding.topic).captures}
-    return frozenset(name for name in captures - {"address"} if any("{" + name in text for text in texts))
+    wanted = {name for name in captures if any("{" + name in text for text in texts)}
+    wanted |= {name for binding in polled for name in parse_topic(binding.topic).captures}
+    return frozenset(wanted - {"address"})
 
 
 class CompiledBinding:
@@ -128,6 +129,7 @@ class CompiledBinding:
         self._each = tuple(
             CompiledEach(profile, each, own, captures) for each, own in zip(binding.each, each_fields, strict=True)
         )
+        self._may_repeat = len(self._each) > 1 or any(not each.unique for each in self._each)
         self._reply = None if binding.reply is None else ReplyReader(profile, binding.reply, captures)
         says_more = bool(fields or binding.each or binding.events or binding.reply)
         self._presence: PresenceReader | None = presence_reader(
@@ -244,7 +246,7 @@ class CompiledBinding:
     def _fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
         for each in self._each:
             each.fan_out(scope, out, common)
-        if len(out) > 1 and len({reading.child for reading in out}) < len(out):
+        if self._may_repeat and len({reading.child for reading in out}) < len(out):
             out[:] = joined(out)  # an element per fault code, two arrays about the same ports
 
     def erased(

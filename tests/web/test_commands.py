@@ -1,0 +1,180 @@
+"""Commands on the device page: who sees which form, what is said beside a wrong field, and in a browser to the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from services.accounts import desk as accounts
+from services.accounts import store
+from services.accounts.policy import Grant, Role
+from services.bench.mosquitto import Mosquitto
+from services.bootstrap import start_web
+from services.clock import SystemClock
+from services.web.app import create_app
+from services.web.security import COOKIE
+from tests.commands_kit import House, PlugStrip, wait_for
+from tests.needs import missing
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.mosquitto
+
+
+@pytest.fixture
+def house(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[House]:
+    with ExitStack() as stack:
+        house = House(stack, tmp_path, mosquitto.url)
+        now = SystemClock().now()
+        for login, role in (("li.wei", Role.CREW), ("wang.fang", Role.ENGINEER), ("chen.yu", Role.ADMIN)):
+            accounts.add_person(
+                house.core.database,
+                login=login,
+                password="walking-on-willow-lane-7",
+                grants=[Grant("yard", role)],
+                now=now,
+                who=None,
+            )
+        yield house
+
+
+@pytest.fixture
+def plug(mosquitto: Mosquitto, house: House) -> Iterator[PlugStrip]:
+    with PlugStrip(mosquitto.url) as strip:
+        strip.report()
+        wait_for(lambda: house.knows("plug-1", "port:1", "power") == 400, "its first reading")
+        yield strip
+
+
+def session(house: House, login: str) -> tuple[str, str]:
+    with house.core.database.write() as connection:
+        person = store.person_by_login(connection, login)
+        assert person is not None
+        return store.open_session(connection, person[0].id, SystemClock().now())
+
+
+def client(house: House, login: str, language: str = "en") -> TestClient:
+    app = create_app(house.core.context)
+    found = TestClient(app, follow_redirects=False)
+    found.headers.update({"Accept": "text/html", "Accept-Language": language})
+    secret, csrf = session(house, login)
+    found.cookies.set(COOKIE, secret)
+    found.headers["X-CSRF-Token"] = csrf
+    return found
+
+
+def forms(html: str) -> set[str]:
+    return set(re.findall(r'name="command" value="(\w+)"', html))
+
+
+def test_a_person_sees_the_commands_that_they_may_send(house: House, plug: PlugStrip) -> None:
+    assert forms(client(house, "li.wei").get("/devices/plug-1").text) == {"cut"}
+    assert forms(client(house, "wang.fang").get("/devices/plug-1").text) == {"cut", "feed"}
+    assert forms(client(house, "chen.yu").get("/devices/plug-1").text) == {"cut", "feed", "level"}
+
+
+def test_who_may_not_is_refused_even_with_a_form_of_their_own(house: House, plug: PlugStrip) -> None:
+    crew = client(house, "li.wei")
+    answer = crew.post("/devices/plug-1/commands", data={"command": "feed", "child": "port:1", "param.minutes": "5"})
+    assert answer.status_code == 403
+    api = crew.post("/api/v1/devices/plug-1/commands", json={"command": "level", "params": {"to": 1}})
+    assert api.status_code == 403
+    assert "admin" in api.json()["detail"]
+    assert plug.heard == []
+
+
+@pytest.mark.parametrize(
+    ("language", "given", "said"),
+    [
+        ("en", {"param.minutes": "700"}, "Enter a whole number: 1 to 600"),
+        ("zh", {"param.minutes": "1.5"}, "请填写整数：1 至 600"),
+        ("en", {"param.minutes": "<b>"}, "Enter a whole number"),
+        ("en", {"child": "port:9"}, "Choose one of the parts."),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(
+    house: House, plug: PlugStrip, language: str, given: dict[str, str], said: str
+) -> None:
+    data = {"command": "feed", "child": "port:2", "param.minutes": "30", **given}
+    answer = client(house, "wang.fang", language).post("/devices/plug-1/commands", data=data)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert '<details class="command" id="command-feed" open>' in answer.text
+    assert "<b>" not in answer.text
+    assert plug.heard == []
+
+
+def test_the_question_must_be_answered(house: House, plug: PlugStrip) -> None:
+    answer = client(house, "li.wei").post("/devices/plug-1/commands", data={"command": "cut", "child": "port:1"})
+    assert answer.status_code == 422
+    assert "Confirm that you mean it." in answer.text
+    assert plug.heard == []
+
+
+def test_the_same_form_sent_twice_is_one_command(house: House, plug: PlugStrip) -> None:
+    crew = client(house, "li.wei")
+    data = {"command": "cut", "child": "port:1", "confirmed": "yes", "key": "one-form"}
+    assert [crew.post("/devices/plug-1/commands", data=data).status_code for _ in range(2)] == [303, 303]
+    (record,) = crew.get("/api/v1/commands").json()["items"]
+    house.ends(record["id"])
+    assert len(plug.heard) == 1
+
+
+def test_a_device_that_is_not_online_says_so_and_its_command_can_be_taken_back(house: House, plug: PlugStrip) -> None:
+    admin = client(house, "chen.yu")
+    page = admin.get("/devices/plug-2").text
+    assert "This device is not online" in page
+    house.gateway.stop()
+    answer = admin.post("/devices/plug-2/commands", data={"command": "level", "param.to": "7", "confirmed": "yes"})
+    assert answer.status_code == 303
+    (record,) = admin.get("/api/v1/commands").json()["items"]
+    assert (record["state"], record["handed_at"]) == ("queued", None)
+    assert admin.post(f"/devices/plug-2/commands/{record['id']}/cancel").status_code == 303
+    over = admin.get(f"/api/v1/commands/{record['id']}").json()
+    assert (over["state"], over["events"][-1]["who"]) == ("cancelled", "chen.yu")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing(f"{CHROMIUM} is not installed; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.mark.browser
+def test_a_port_is_cut_from_a_phone(house: House, plug: PlugStrip, chromium: Browser) -> None:
+    settings = house.core.settings.model_copy(update={"http": "127.0.0.1:0"})
+    object.__setattr__(house.core, "settings", settings)
+    with ExitStack() as stack:
+        server = start_web(stack, house.core, None)
+        phone = chromium.new_context(base_url=server.url, viewport={"width": 360, "height": 740}, locale="en")
+        stack.callback(phone.close)
+        phone.add_cookies([{"name": COOKIE, "value": session(house, "li.wei")[0], "url": server.url}])
+        page = phone.new_page()
+        page.goto("/devices/plug-1?child=port:2")
+        page.get_by_text("Cut the power", exact=True).first.click()
+        expect(page.locator("#command-cut-child")).to_have_value("port:2")
+        serious = [
+            one
+            for one in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.get_by_label("Cut the power of this port?").check()
+        page.get_by_role("button", name="Cut the power").click()
+        expect(page.locator("#commands-sent li").first).to_contain_text("Done", timeout=15_000)
+        expect(page.locator("#commands-sent li").first).to_contain_text("The effect has been measured")
+    assert [(one["do"], one["port"]) for one in plug.heard] == [("cut", 1)]
