@@ -204,6 +204,10 @@ class Router:
         """The first candidate that takes the message; one of a registered device comes before all others. What the
         others changed in the memory is taken back."""
         taking = route.taking(payload)
+        if len(taking) == 1 and (only := taking[0].binding).plain:
+            test = only.only_test
+            if test is None or test(payload):
+                return self._only(taking[0], payload)
         candidates = [one for one in taking if (test := one.binding.only_test) is None or test(payload)]
         if len(candidates) == 1 and candidates[0].binding.plain:
             return self._only(candidates[0], payload)
@@ -213,7 +217,7 @@ class Router:
         """The one candidate that takes the message: nothing is to be weighed."""
         binding, device = candidate.binding, candidate.device
         try:
-            root = binding.root(payload)
+            root = binding.decode(payload) if payload and binding.decode is not None else binding.root(payload)
             if device is None and type(root) is dict:
                 address = root.get(binding.address_key)
                 if type(address) is str:
@@ -230,21 +234,27 @@ class Router:
         fallback: Choice | None = None
         refused: DecodeError | None = None
         mark = memory.mark()
+        taught: list[Candidate] = []
         for candidate in candidates:
+            before = memory.mark()
             try:
                 taken = self._take(candidate, payload, decoded, alone=len(candidates) == 1)
             except DecodeError as error:
+                memory.undo(before)
                 error.binding = error.binding or candidate.binding.id
                 refused = refused or error
                 continue
             if taken is None:
+                memory.undo(before)
                 continue
+            if memory.mark() > before:
+                taught.append(candidate)
             if taken.known:
-                return _settled(taken, decoded, memory, mark)
+                return _settled(taken, taught, memory, mark)
             # A request on a line of several profiles says nothing to each of them.
             fallback = taken if fallback is None or fallback.root is NOTHING else fallback
         if fallback is not None:
-            return _settled(fallback, decoded, memory, mark)
+            return _settled(fallback, taught, memory, mark)
         raise refused or DecodeError(
             "no_match",
             binding=",".join(candidate.binding.id for candidate in route.candidates)[:200],
@@ -293,12 +303,12 @@ class Router:
         return decoded[key]
 
 
-def _settled(choice: Choice, decoded: dict[tuple[str, ...], Any], memory: Memory, mark: int) -> Choice:
+def _settled(choice: Choice, taught: list[Candidate], memory: Memory, mark: int) -> Choice:
     """The choice without what decoding by other bindings has put into the memory."""
-    if memory.mark() == mark or choice.root is NOTHING or len(decoded) == 1:
+    if choice.root is NOTHING or all(one is choice.candidate for one in taught):
         return choice
     memory.undo(mark)
-    return msgspec.structs.replace(choice, root=UNDECODED)
+    return choice._replace(root=UNDECODED)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, bool]:

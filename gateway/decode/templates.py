@@ -93,7 +93,8 @@ def child_namer(kind: str, template: Template, captures: frozenset[str]) -> Call
     slot = template.parts[0]
     if len(template.parts) > 1 or isinstance(slot, str):
         return named
-    get, known = _slot_getter(slot, captures, POSITIONS), {}
+    get = _slot_getter(slot, captures, POSITIONS)
+    known: dict[int | str, str] = {}
 
     def remembered(scope: Scope) -> str:
         raw = get(scope)
