@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, cast
 
 from device_profiles.schema import Scalar, When
 from gateway.decode.paths import Path, literal, parse_path
@@ -12,6 +13,7 @@ from gateway.decode.text_patterns import Pattern
 
 RawTest = Callable[[bytes], bool]
 ScopeTest = Callable[[Scope], bool]
+_HEX: Final = "0123456789abcdef"
 PathReader = Callable[[str], Path]
 
 
@@ -95,23 +97,20 @@ def _payload_pattern(text: str) -> RawTest:
 
 
 def _prefix_test(digits: str) -> RawTest:
-    """Hex digits with `?` for any one: the plain part first, then what stands behind the gap."""
+    """Hex digits with `?` for any one, as a pattern over bytes: one call, however many gaps there are."""
     digits = digits.replace(" ", "").lower()
     digits += "?" * (len(digits) % 2)
-    length = len(digits) // 2
-    head = digits.partition("?")[0]
-    plain = bytes.fromhex(head[: len(head) // 2 * 2])
-    tail = digits[len(plain) * 2 :].lstrip("?")
-    if not tail or ("?" not in tail and len(tail) % 2 == 0):
-        rest, at = bytes.fromhex(tail), length - len(tail) // 2
-        return lambda payload: payload.startswith(plain) and len(payload) >= length and payload.startswith(rest, at)
-    mask = int("".join("0" if digit == "?" else "f" for digit in digits), 16)
-    wanted = int(digits.replace("?", "0"), 16)
-    return lambda payload: (
-        payload.startswith(plain)
-        and len(payload) >= length
-        and int.from_bytes(payload[:length], "big") & mask == wanted
-    )
+    pattern = b"".join(_byte_pattern(*digits[i : i + 2]) for i in range(0, len(digits), 2))
+    match = re.compile(pattern, re.DOTALL).match
+    return cast(RawTest, match)  # a match is as good as true
+
+
+def _byte_pattern(high: str, low: str) -> bytes:
+    if high == "?" and low == "?":
+        return b"."
+    highs, lows = (_HEX if digit == "?" else digit for digit in (high, low))
+    allowed = [int(one + other, 16) for one in highs for other in lows]
+    return b"[%s]" % b"".join(b"\\x%02x" % byte for byte in allowed)
 
 
 def _scope_tests(when: When, paths: PathReader) -> list[ScopeTest]:

@@ -13,7 +13,7 @@ from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import Flags, Values
 from gateway.decode.presence_words import PresenceReader, presence_reader
 from gateway.decode.scope import Scope, scope_getter
-from gateway.decode.templates import child_namer, parse_template
+from gateway.decode.templates import POSITIONS, child_namer, parse_template
 from gateway.reading import Presence, Quality, Reading
 
 
@@ -36,7 +36,8 @@ class CompiledEach:
         if each.over is not None and each.zip:
             raise ValueError("expected over or zip in each, found both")
         self.child = each.child
-        self._name = child_namer(each.child, parse_template(each.key), captures)
+        key = parse_template(each.key)
+        self._name = child_namer(each.child, key, captures)
         self._fields = Fields(profile, fields, captures=captures, zipped=each.zip)
         self.events = EventMaps(profile, each.events, captures, each.zip)
         self._when = None if each.when is None else Condition(each.when)
@@ -51,6 +52,8 @@ class CompiledEach:
             arrays = (each.over,)
             self._elements = elements_of(each.over, each.elements)
         self._arrays = tuple(scope_getter(parse_path(name)) for name in arrays)
+        self.unique = self._elements is None or any(slot.name in POSITIONS for slot in key.slots)
+        """Whether each of its readings is of another child."""
         self._erased = tuple(name for name, field in fields.items() if field.const is None)
 
     def any_present(self, scope: Scope) -> bool:

@@ -308,7 +308,7 @@ def _settled(choice: Choice, taught: list[Candidate], memory: Memory, mark: int)
     if choice.root is NOTHING or all(one is choice.candidate for one in taught):
         return choice
     memory.undo(mark)
-    return choice._replace(root=UNDECODED)
+    return msgspec.structs.replace(choice, root=UNDECODED)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, bool]:
