@@ -74,6 +74,15 @@ def test_two_profiles_on_one_line_both_hear_the_request() -> None:
     assert [(r.device, r.values) for r in say(to, ANSWER_7, 100)] == [("probe", {"temp": 7})]
 
 
+def test_who_speaks_in_the_payload_on_a_line_of_two_profiles() -> None:
+    """Both decode it to know who speaks; only what the chosen one learnt stays."""
+    bus = line(topic="bus", address="{slave}")
+    entry = DeviceEntry("probe", "ours", "1", "yard")
+    to = Decoder([profile(bus, id="theirs"), profile(bus, id="ours")], Registry("1", [entry]))
+    assert say(to, ASK_TEMP, topic="bus") == []
+    assert [(r.device, r.values) for r in say(to, ANSWER_7, 100, "bus")] == [("probe", {"temp": 7})]
+
+
 def test_a_device_of_the_payload_is_found_behind_a_codec_that_remembers() -> None:
     to = Decoder([profile(line(topic="bus", address="{slave}"))], Registry("1", []))
     assert say(to, ASK_TEMP, topic="bus") == []
