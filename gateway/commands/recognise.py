@@ -41,8 +41,8 @@ def recognise(profile: DeviceProfile, topic: str, payload: bytes) -> Heard | Non
 def filters_of(profile: DeviceProfile, address: str) -> Iterator[str]:
     """Where a device of this address hears its commands, as MQTT filters."""
     for command in profile.commands.values():
-        parts = parse_template(command.topic).parts
-        yield "".join(part if isinstance(part, str) else address if part.name == "address" else "+" for part in parts)
+        levels = command.topic.replace("{address}", address).split("/")
+        yield "/".join("+" if "{" in level else level for level in levels)
 
 
 def _slots_of(command: Command, topic: str, payload: bytes) -> Slots | None:
