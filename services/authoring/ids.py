@@ -114,7 +114,8 @@ def identifier(text: str, fallback: str = "value") -> str:
         return fallback
     if not plain[0].isalpha():
         plain = f"{fallback}_{plain}"
-    return plain[:48].rstrip("_")
+    plain = plain[:48].rstrip("_")
+    return f"{plain}_value" if plain in ("null", "true", "false") else plain
 
 
 def _spread(text: str) -> str:

@@ -32,6 +32,10 @@ def scalar(value: object) -> str:
         return text
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_PLAIN and not text.endswith(":"):
         return text
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=not all(sign.isprintable() for sign in text))
 
 
@@ -70,7 +74,7 @@ def _section(name: str, lines: Iterable[str]) -> str:
 
 def _comment(notes: Iterable[str]) -> str:
     """A guess, said at the end of the line."""
-    said = "; ".join(note.replace("\n", " ") for note in notes if note)
+    said = "; ".join(_one_line(note) for note in notes if note)
     return f"  # guessed: {said}" if said else ""
 
 
@@ -86,7 +90,7 @@ def _head(sheet: Sheet) -> str:
         f"name: {flow({'zh': sheet.zh, 'en': sheet.en})}",
     ]
     lines += [f"vendor: {scalar(sheet.vendor)}"] if sheet.vendor else []
-    lines += [f"source: {json.dumps(sheet.source, ensure_ascii=False)}"] if sheet.source else []
+    lines += [f"source: {_quoted(sheet.source)}"] if sheet.source else []
     if not sheet.discovery:
         lines.append("discovery: false  # its topics name nobody: only devices of a site file are taken")
     return "\n".join([*lines, ""])
@@ -208,7 +212,8 @@ def _field(name: str, field: FieldDraft, indent: int) -> str:
 
 def _plain_topic(topic: str) -> str:
     """On a line of its own a topic needs no quotes, but where it could be taken for something else."""
-    return topic if _TOPIC.fullmatch(topic) and not topic.endswith(":") else json.dumps(topic, ensure_ascii=False)
+    plain = _TOPIC.fullmatch(topic) and not topic.endswith(":") and topic.lower() not in _NOT_PLAIN
+    return topic if plain else _quoted(topic)
 
 
 def _each(each: EachDraft) -> Iterator[str]:
@@ -220,7 +225,7 @@ def _each(each: EachDraft) -> Iterator[str]:
     head["key"] = each.key
     for i, (key, value) in enumerate(head.items()):
         mark = "-" if i == 0 else " "
-        yield f"      {mark} {key}: {json.dumps(value) if key == 'key' else scalar(value)}" + (
+        yield f"      {mark} {key}: {_quoted(value) if key == 'key' else scalar(value)}" + (
             _comment(each.notes) if i == 0 else ""
         )
     yield "        fields:"
@@ -287,4 +292,4 @@ def _single(text: str) -> str:
     """JSON reads best in single quotes."""
     if text.isprintable() and text and "'" not in text:
         return f"'{text}'"
-    return json.dumps(text, ensure_ascii=not all(sign.isprintable() for sign in text))
+    return _quoted(text)
