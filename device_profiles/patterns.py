@@ -6,8 +6,10 @@ from typing import Any
 
 import re2
 
-_LARGEST = 1 << 20
+_MOST_MEMORY = 2 << 20
 """Bytes that the compiled pattern and its states may take."""
+_LARGEST_PROGRAM = 2_000
+"""Steps of the compiled pattern: the gateway runs none that is larger."""
 
 
 def compile_pattern(pattern: str) -> Any:
@@ -17,11 +19,14 @@ def compile_pattern(pattern: str) -> Any:
     """
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = _LARGEST
+    options.max_mem = _MOST_MEMORY
     try:
-        return re2.compile(pattern, options)
+        compiled = re2.compile(pattern, options)
     except re2.error as error:
         raise ValueError(_words(error)) from None
+    if compiled.programsize > _LARGEST_PROGRAM:
+        raise ValueError(f"too large: {compiled.programsize} steps, at most {_LARGEST_PROGRAM}")
+    return compiled
 
 
 def _words(error: Exception) -> str:

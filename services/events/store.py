@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Executable, Row, Select, and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -21,7 +21,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 MOST_PER_READING = 100
 MOST_PER_DEVICE = 20_000
 """The newest ones; a device that raves pushes out its own past and nobody else's."""
-_MOST_FIELDS, _LONGEST_TEXT, _LONGEST_KEY = 40, 500, 200
+_MOST_FIELDS, _LONGEST_TEXT, _LONGEST_KEY, _LONGEST_NAME, _LONGEST_PHASE = 40, 500, 200, 64, 16
 _AT_ONCE = 500
 
 
@@ -57,17 +57,20 @@ def _row(reading: Reading, device: str, site: str | None, event: Event) -> dict[
         "device": device,
         "child": reading.child,
         "measured_at": from_millis(reading.measured_at),
-        "event": event.id,
-        "phase": event.phase,
+        "event": _clean(event.id)[:_LONGEST_NAME],
+        "phase": _clean(event.phase)[:_LONGEST_PHASE],
         "key": _clean(event.key)[:_LONGEST_KEY],
-        "data": {name: _short(value) for name, value in list(event.data.items())[:_MOST_FIELDS]},
+        "data": {
+            _clean(name)[:_LONGEST_NAME]: _short(value) for name, value in list(event.data.items())[:_MOST_FIELDS]
+        },
         "quality": str(reading.quality),
     }
 
 
 def _id(at: int, said: Sequence[Any]) -> str:
     """26 characters as all ids: 48 bits of milliseconds, then 80 bits of what was said."""
-    digest = hashlib.sha256(msgspec.json.encode(said)).digest()[:10]
+    # Escaped: half a character that came off the wire is no reason to fail.
+    digest = hashlib.sha256(json.dumps(said, ensure_ascii=True).encode()).digest()[:10]
     number = ((at & ((1 << 48) - 1)) << 80) | int.from_bytes(digest)
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 

@@ -59,3 +59,75 @@ def test_time_passes_while_a_step_holds() -> None:
         ),
     ]
     assert failed(*changes) == []
+
+
+LOOKING_BACK = """
+  - id: falls
+    name: {zh: 降, en: Falls}
+    when: delta(voltage, 10m) < -20 V
+    clear: {when: "delta(voltage, 10m) > -5 V"}
+    severity: minor
+    source: {kind: judgement}
+    tests:
+      - {given: [{voltage: 230, hold: 10m}, {voltage: [230, 200], hold: 5m}], expect: raised}
+      - given: [{voltage: 230, hold: 10m}, {voltage: [230, 200], hold: 5m}, {voltage: 200, hold: 11m}]
+        expect: cleared
+      - {given: [{voltage: 230, hold: 1h}], expect: quiet}
+      - {given: [{voltage: [230, 200], hold: 5h}], expect: quiet}
+  - id: steep
+    name: {zh: 陡, en: Steep}
+    when: rate(voltage, 10m) < -5 V/min
+    severity: minor
+    source: {kind: judgement}
+    tests:
+      - {given: [{voltage: 230, hold: 10m}, {voltage: [230, 130], hold: 10m}], expect: raised}
+      - {given: [{voltage: 230, hold: 10m}, {voltage: [230, 200], hold: 10m}], expect: quiet}
+  - id: high_mean
+    name: {zh: 高, en: High}
+    when: mean(voltage, 10m) > 240 V
+    severity: minor
+    source: {kind: judgement}
+    tests:
+      - {given: [{voltage: 250, hold: 10m}], expect: raised}
+      - {given: [{voltage: 230, hold: 10m}, {voltage: 260, hold: 2m}], expect: quiet}
+  - id: stuck
+    name: {zh: 卡, en: Stuck}
+    when: not changed(voltage, 30m)
+    severity: minor
+    source: {kind: judgement}
+    tests:
+      - {given: [{voltage: 230, hold: 31m}], expect: raised}
+      - {given: [{voltage: 230, hold: 29m}], expect: quiet}
+      - {given: [{times: 5, steps: [{voltage: 230, hold: 20m}, {voltage: 231, hold: 20m}]}], expect: quiet}
+      - {given: [{voltage: 230, hold: 31m}, {voltage: 231, hold: 1m}], expect: cleared}
+  - id: rattles
+    name: {zh: 抖, en: Rattles}
+    when: count(cabinet == open, 5m) >= 3
+    severity: minor
+    source: {kind: judgement}
+    tests:
+      - {given: [{times: 3, steps: [{cabinet: closed, hold: 20s}, {cabinet: open, hold: 20s}]}], expect: raised}
+      - {given: [{times: 2, steps: [{cabinet: closed, hold: 20s}, {cabinet: open, hold: 20s}]}], expect: quiet}
+      - {given: [{times: 3, steps: [{cabinet: closed, hold: 3m}, {cabinet: open, hold: 20s}]}], expect: quiet}
+  - id: hit_often
+    name: {zh: 撞, en: Hit often}
+    when: count(hit, 5m) >= 3
+    severity: minor
+    source: {kind: judgement}
+    tests:
+      - {given: [{hit: 3, hold: 1m}], expect: raised}
+      - {given: [{times: 3, steps: [{hit: true, hold: 1m}]}], expect: raised}
+      - {given: [{times: 9, steps: [{hit: true, hold: 3m}]}], expect: quiet}
+      - {given: [{hit: 3, hold: 6m}], expect: cleared}
+"""
+
+
+def test_rules_that_look_back_are_played() -> None:
+    profile = load_text(spoiled(("tickets:\n", LOOKING_BACK.lstrip("\n") + "tickets:\n")))
+    assert check_rule_tests(profile) == []
+
+
+def test_a_test_that_lies_about_the_past_is_noticed() -> None:
+    text = spoiled(("tickets:\n", LOOKING_BACK.lstrip("\n") + "tickets:\n"))
+    wrong = text.replace("count(cabinet == open, 5m) >= 3", "count(cabinet == open, 15m) >= 4")
+    assert check_rule_tests(load_text(wrong)) == ["rule 'rattles', test 1: found quiet, expected raised"]
