@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 from enum import Enum
+
+from paho.mqtt.enums import MQTTErrorCode
 
 from gateway.mqtt_client import MqttPublisher
 
@@ -35,21 +36,23 @@ class OncePublisher(MqttPublisher):
     def is_connected(self) -> bool:
         return self._connected.is_set()
 
-    def say(
-        self, topic: str, payload: bytes, *, timeout_seconds: float, until: Callable[[], bool] = lambda: False
-    ) -> Said:
-        """Publish and wait for the broker's acknowledgement; gives up early where `until` says so."""
+    def say(self, topic: str, payload: bytes, *, timeout_seconds: float) -> Said:
+        """Publish and wait for the broker's acknowledgement."""
         client = self._client
         if not self._connected.is_set():
             return Said.NOT_SAID
         sent = client.publish(topic, payload, qos=1, retain=False)
+        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return Said.NOT_SAID  # the line is down, though nobody has noticed yet; this client never reconnects
         deadline = time.monotonic() + timeout_seconds
-        while sent.rc == 0 and not sent.is_published():
-            if client is not self._client or time.monotonic() > deadline or until():
+        while not sent.is_published():
+            if client is not self._client:
+                return Said.UNSURE
+            if time.monotonic() > deadline:
                 self._hang_up()
                 return Said.UNSURE
             sent.wait_for_publish(_LOOK_SECONDS)
-        return Said.ACKNOWLEDGED if sent.rc == 0 else Said.UNSURE
+        return Said.ACKNOWLEDGED
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -65,6 +68,7 @@ class OncePublisher(MqttPublisher):
 
     def _hang_up(self) -> None:
         """What was not acknowledged must not go out when the line clears."""
+        self._connected.clear()
         line = self._client.socket()
         if isinstance(line, socket.socket):
             try:
