@@ -72,13 +72,13 @@ class Watch(Protocol):
 
 
 class Point(NamedTuple):
-    """A value, and what happened since the point before: how much it grew, and for how long which values stood."""
+    """A value, and totals since the series began: a stretch is the difference of two points."""
 
     at: Millis
     value: float
-    growth: float = 0.0
+    grown: float = 0.0
     area: float = 0.0
-    """Value times milliseconds."""
+    """Value times milliseconds for which it stood."""
     covered: Millis = 0
     """Milliseconds without gaps."""
 
@@ -102,16 +102,13 @@ class Series:
             return False
         stood = min(at - last.at, self.stretch.hold)
         growth = self.stretch.growth(last.value, float(value))
-        point = Point(at, float(value), growth, last.value * stood, stood)
-        same_slice = at // self.stretch.slice == last.at // self.stretch.slice
-        if same_slice:
-            self.points[-1] = point._replace(
-                growth=last.growth + growth, area=last.area + point.area, covered=last.covered + stood
-            )
-        else:
-            self.points.append(point)
-            self._forget(at)
-        return not same_slice
+        point = Point(at, float(value), last.grown + growth, last.area + last.value * stood, last.covered + stood)
+        if at // self.stretch.slice == last.at // self.stretch.slice:
+            self.points[-1] = point
+            return False
+        self.points.append(point)
+        self._forget(at)
+        return True
 
     def _forget(self, now: Millis) -> None:
         begin = now - self.stretch.length
@@ -146,7 +143,7 @@ def _delta(series: Series, begin: Millis, _now: Millis) -> float | None:
     points, first = series.points, series._inside(begin)
     if first == len(points) or points[first].at > begin + series.stretch.length // 10:
         return None
-    return sum(points[i].growth for i in range(first + 1, len(points)))
+    return points[-1].grown - points[first].grown
 
 
 def _rate(series: Series, begin: Millis, _now: Millis) -> float | None:
@@ -158,18 +155,19 @@ def _rate(series: Series, begin: Millis, _now: Millis) -> float | None:
     span = points[-1].at - points[first].at
     if span * 2 < series.stretch.length:
         return None
-    return sum(points[i].growth for i in range(first + 1, len(points))) * 1000 / span
+    return (points[-1].grown - points[first].grown) * 1000 / span
 
 
 def _mean(series: Series, begin: Millis, now: Millis) -> float | None:
-    points = series.points
-    area, covered = 0.0, 0
-    for before, after in zip(points, list(points)[1:], strict=False):
-        stood = min(after.covered, max(0, before.at + after.covered - begin))
-        if stood:
-            area += after.area * stood / after.covered
-            covered += stood
-    last = points[-1]
+    """The first value for what of it lies within the stretch, the totals behind it, and the last value up to now."""
+    points, last = series.points, series.points[-1]
+    second = points[1] if len(points) > 1 else last
+    area, covered = last.area - second.area, last.covered - second.covered
+    whole = second.covered - points[0].covered
+    within = min(whole, max(0, points[0].at + whole - begin))
+    if within:
+        area += (second.area - points[0].area) * within / whole
+        covered += within
     stood = min(now, last.at + series.stretch.hold) - max(last.at, begin)
     if stood > 0:
         area += last.value * stood
