@@ -52,6 +52,9 @@ def test_every_rule_is_shown_raising_and_keeping_quiet(profile: DeviceProfile) -
 def test_every_metric_and_state_has_a_binding_that_fills_it(profile: DeviceProfile) -> None:
     filled = {name for binding in profile.bindings for name in binding.fields}
     filled |= {name for binding in profile.bindings for each in binding.each for name in each.fields}
+    counters = [metric.counter for metric in profile.metrics.values() if metric.counter is not None]
+    filled |= {name for name, metric in profile.metrics.items() if metric.derive is not None}
+    filled |= {counter.total for counter in counters} | {counter.rate.metric for counter in counters if counter.rate}
     assert {*profile.metrics, *profile.states} - filled == set()
 
 
