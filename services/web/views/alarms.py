@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,10 +11,17 @@ from typing import Any
 from device_profiles.schema import DeviceProfile, Metric, Rule, State
 from services.clock import from_millis, to_millis
 from services.rules.store import Alarm
-from services.web.i18n import Language, Translations
+from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
 
 _BEFORE, _AFTER = timedelta(minutes=30), timedelta(minutes=30)
+_LOOK = re.compile(r"(rate|delta|mean|changed)\((.+), (\w+)\)")
+_LOOKS = {
+    "rate": N_("%(name)s, change per second over %(stretch)s"),
+    "delta": N_("%(name)s, change over %(stretch)s"),
+    "mean": N_("%(name)s, mean over %(stretch)s"),
+    "changed": N_("%(name)s changed within %(stretch)s"),
+}
 
 
 @dataclass(frozen=True)
@@ -82,9 +90,31 @@ def _because(name: str, value: Any, profile: DeviceProfile | None, t: Translatio
         return Because(name, t.gettext("Presence"), t.gettext(str(value).capitalize()))
     if name == "silence":
         return Because(name, t.gettext("Silent for"), fmt.duration(timedelta(seconds=float(value)), t))
+    if (looked := _LOOK.fullmatch(name)) and profile is not None:
+        return _because_of_past(name, looked[1], looked[2], looked[3], value, profile, t)
     if entry is None:
-        return Because(name, name, fmt.plain(value))
+        event = profile.events.get(declared) if profile else None
+        return Because(name, event.name.in_(t.language) if event else name, _yes_or_no(value, t))
     return Because(name, entry.name.in_(t.language), value_text(entry, value, t.language))
+
+
+def _because_of_past(
+    key: str, function: str, name: str, stretch: str, value: Any, profile: DeviceProfile, t: Translations
+) -> Because:
+    """What looked back, in words."""
+    declared = name.removeprefix("parent.")
+    named = profile.metrics.get(declared) or profile.states.get(declared) or profile.events.get(declared)
+    words = t.gettext(_LOOKS[function]) % {"name": named.name.in_(t.language) if named else name, "stretch": stretch}
+    metric = profile.metrics.get(declared)
+    if isinstance(value, bool) or metric is None or not isinstance(value, int | float):
+        return Because(key, words, _yes_or_no(value, t))
+    uom = f"{metric.uom}/s" if function == "rate" and metric.uom else metric.uom
+    decimals = max(metric.decimals, 5) if function == "rate" else metric.decimals
+    return Because(key, words, fmt.with_unit(fmt.number(float(value), decimals), uom))
+
+
+def _yes_or_no(value: Any, t: Translations) -> str:
+    return (t.gettext("yes") if value else t.gettext("no")) if isinstance(value, bool) else fmt.plain(value)
 
 
 def value_text(entry: Metric | State, value: Any, language: Language) -> str:

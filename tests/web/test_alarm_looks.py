@@ -1,0 +1,28 @@
+"""What looked back, as the alarm page says it."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.web.i18n import Language, translations
+from services.web.views.alarms import _values
+from tests.stories.test_looking_back import WATCHED
+
+
+@pytest.mark.parametrize(
+    ("language", "key", "value", "name", "text"),
+    [
+        ("en", "delta(pressure, 5m)", -0.12, "Pressure, change over 5m", "-0.12"),
+        ("zh", "delta(pressure, 5m)", -0.12, "压力 5m 内变化", "-0.12"),
+        ("en", "rate(pressure, 5m)", -0.0004, "Pressure, change per second over 5m", "-0.0004"),
+        ("en", "mean(pressure, 1h)", 0.5, "Pressure, mean over 1h", "0.5"),
+        ("en", "changed(run, 30m)", False, "Running changed within 30m", "no"),
+        ("en", "count(run == running, 10m)", 3.0, "count(run == running, 10m)", "3"),
+        ("en", "smoking", True, "Smoke", "yes"),
+        ("zh", "parent.smoking", True, "冒烟", "是"),
+    ],
+)
+def test_the_past_in_words(language: Language, key: str, value: object, name: str, text: str) -> None:
+    (said,) = _values({"values": {key: value}}, WATCHED, translations()[language])
+    assert (said.key, said.name) == (key, name)
+    assert said.text.replace("\N{MINUS SIGN}", "-").startswith(text)
