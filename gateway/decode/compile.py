@@ -14,7 +14,7 @@ from gateway.decode.consequences import Consequences, Step, steps_of
 from gateway.decode.context import Context
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.events import EventMaps, GapWatch, Moment
-from gateway.decode.fanout import Common, CompiledEach
+from gateway.decode.fanout import CompiledEach
 from gateway.decode.fields import Fields
 from gateway.decode.memory import Memory
 from gateway.decode.paths import parse_path
@@ -207,13 +207,14 @@ class CompiledBinding:
         events: tuple[Event, ...] = ()
         out: list[Reading] = []
         if self._eventful or self._each:
+            history = quality is Quality.HISTORIC
             moment = Moment(
-                device, self.profile, self.id, measured_at, received_at, retained, quality is Quality.HISTORIC, memory
+                payload, quality, device, self.profile, self.id, measured_at, received_at, retained, history, memory
             )
             if self._eventful:
-                events = self._fire(payload, scope, values, moment)
+                events = self._fire(scope, values, moment)
             if self._each:
-                self._fan_out(scope, out, Common(payload, quality, moment))
+                self._fan_out(scope, out, moment)
         said = _UNSAID if self._presence is None else self._presence(scope)
         if self._full:
             self._require_known(scope, values, out)
@@ -239,13 +240,13 @@ class CompiledBinding:
             out = _answered(out, *self._reply.read(scope))
         return out
 
-    def _fire(self, payload: bytes, scope: Scope, values: Values, moment: Moment) -> tuple[Event, ...]:
-        events = self._events.fire(payload, scope, "", values, moment) if self._events.declared else ()
+    def _fire(self, scope: Scope, values: Values, moment: Moment) -> tuple[Event, ...]:
+        events = self._events.fire(moment.payload, scope, "", values, moment) if self._events.declared else ()
         return events if self._gaps is None else events + self._gaps.watch(scope, moment)
 
-    def _fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
+    def _fan_out(self, scope: Scope, out: list[Reading], moment: Moment) -> None:
         for each in self._each:
-            each.fan_out(scope, out, common)
+            each.fan_out(scope, out, moment)
         if self._may_repeat and len({reading.child for reading in out}) < len(out):
             out[:] = joined(out)  # an element per fault code, two arrays about the same ports
 
@@ -253,11 +254,12 @@ class CompiledBinding:
         self, payload: bytes, scope: Scope, device: str, received_at: Millis, retained: bool, memory: Memory
     ) -> list[Reading]:
         """What an empty message becomes where that means that everything is gone."""
-        moment = Moment(device, self.profile, self.id, received_at, received_at, retained, False, memory)
+        quality, at = Quality.GOOD, (received_at, received_at)
+        moment = Moment(payload, quality, device, self.profile, self.id, *at, retained, False, memory)
         values: Values = dict.fromkeys(self._erased)
         out: list[Reading] = []
         for each in self._each:
-            each.erase(scope, out, Common(payload, Quality.GOOD, moment))
+            each.erase(scope, out, moment)
         if values or not out:
             own = self.bare(device, received_at, retained, _UNSAID)
             out.insert(0, msgspec.structs.replace(own, values=values))

@@ -126,8 +126,7 @@ class Decoder:
                 device, root = chosen.device, UNDECODED
             else:
                 self._router.now = received_at
-                choice = self._router.choose(route, payload, self.memory)
-                chosen, device, root = choice.candidate, choice.device, choice.root
+                chosen, device, root = self._router.choose(route, payload, self.memory)
             taken = chosen.binding
             binding = taken.id
             if taken.ignore:

@@ -21,7 +21,7 @@ from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import Values, wire_word
 from gateway.decode.scope import Scope, ScopeGetter, scope_getter
 from gateway.decode.templates import POSITIONS, filler, parse_template
-from gateway.reading import Event, Millis, Value
+from gateway.reading import Event, Millis, Quality, Value
 
 MOST_OPEN = 64
 """Occurrences of one lasting event of one device or child that may last at once, and that a dedupe window remembers;
@@ -43,8 +43,10 @@ _SAID: Mapping[tuple[bool, str], str | None] = {
 
 
 class Moment(msgspec.Struct, eq=False):
-    """The message around its events."""
+    """The message around its events and its children."""
 
+    payload: bytes
+    quality: Quality
     device: str
     profile: str
     binding: str

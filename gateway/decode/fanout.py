@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from device_profiles.schema import DeviceProfile, Each, FieldMap
 from gateway.decode.conditions import Condition
 from gateway.decode.elements import Elements, check_count, elements_of, zipped_elements
@@ -14,15 +12,7 @@ from gateway.decode.pipeline import Flags, Values
 from gateway.decode.presence_words import PresenceReader, presence_reader
 from gateway.decode.scope import Scope, scope_getter
 from gateway.decode.templates import POSITIONS, child_namer, parse_template
-from gateway.reading import Presence, Quality, Reading
-
-
-class Common(msgspec.Struct, eq=False):
-    """What all readings of one message share."""
-
-    payload: bytes
-    quality: Quality
-    moment: Moment
+from gateway.reading import Presence, Reading
 
 
 class CompiledEach:
@@ -60,9 +50,9 @@ class CompiledEach:
         """Whether the message has the array at all, if only empty."""
         return any(get(scope) is not None for get in self._arrays)
 
-    def fan_out(self, scope: Scope, out: list[Reading], common: Common) -> None:
+    def fan_out(self, scope: Scope, out: list[Reading], moment: Moment) -> None:
         """Append one reading per element."""
-        payload, quality, moment = common.payload, common.quality, common.moment
+        payload, quality = moment.payload, moment.quality
         places = [scope] if self._elements is None else self._elements(scope)
         check_count(self.child, len(out) + len(places))
         fill, name, when, says = self._fields.fill, self._name, self._when, self._presence
@@ -92,14 +82,21 @@ class CompiledEach:
                 )
             )
 
-    def erase(self, scope: Scope, out: list[Reading], common: Common) -> None:
+    def erase(self, scope: Scope, out: list[Reading], moment: Moment) -> None:
         """An empty message about one child, named by the topic: its fields are gone. Of many it names none."""
         if self._elements is not None:
             return
-        quality, m = common.quality, common.moment
         values: Values = dict.fromkeys(self._erased)
-        child = self._name(scope)
-        at = m.measured_at, m.received_at
         out.append(
-            Reading(m.device, child, *at, m.binding, values, (), quality, {}, Presence.UNSAID, m.profile, m.retained)
+            Reading(
+                moment.device,
+                self._name(scope),
+                moment.measured_at,
+                moment.received_at,
+                moment.binding,
+                values,
+                quality=moment.quality,
+                profile=moment.profile,
+                retained=moment.retained,
+            )
         )

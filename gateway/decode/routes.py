@@ -200,9 +200,9 @@ class Router:
         self._strangers[binding.profile, address] = device
         return device
 
-    def choose(self, route: Route, payload: bytes, memory: Memory) -> Choice:
-        """The first candidate that takes the message; one of a registered device comes before all others. What the
-        others changed in the memory is taken back."""
+    def choose(self, route: Route, payload: bytes, memory: Memory) -> tuple[Candidate, Device | None, Any]:
+        """The first candidate that takes the message, its device and the decoded payload, as in a Choice; one of a
+        registered device comes before all others. What the others changed in the memory is taken back."""
         taking = route.taking(payload)
         if len(taking) == 1 and (only := taking[0].binding).plain:
             test = only.only_test
@@ -211,9 +211,10 @@ class Router:
         candidates = [one for one in taking if (test := one.binding.only_test) is None or test(payload)]
         if len(candidates) == 1 and candidates[0].binding.plain:
             return self._only(candidates[0], payload)
-        return self._best(route, candidates, payload, memory)
+        choice = self._best(route, candidates, payload, memory)
+        return choice.candidate, choice.device, choice.root
 
-    def _only(self, candidate: Candidate, payload: bytes) -> Choice:
+    def _only(self, candidate: Candidate, payload: bytes) -> tuple[Candidate, Device | None, Any]:
         """The one candidate that takes the message: nothing is to be weighed."""
         binding, device = candidate.binding, candidate.device
         try:
@@ -227,7 +228,7 @@ class Router:
         except DecodeError as error:
             error.binding = error.binding or binding.id
             raise
-        return Choice(candidate, device, root, device.known)
+        return candidate, device, root
 
     def _best(self, route: Route, candidates: list[Candidate], payload: bytes, memory: Memory) -> Choice:
         decoded: dict[tuple[str, ...], Any] = {}

@@ -20,10 +20,10 @@ _KEYS = {"0175": "battery", "0367": "temperature", "0468": "humidity", "0382": "
 _PUMPS = tuple(f"Pump/{name}" for name in ("InletPressure", "OutletPressure", "Flow", "Speed", "Current"))
 _CHARGER = SHIPPED / "ebike_charger" / "ap3000.yaml"
 # AP3000 device protocol V8.6: a charging port's power, and the heartbeat of a station of two ports.
-_PORT_POWER = (
+PORT_POWER = (
     "444e5932003b37ab040a00060101100e300001e803b0042003e803201909011800001300303801020304050100e8039808c7015500da08"
 )
-_HEARTBEAT = "444e5910003b37ab0401002198080200000905ee02"
+HEARTBEAT = "444e5910003b37ab0401002198080200000905ee02"
 # A Milesight frame of five keys: battery, temperature, humidity, distance, pressure.
 _TLV = "01755c" + "03673401" + "046865" + "03824408" + "037b0a00"
 
@@ -104,7 +104,7 @@ def _metric(name: str) -> str:
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def _json_messages(count: int) -> list[Message]:
+def json_messages(count: int) -> list[Message]:
     return [
         (
             f"bench/{i % _DEVICES:08d}/telemetry",
@@ -115,7 +115,11 @@ def _json_messages(count: int) -> list[Message]:
     ]
 
 
-def _charger_messages(count: int, frame: str) -> list[Message]:
+def tlv_messages(count: int) -> list[Message]:
+    return [(f"bench/{i % _DEVICES:08d}/tlv", bytes.fromhex(_TLV)) for i in range(count)]
+
+
+def charger_messages(count: int, frame: str) -> list[Message]:
     """The frame as each station would send it: its own physical id, and the sum that belongs to it."""
     made = []
     for i in range(_DEVICES):
@@ -143,7 +147,7 @@ def _sparkplug(metrics: Iterable[bytes], seq: int, at: int) -> bytes:
     return b"\x08" + _varint(at) + body + b"\x18" + _varint(seq)
 
 
-def _births() -> list[Message]:
+def births() -> list[Message]:
     """name (1), alias (2), datatype (4) Float, float_value (12) of each metric."""
     metrics = [
         b"\x0a" + _varint(len(name)) + name.encode() + b"\x10" + _varint(alias) + b"\x20\x09\x65" + struct.pack("<f", 0)
@@ -152,7 +156,7 @@ def _births() -> list[Message]:
     return [(f"spBv1.0/bench/NBIRTH/{i:08d}", _sparkplug(metrics, 0, _START)) for i in range(_DEVICES)]
 
 
-def _sparkplug_messages(count: int) -> list[Message]:
+def sparkplug_messages(count: int) -> list[Message]:
     """alias (2), timestamp (3), float_value (12) of each metric."""
     messages = []
     for i in range(count):
@@ -192,15 +196,14 @@ def _best_us(decoder: Decoder, messages: Sequence[Message], rounds: int) -> floa
 def measure(messages: int = 20_000, rounds: int = 5) -> dict[str, float]:
     """CPU microseconds per message: `json_us`, `struct_us`, `heartbeat_us`, `tlv_us`, `sparkplug_us`."""
     numbered, stations = [f"{i:08d}" for i in range(_DEVICES)], [_station(i) for i in range(_DEVICES)]
-    tlv = [(f"bench/{i % _DEVICES:08d}/tlv", bytes.fromhex(_TLV)) for i in range(messages)]
     charger = _decoder(charger_profile(), stations)
     node = _decoder(sparkplug_profile(), numbered)
-    for topic, payload in _births():
+    for topic, payload in births():
         node.decode(topic, payload, _START)
     return {
-        "json_us": _best_us(_decoder(json_profile(), numbered), _json_messages(messages), rounds),
-        "struct_us": _best_us(charger, _charger_messages(messages, _PORT_POWER), rounds),
-        "heartbeat_us": _best_us(charger, _charger_messages(messages, _HEARTBEAT), rounds),
-        "tlv_us": _best_us(_decoder(tlv_profile(), numbered), tlv, rounds),
-        "sparkplug_us": _best_us(node, _sparkplug_messages(messages), rounds),
+        "json_us": _best_us(_decoder(json_profile(), numbered), json_messages(messages), rounds),
+        "struct_us": _best_us(charger, charger_messages(messages, PORT_POWER), rounds),
+        "heartbeat_us": _best_us(charger, charger_messages(messages, HEARTBEAT), rounds),
+        "tlv_us": _best_us(_decoder(tlv_profile(), numbered), tlv_messages(messages), rounds),
+        "sparkplug_us": _best_us(node, sparkplug_messages(messages), rounds),
     }
