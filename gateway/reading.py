@@ -161,12 +161,12 @@ def child_kind(child: str) -> str:
 
 
 def provisional_id(profile: str, address: str) -> str:
-    """What a device is called that stands nowhere yet: `"meter:dtu-1%2F7"` for the address `dtu-1/7` (ids stand in
-    URLs, so levels are escaped)."""
-    return f"{profile}:{address.replace('%', '%25').replace('/', '%2F')}"
+    """What a device is called that stands nowhere yet: `"meter:dtu-1~17"` for the address `dtu-1/7` (ids stand in
+    URLs, so levels are escaped as in JSON pointers)."""
+    return f"{profile}:{address.replace('~', '~0').replace('/', '~1')}"
 
 
 def provisional_address(device: str) -> tuple[str, str] | None:
     """(profile, address) of a provisional id; None where the id is a device's own."""
     profile, named, address = device.partition(":")
-    return (profile, address.replace("%2F", "/").replace("%25", "%")) if named else None
+    return (profile, address.replace("~1", "/").replace("~0", "~")) if named else None

@@ -97,6 +97,10 @@ class DatabaseFacts:
     unknown_profiles: tuple[str, ...] = ()
     unclaimed: tuple[str, ...] = ()
     """`address (profile)` of devices that were heard and stand in no site file."""
+    silent_values: tuple[str, ...] = ()
+    """`device: metric` of devices that speak and leave a value out."""
+    faulty_values: tuple[str, ...] = ()
+    """`device: metric` that the device itself calls faulty."""
     gateways: tuple[GatewayFacts, ...] = ()
     outbox: OutboxFacts = OutboxFacts()
     now: datetime | None = None

@@ -239,13 +239,21 @@ def database(facts: DatabaseFacts) -> list[Finding]:
         )
     if facts.unclaimed:
         findings.append(_unclaimed(facts.unclaimed))
+    if facts.silent_values:
+        step = "The devices speak, these sensors do not: look at their cables, or at the period in the profile."
+        findings.append(_warn("Values missing", _some(facts.silent_values), step))
+    if facts.faulty_values:
+        findings.append(_warn("Sensors faulty", _some(facts.faulty_values), "Their devices say so: replace them."))
     return findings
 
 
+def _some(named: Sequence[str]) -> str:
+    return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
+
+
 def _unclaimed(heard: tuple[str, ...]) -> Finding:
-    names = ", ".join(heard[:_NAMED]) + (f" and {len(heard) - _NAMED} more" if len(heard) > _NAMED else "")
-    step = "Is an address in the site file misspelt? Mend it, or add the device, and import the file again."
-    return _warn("Not in a site", f"heard, but in no site file: {names}", step)
+    step = "Give them their place on the page /unclaimed. Is an address in the site file misspelt? Mend it there."
+    return _warn("New devices", f"heard, and without a place: {_some(heard)}", step)
 
 
 def _sites(facts: DatabaseFacts) -> Finding:

@@ -25,6 +25,7 @@ from gateway import ports
 from gateway.damage import files_set_aside
 from gateway.journal.inspect import integrity, look
 from gateway.mqtt import BrokerAddress
+from gateway.presence import Fault
 from gateway.probe import probe_broker
 from services import migrations
 from services.accounts.store import everywhere_admins
@@ -42,7 +43,8 @@ from services.doctor.facts import (
     RemoteFacts,
     Urllib3Facts,
 )
-from services.sites.store import list_gateways, unclaimed_devices
+from services.presence.values import faults
+from services.sites.store import list_devices, list_gateways, unclaimed_devices
 from services.tables import devices, notices, sites
 
 PATIENCE_SECONDS = 5.0
@@ -239,6 +241,7 @@ def _inside(
         .all()
     )
     zones = connection.execute(select(sites.c.timezone)).scalars().all()
+    faults = _value_faults(connection, library, now)
     return DatabaseFacts(
         kind,
         revision=revision,
@@ -249,10 +252,25 @@ def _inside(
         zones=tuple(zones),
         unknown_profiles=tuple(sorted(set(used) - set(library))),
         unclaimed=tuple(f"{one.address} ({one.profile})" for one in unclaimed_devices(connection)),
+        silent_values=tuple(where for where, fault in faults if fault is Fault.METRIC_SILENT),
+        faulty_values=tuple(where for where, fault in faults if fault is Fault.SENSOR_FAULTY),
         gateways=_gateways(connection),
         outbox=_outbox(connection, now),
         now=None if kind == "SQLite" else connection.execute(text("SELECT now()")).scalar_one().astimezone(UTC),
     )
+
+
+def _value_faults(
+    connection: Connection, library: Mapping[str, DeviceProfile], now: datetime
+) -> list[tuple[str, Fault]]:
+    gateways = {row.id: row for row in list_gateways(connection)}
+    found: list[tuple[str, Fault]] = []
+    for device in list_devices(connection, None, presence="online", limit=10_000):
+        if device.site is not None:
+            gateway = gateways.get(device.latest.gateway or "")
+            for child, one in faults(device, library.get(device.profile), now, gateway):
+                found.append((f"{device.id}{f' {child}' if child else ''}: {one.metric}", one.fault))
+    return found
 
 
 def _gateways(connection: Connection) -> tuple[GatewayFacts, ...]:

@@ -39,8 +39,8 @@ def export_site(connection: Connection, site: str) -> str:
 
 def _written(document: Entry) -> str:
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None  # type: ignore[assignment]  # what fits on a line stands on a line
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.default_flow_style = None  # what fits on a line stands on a line
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 120
     into = StringIO()
     yaml.dump(document, into)

@@ -227,7 +227,7 @@ def test_devices_in_no_site_file_are_named() -> None:
     facts = DatabaseFacts(
         "SQLite", admins=1, sites=1, devices=1, unclaimed=tuple(f"p{n} (booster_set)" for n in range(7))
     )
-    found = by_name(findings.database(facts))["Not in a site"]
+    found = by_name(findings.database(facts))["New devices"]
     assert found.level is Level.WARN
     assert "p0 (booster_set)" in found.found
     assert "and 2 more" in found.found

@@ -13,11 +13,11 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from device_profiles.schema import DeviceProfile, Metric
-from gateway.presence import Fault, PresenceReason, ValueFault, faults_of
+from gateway.presence import Fault, PresenceReason, ValueFault
 from gateway.reading import child_kind
-from services.clock import to_millis
 from services.presence.breaks import BREAKS
 from services.presence.gateways import gateway_device
+from services.presence.values import faults
 from services.rules.store import list_alarms
 from services.sites import store
 from services.sites.store import GatewayRow, Latest
@@ -26,6 +26,7 @@ from services.web.pages import format as fmt
 from services.web.pages.words import Mark
 
 State = Literal["ok", "late", "broken", "hidden"]
+__all__ = ["Break", "Chain", "Link", "breaks_of", "chain_of", "faults", "seen_of"]
 LINKS = {
     "gateway": N_("Gateway"),
     "broker": N_("MQTT broker"),
@@ -178,39 +179,6 @@ def _span(since: datetime | None, now: datetime, t: Translations) -> str:
 
 
 # --- values -------------------------------------------------------------------------------------------------------
-
-
-def faults(
-    device: store.Device, profile: DeviceProfile | None, now: datetime, gateway: GatewayRow | None = None
-) -> list[tuple[str, ValueFault]]:
-    """(child, fault) of a device that speaks: values that are missing, and those that it calls faulty itself."""
-    own = device.latest
-    if profile is None or own.presence != "online":
-        return []
-    since = max((at for at in (own.back_since, gateway.watching_since if gateway else None) if at), default=None)
-    found: list[tuple[str, ValueFault]] = []
-    for latest in (own, *device.children):
-        if latest.presence == "offline":
-            continue
-        found += [
-            (latest.child, one)
-            for one in faults_of(
-                profile,
-                child_kind(latest.child) or None,
-                times={name: int(at) for name, at in latest.value_times.items()},
-                flags=latest.flags,
-                now=_event_now(own, latest, now),
-                listening_since=None if since is None else to_millis(since),
-            )
-        ]
-    return found
-
-
-def _event_now(own: Latest, latest: Latest, now: datetime) -> int:
-    """Now on the device's clock: when it last measured, and the time since it was heard."""
-    measured = max((one.measured_at for one in (own, latest) if one.measured_at is not None), default=now)
-    heard = max((one.last_heard_at for one in (own, latest) if one.last_heard_at is not None), default=now)
-    return to_millis(measured + max(timedelta(0), now - heard))
 
 
 def fault_text(child: str, fault: ValueFault, profile: DeviceProfile, t: Translations) -> str:

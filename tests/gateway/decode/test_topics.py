@@ -169,7 +169,7 @@ def test_a_capture_of_several_levels_names_a_device_without_slashes_in_its_id() 
         {"id": "b", "topic": "z/{address+}", "fields": {"power": "p"}}, entries=(_entry("l", "mini", "x/y"),)
     )
     assert made.decode("z/x/y", b'{"p": 1}', NOW)[0].device == "l"
-    assert made.decode("z/x/q", b'{"p": 1}', NOW)[0].device == "mini:x%2Fq"
+    assert made.decode("z/x/q", b'{"p": 1}', NOW)[0].device == "mini:x~1q"
 
 
 def test_an_address_of_several_parts() -> None:
