@@ -244,7 +244,7 @@ def _plain_fields(
         if (
             path in (None, time)
             or name == key
-            or values.is_personal(name)
+            or _may_name(name)
             or not re.fullmatch(r"[A-Za-z_]\w*", name)
             or len(fields) >= 8
         ):
@@ -252,6 +252,11 @@ def _plain_fields(
         if all(not isinstance(one.get(name), dict | list) for one in cores):
             fields.setdefault(ids.identifier(name), str(path))
     return fields
+
+
+def _may_name(key: str) -> bool:
+    """In an event a name is mostly a person's."""
+    return values.is_personal(key) or ids.identifier(key).endswith("name")
 
 
 def _address_from(binding: BindingDraft, names: Sequence[tuple[str, list[Any]]]) -> None:
@@ -281,7 +286,7 @@ def _draft_announced(sheet: Sheet, pattern: Pattern) -> None:
     for one in mine:
         root = _with(root, one.path or (), one.told.on if not one.told.unit else 0)
     filler.fill([root], None, binding.fields)
-    if binding.fields:
+    if binding.says_something:
         _keep(sheet, pattern, binding)
 
 

@@ -55,6 +55,20 @@ def _pair_keys(elements: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
     return None
 
 
+_BATCHES = ids.words(
+    """
+    batch batches points point data values value records record items item list history readings reading samples sample
+    measurements measurement telemetry payload msgs messages events reports array datas rows
+    """
+)
+
+
+def _is_batch(at: Keys) -> bool:
+    """Whether a list may hold messages: what a gateway adds about its antennas has times as well."""
+    keys = [key for key in at if isinstance(key, str)]
+    return not keys or bool(set(ids.identifier(keys[-1]).split("_")) & _BATCHES)
+
+
 def _time_key(elements: Sequence[dict[str, Any]]) -> str | None:
     """The key under which every element has a time of its own."""
     for key in elements[0]:
@@ -77,6 +91,7 @@ class Filler:
         self._addresses = addresses
         self._times: list[tuple[int, str, str]] = []
         self._names: list[tuple[str, list[Any]]] = []
+        self._base: Keys = ()
 
     def fill(self, roots: Sequence[Any], scope: str | None, fields: dict[str, FieldDraft]) -> None:
         """Everything of these decoded messages. Fields go into `fields`; children into the binding's `each`."""
@@ -173,7 +188,7 @@ class Filler:
             number = re.search(r"(\d+|0x[0-9A-Fa-f]+)$", key)
             if path is not None and number is not None:
                 each = EachDraft(child, number[1], path, "one")
-                self._each(each, [one for one in seen if isinstance(one, dict)])
+                self._each(each, [one for one in seen if isinstance(one, dict)], base=(*at, key))
         if len(parts) > _MOST_NUMBERED:
             self._left(at, f"{len(parts) - _MOST_NUMBERED} more numbered keys like {next(iter(parts))}")
 
@@ -211,7 +226,7 @@ class Filler:
             self._binding.steps.append(step if path == "$" else {**step, "at": path})
             turned = [{str(one[name]): one.get(value) for one in seen} for seen in lists]
             self._object(turned, at, None, fields, depth)
-        elif (time := _time_key(elements)) is not None and not fields and not self._binding.split:
+        elif _is_batch(at) and (time := _time_key(elements)) is not None and not fields and not self._binding.split:
             self._points(path, elements, time)
         else:
             self._parts(at, path, lists, elements)
@@ -251,8 +266,9 @@ class Filler:
         if each.fields:
             self._binding.each.append(each)
 
-    def _each(self, each: EachDraft, elements: list[dict[str, Any]], leave: str | None = None) -> None:
-        inner = Filler(self._sheet, BindingDraft("", ""), (), "", self._addresses)
+    def _each(self, each: EachDraft, elements: list[dict[str, Any]], leave: str | None = None, base: Keys = ()) -> None:
+        inner = Filler(self._sheet, BindingDraft("", ""), self._topics if base else (), "", self._addresses)
+        inner._base = base
         nodes = [{key: value for key, value in node.items() if key != leave} for node in elements]
         inner._object(nodes, (), each.child, each.fields, 1)  # the same room, one level down
         if each.fields:
@@ -275,7 +291,7 @@ class Filler:
         if path is None:
             self._left(at, "a key that no path can name")
             return
-        told = self._sheet.announced.told(self._topics, at)
+        told = self._sheet.announced.told(self._topics, (*self._base, *at))
         found = values.guess(words, seen, told)
         if found.sort == "time":
             self._times.append((len(at), found.time_format, path))

@@ -283,7 +283,14 @@ def _modbus(before: list[Step], frames: Sequence[bytes], messages: Sequence[Mess
     notes += ["no request was seen: a reply does not say where its registers begin, put that into start and at"] * bool(
         answered
     )
-    return Coding(steps, run(steps, messages) or [None] * len(messages), notes)
+    frame = ("poll", "slave", "function")  # of the frame itself, and no measurement
+    roots = [
+        {key: value for key, value in root.items() if key not in frame} if isinstance(root, dict) else None
+        for root in run(steps, messages) or []
+    ]
+    if not any(roots):  # requests alone were heard
+        roots = [{one["name"]: 0 for poll in polls for one in poll["registers"]}]
+    return Coding(steps, roots, notes)
 
 
 def _is_request(frame: bytes) -> bool:

@@ -63,12 +63,20 @@ class Trial:
         try:
             readings = self._decoder.decode(message.topic, message.payload, message.received_at, message.retained)
         except DecodeError as error:
-            return Outcome(message, error=error, hint=_hint(self.profile, message, error))
+            return self._refused(message, error)
         binding = self._bindings.get(readings[0].binding) if readings else None
         if binding is None:
             return Outcome(message, readings)
         unread, absent = overlooked(binding, message.payload)
         return Outcome(message, readings, unread=unread, absent=absent)
+
+    def _refused(self, message: Message, error: DecodeError) -> Outcome:
+        hint = _hint(self.profile, message, error)
+        binding = self._bindings.get(error.binding)
+        if binding is None or error.code not in ("nothing_known", "missing"):
+            return Outcome(message, error=error, hint=hint)
+        unread, absent = overlooked(binding, message.payload)
+        return Outcome(message, error=error, unread=unread, absent=absent, hint=hint)
 
 
 def rows_of(profile: DeviceProfile, reading: Reading) -> list[Row]:

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from device_profiles.library import SHIPPED, Library, load
+from device_profiles.library import SHIPPED, Library, load, survey
 from device_profiles.mistakes import nearest
 from device_profiles.schema import DeviceProfile, Rule
+from services.cli.decode import file_that_says
 from services.cli.profile import profile
-from services.cli.shared import explained
+from services.cli.shared import errors, explained
 from services.settings import Settings
 
 out = Console(highlight=False)
@@ -35,7 +36,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Which profiles there are: shipped ones, and those of your own folder."""
-    library = _library(profiles)
+    library = _sound(profiles)
     if family and family not in library.families():
         known = library.families()
         raise ValueError(f"--family: expected one of {', '.join(known)}, found {family!r}{nearest(family, known)}")
@@ -73,16 +74,23 @@ def show(
     _table("Can be told", ("Command", "What", "Of", "Role"), _commands(one))
 
 
-def _library(folders: list[Path] | None) -> Library:
+def _sound(folders: list[Path] | None) -> Library:
+    """Those that load: a mistake in one profile must not hide the others."""
     own = Settings().profiles_dir
-    return load(SHIPPED, *([own] if own else []), *(folders or []))
+    library, mistakes = survey(SHIPPED, *([own] if own else []), *(folders or []))
+    for file in sorted({mistake.file for mistake in mistakes}):
+        errors.print(f"[yellow]{escape(str(file))} has mistakes and is left out: courtyard check says which[/yellow]")
+    return library
 
 
 def _found(name: str, folders: list[Path] | None) -> tuple[DeviceProfile, Path]:
     if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         library = load(Path(name))
         return next(iter(library.values())), Path(name)
-    library = _library(folders)
+    own = Settings().profiles_dir
+    if (file := file_that_says(name, [SHIPPED, *([own] if own else []), *(folders or [])])) is not None:
+        return load(file)[name], file
+    library = _sound(folders)
     if name not in library:
         raise ValueError(f"expected a YAML file or one of {', '.join(library)}, found {name!r}{nearest(name, library)}")
     return library[name], library.file_of(name)

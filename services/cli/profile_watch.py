@@ -201,8 +201,9 @@ def _listen(watched: Watched, heard: MqttListener, filters: list[str] | None, st
             watched.last.append(message)
             if watched.trial is not None:
                 show(watched.trial.decode(message), watched.trial)
+        bound = watched.trial.filters if watched.trial else ()
         if watched.changed() and watched.trial is not None:
-            if filters is None:
+            if filters is None and watched.trial.filters != bound:  # asked again, retained messages come again
                 heard.subscribe(watched.trial.filters)
             if watched.last:
                 out.print(f"[dim]The last {len(watched.last)} messages again:[/dim]")
@@ -235,8 +236,7 @@ def show(outcome: Outcome, trial: Trial) -> None:
     out.print(f"[dim]{at}[/dim] [bold]{escape(message.topic)}[/bold]{kept}")
     if outcome.error is not None:
         _show_error(outcome)
-        return
-    if not outcome.readings:
+    elif not outcome.readings:
         out.print("    [dim]recognised, and ignored on purpose[/dim]")
     for reading in outcome.readings:
         _show_reading(trial, reading)

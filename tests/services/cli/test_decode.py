@@ -85,8 +85,13 @@ def test_a_slip_of_the_hand_is_explained_too(options: list[str], says: str) -> N
     assert "Traceback" not in said
 
 
-def test_a_message_that_means_nothing_says_so() -> None:
-    code, readings, said = _decode("camera_frigate", "--topic", "frigate/events", "--payload", '{"type": "update"}')
+def test_a_message_that_means_nothing_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "quiet.yaml"
+    file.write_text(
+        "profile: quiet\nfamily: meter\nname: {zh: 表, en: Meter}\navailability: {period: 1m}\n"
+        "bindings: [{id: b, topic: 'm/{address}', ignore: true}]\n"
+    )
+    code, readings, said = _decode(str(file), "--topic", "m/1", "--payload", "x")
     assert (code, readings) == (0, [])
     assert "on purpose" in said
 
