@@ -23,7 +23,7 @@ from services.scope import EVERYWHERE, NotFound, Scope
 LONGEST_WAIT_SECONDS = 25.0
 """A gateway may ask to wait so long for an order."""
 _LOOK_SECONDS = 1.0
-"""Another process (the command line) may have asked: look at least so often."""
+"""An order that was fetched and not reported on is due again after a while: look at least so often."""
 
 
 class Bell:
@@ -62,7 +62,7 @@ class CommandDesk:
             with self._intake.commanding(self._clock.now()) as commands:
                 id = commands.ask(asked)
         except (CommandRefused, IntegrityError) as error:
-            # Somebody else may have been faster: with this very key, or with the same command in another process.
+            # Somebody else may have been faster, with this very key or with the same command.
             known = self._of_key(asked)
             if known is not None:
                 return known

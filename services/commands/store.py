@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -143,22 +143,18 @@ def _load_terms(kept: Mapping[str, Any]) -> Terms:
 
 
 def load_outstanding(connection: Connection, library: Library) -> Outstanding:
+    """Those under way, in the order in which they were asked for."""
     found = Outstanding()
     newest = select(func.max(commands.c.id)).group_by(commands.c.device)
     for row in connection.execute(select(commands.c.device, commands.c.nonce).where(commands.c.id.in_(newest))):
         found.last_nonce[row.device] = row.nonce
-    for live in outstanding_rows(connection, library, known=()):
-        found.add(live)
+    under_way = select(commands).where(commands.c.ended_at.is_(None)).order_by(commands.c.id)
+    for row in connection.execute(under_way):
+        found.add(_live(row, library))
     return found
 
 
-def outstanding_rows(connection: Connection, library: Library, known: Collection[str]) -> list[Live]:
-    """Those under way, without those that are known already, in the order in which they were asked for."""
-    query = select(commands).where(commands.c.ended_at.is_(None)).order_by(commands.c.id)
-    return [_live(row, library) for row in connection.execute(query) if row.id not in known]
-
-
-def _live(row: Row[Any], library: Library) -> Live:
+def _live(row: Any, library: Library) -> Live:
     terms = _load_terms(row.terms)
     return Live(
         id=row.id,

@@ -24,7 +24,6 @@ from gateway.reading import Batch, Millis, Quality, Reading, Registry, provision
 from services.changes import Changes
 from services.clock import Clock
 from services.commands.dispatch import Dispatcher
-from services.commands.store import outstanding_rows
 from services.database import Database
 from services.events.store import rows_of
 from services.intake.consequences import Consequences
@@ -332,7 +331,6 @@ class Intake:
         """
         with self._lock:
             self._reload_if_imported()
-            self._adopt_commands()
             try:
                 self._tick(now, None)
             except Exception as error:
@@ -418,15 +416,6 @@ class Intake:
         """Answers of devices to commands that are not ours, since the state was read."""
         memory = self._memory
         return 0 if memory is None else memory.commands.unmatched
-
-    def _adopt_commands(self) -> None:
-        """The command line asks in a process of its own."""
-        memory = self._memory
-        if memory is None:
-            return
-        with self._database.read() as connection:
-            for live in outstanding_rows(connection, self._library, memory.commands.by_id):
-                memory.commands.add(live)
 
     # --- all or nothing --------------------------------------------------------------------------------------
 

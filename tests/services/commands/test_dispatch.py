@@ -1,0 +1,326 @@
+"""Commands within services: who may be told what, which answer is whose, what counts as seen; no gateway needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from gateway.reading import Batch, Quality, Reading, Reply, Value
+from gateway.uplink import CommandOrder, CommandOutcome
+from services import migrations
+from services.accounts.audit import Intact, verify
+from services.changes import Changes
+from services.clock import to_millis
+from services.commands.asking import CommandRefused
+from services.commands.desk import CommandDesk, with_key
+from services.commands.dispatch import LEASE, Asked
+from services.commands.store import CommandRecord
+from services.database import Database
+from services.intake import Intake
+from services.rules.store import list_alarms
+from services.sites.importer import import_site
+from services.tables import audit
+from tests.commands_kit import SITE, profile
+
+START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+LIBRARY = {"plug": profile()}
+
+
+class Clock:
+    at = START
+
+    def now(self) -> datetime:
+        return self.at
+
+
+class Stage:
+    """The intake and its database; readings and time are handed in."""
+
+    def __init__(self, folder: Path, *, enabled: bool = True) -> None:
+        self.clock = Clock()
+        self.database = Database.sqlite(folder / "courtyard.db")
+        self.database.start()
+        migrations.upgrade(self.database)
+        (folder / "site.yaml").write_text(SITE)
+        import_site(self.database, folder / "site.yaml", LIBRARY, START)
+        self.intake = Intake(self.database, LIBRARY, self.clock, Changes(), commands_enabled=enabled)
+        self.intake.start()
+        self.desk = CommandDesk(database=self.database, intake=self.intake, clock=self.clock)
+        self.seq = 0
+
+    def restart(self) -> None:
+        self.intake = Intake(self.database, LIBRARY, self.clock, Changes())
+        self.intake.start()
+        self.desk = CommandDesk(database=self.database, intake=self.intake, clock=self.clock)
+
+    @property
+    def ms(self) -> int:
+        return to_millis(self.clock.at)
+
+    def says(self, child: str = "port:1", *, behind: float = 0, replies: tuple[Reply, ...] = (), **more: Any) -> None:
+        """A reading arrives now, measured `behind` seconds ago."""
+        values: dict[str, Value] = {key: more.pop(key) for key in ("power", "temp", "smoke") if key in more}
+        reading = Reading(
+            more.pop("device", "plug-1"), child, self.ms - round(behind * 1000), self.ms, more.pop("binding", "t"),
+            values, replies=replies, profile="plug", **more,
+        )  # fmt: skip
+        self.seq += 1
+        self.intake.take(Batch("g", self.seq, self.seq, self.ms, [reading]))
+
+    def later(self, seconds: float) -> None:
+        self.clock.at += timedelta(seconds=seconds)
+        self.intake.take(Batch("g", self.seq, self.seq, self.ms, []))
+        self.intake.tick(self.clock.at)
+
+    def ask(self, command: str = "cut", child: str = "port:1", key: str | None = None, **params: object) -> str:
+        asked = Asked(device="plug-1", child=child, command=command, params=params, by="li.wei")
+        return self.desk.ask(with_key(asked, "li.wei", key)).id
+
+    def fetch(self) -> list[CommandOrder]:
+        return self.desk.hand_over("g", None, again=False)
+
+    def sent(self, order: CommandOrder) -> None:
+        self.desk.report("g", [CommandOutcome(order.id, order.attempt, "sent", self.ms)])
+
+    def look(self, id: str) -> CommandRecord:
+        return self.desk.get(None, id)
+
+    def state(self, id: str) -> tuple[str, str]:
+        found = self.look(id)
+        return found.state, found.reason
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    found = Stage(tmp_path)
+    found.says(power=400)
+    yield found
+    found.database.close()
+
+
+def under_way(stage: Stage, *, command: str = "cut", child: str = "port:1") -> tuple[str, CommandOrder]:
+    id = stage.ask(command, child)
+    stage.later(1)
+    (order,) = stage.fetch()
+    stage.sent(order)
+    return id, order
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "field"),
+    [
+        ({"command": "fly"}, "unknown", ""),
+        ({"child": "port:3"}, "not_valid", "child"),
+        ({"child": ""}, "not_valid", "child"),
+        ({"command": "level", "child": "port:1"}, "not_valid", "child"),
+        ({"command": "feed", "minutes": 0}, "not_valid", "minutes"),
+        ({"command": "feed", "minutes": 601}, "not_valid", "minutes"),
+        ({"command": "feed", "minutes": 1.5}, "not_valid", "minutes"),
+        ({"command": "feed", "minutes": "nan"}, "not_valid", "minutes"),
+        ({"command": "feed", "minutes": "1e999"}, "not_valid", "minutes"),
+        ({"command": "feed", "minutes": True}, "not_valid", "minutes"),
+        ({"command": "feed", "minutes": ["1"]}, "not_valid", "minutes"),
+        ({"command": "cut", "force": 1}, "not_valid", "force"),
+    ],
+)
+def test_what_is_wrong_is_named(stage: Stage, asked: dict[str, Any], code: str, field: str) -> None:
+    with pytest.raises(CommandRefused) as refused:
+        stage.ask(**{"child": "port:1", **asked})
+    assert (refused.value.code, refused.value.field) == (code, field)
+    assert stage.fetch() == []
+
+
+def test_texts_of_a_form_become_what_the_profile_says(stage: Stage) -> None:
+    stage.ask("feed", minutes="30")
+    (order,) = stage.fetch()
+    assert order.params == {"minutes": 30} and isinstance(order.params["minutes"], int)
+
+
+def test_a_device_nobody_has_heard_and_commands_that_are_off(tmp_path: Path) -> None:
+    silent = Stage(tmp_path)
+    with pytest.raises(CommandRefused, match="no gateway has heard"):
+        silent.ask()
+    silent.database.close()
+    (tmp_path / "off").mkdir()
+    off = Stage(tmp_path / "off", enabled=False)
+    off.says(power=400)
+    with pytest.raises(CommandRefused, match="COURTYARD_COMMANDS=off"):
+        off.ask()
+    off.says(temp=95)
+    with off.database.read() as connection:
+        assert {alarm.rule for alarm in list_alarms(connection, None)} == {"hot", "not_cut"}, "its rule is not obeyed"
+    assert off.desk.hand_over("g", None, again=True) == []
+    off.database.close()
+
+
+def test_a_key_is_one_command_and_belongs_to_one_wish(stage: Stage) -> None:
+    first = stage.ask(key="k")
+    assert stage.ask(key="k") == first
+    with pytest.raises(CommandRefused, match="key"):
+        stage.ask(child="port:2", key="k")
+    with pytest.raises(CommandRefused, match="under way"):
+        stage.ask(key="another")
+
+
+def test_an_order_is_handed_to_its_gateway_only_and_again_after_a_while(stage: Stage) -> None:
+    stage.ask()
+    assert stage.desk.hand_over("other", None, again=True) == []
+    assert stage.desk.hand_over("g", frozenset({"elsewhere"}), again=True) == []
+    assert len(stage.fetch()) == 1
+    assert stage.fetch() == []
+    assert len(stage.desk.hand_over("g", None, again=True)) == 1
+    stage.later(LEASE.total_seconds())
+    assert len(stage.fetch()) == 0, "it has expired meanwhile"
+
+
+def test_numbers_are_each_their_own(stage: Stage) -> None:
+    ids = [stage.ask(child="port:1"), stage.ask(child="port:2"), stage.ask("feed", child="port:1")]
+    nonces = [order.nonce for order in stage.fetch()]
+    assert len(set(nonces)) == len(ids) and all(1 <= nonce <= 65535 for nonce in nonces)
+
+
+def test_an_answer_finds_its_command_by_its_number_and_no_other(stage: Stage) -> None:
+    one, first = under_way(stage)
+    two, second = under_way(stage, child="port:2")
+    stage.says("", replies=(Reply("cut", str(second.nonce), True, "ok"), Reply("feed", str(second.nonce), True, "ok")))
+    assert (stage.look(one).state, stage.look(two).state) == ("sent", "acknowledged")
+    stage.says("", device="plug-2", replies=(Reply("cut", str(first.nonce), True, "ok"),))
+    assert stage.look(one).state == "sent", "another device answers for itself"
+    stage.says("", replies=(Reply("cut", "65000", True, "ok"),))
+    assert stage.intake.unmatched_answers == 2
+
+
+def test_an_answer_without_a_number_is_for_the_oldest_of_its_part(stage: Stage) -> None:
+    one, _ = under_way(stage)
+    two, _ = under_way(stage, child="port:2")
+    stage.says("port:2", replies=(Reply("cut"),))
+    assert (stage.look(one).state, stage.look(two).state) == ("sent", "acknowledged")
+    stage.says("", replies=(Reply("cut"),))
+    assert stage.look(one).state == "acknowledged"
+
+
+def test_an_answer_that_comes_too_late_stands_in_its_history(stage: Stage) -> None:
+    id, order = under_way(stage)
+    stage.later(3)
+    assert stage.state(id) == ("failed", "no_answer")
+    stage.says("", replies=(Reply("cut", str(order.nonce), True, "ok"),))
+    record = stage.look(id)
+    assert record.state == "failed"
+    assert record.events[-1].what == "late_answer"
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"power": 0, "behind": 30},  # measured before it was sent
+        {"power": 0, "quality": Quality.LATE},
+        {"power": 0, "quality": Quality.HISTORIC},
+        {"power": 0, "retained": True},
+        {"power": 0, "flags": {"power": Quality.SUSPECT}},
+        {"power": 0, "child": "port:2"},
+        {"power": 6},
+    ],
+)
+def test_what_is_no_proof_of_an_effect(stage: Stage, reading: dict[str, Any]) -> None:
+    id, _ = under_way(stage)
+    stage.later(0.5)
+    stage.says(**reading)
+    assert stage.look(id).state == "sent"
+
+
+def test_a_clock_that_is_slow_hides_no_effect(stage: Stage) -> None:
+    stage.later(60)
+    for power in (400, 390):
+        stage.says(power=power, behind=40)
+        stage.later(1)
+    id, _ = under_way(stage)
+    stage.later(0.5)
+    stage.says(power=0, behind=40)
+    assert stage.state(id) == ("done", "effect_seen")
+
+
+def test_an_effect_may_be_here_before_the_gateways_own_word(stage: Stage) -> None:
+    id = stage.ask()
+    (order,) = stage.fetch()
+    at = stage.ms + 100
+    stage.later(0.5)
+    stage.says(power=0)
+    assert stage.look(id).state == "queued"
+    stage.desk.report("g", [CommandOutcome(order.id, 1, "sent", at)])
+    assert stage.state(id) == ("done", "effect_seen")
+
+
+def test_while_the_uplink_is_cut_no_command_fails_for_want_of_an_answer(stage: Stage) -> None:
+    id, _ = under_way(stage)
+    stage.clock.at += timedelta(seconds=120)
+    stage.intake.tick(stage.clock.at)  # the gateway's progress stands still
+    assert stage.look(id).state == "sent"
+    sent_at = stage.look(id).sent_at
+    assert sent_at is not None
+    backlog = Reading(
+        "plug-1", "port:1", to_millis(sent_at) + 900, to_millis(sent_at) + 900, "t", {"power": 0}, profile="plug"
+    )
+    stage.seq += 1
+    stage.intake.take(Batch("g", stage.seq, stage.seq, stage.ms, [backlog]))
+    assert stage.state(id) == ("done", "effect_seen")
+
+
+def test_a_restart_forgets_nothing(stage: Stage) -> None:
+    id, order = under_way(stage)
+    stage.restart()
+    stage.says("", replies=(Reply("cut", str(order.nonce), True, "ok"),))
+    stage.restart()
+    assert stage.look(id).state == "acknowledged"
+    stage.later(3)
+    assert stage.state(id) == ("failed", "no_effect")
+    with stage.database.read() as connection:
+        assert [alarm.rule for alarm in list_alarms(connection, None)] == ["not_cut"]
+
+
+def test_a_rule_orders_once_per_alarm_and_its_failure_is_a_worse_one(stage: Stage) -> None:
+    stage.says(temp=95)
+    stage.restart()
+    stage.says(temp=96)
+    (order,) = stage.fetch()
+    record = stage.look(order.id)
+    assert (record.by, record.command, record.child) == (None, "cut", "port:1")
+    stage.later(12)  # nobody sends it
+    stage.later(30)
+    assert stage.state(order.id) == ("expired", "not_reported")
+    with stage.database.read() as connection:
+        raised = {alarm.rule: alarm for alarm in list_alarms(connection, None)}
+    assert raised.keys() == {"hot", "not_cut"}
+    assert record.alarm == raised["hot"].id
+    stage.says(temp=30)
+    stage.says(temp=99)
+    assert len(stage.fetch()) == 1, "a new alarm orders anew"
+
+
+def test_two_rules_that_want_the_same_send_it_once(stage: Stage) -> None:
+    stage.says("port:1", temp=95)
+    stage.says("", smoke="yes")
+    orders = stage.fetch()
+    assert sorted(order.child for order in orders) == ["port:1", "port:2"]
+    first = next(order for order in orders if order.child == "port:1")
+    assert "ordered_too" in [event.what for event in stage.look(first.id).events]
+
+
+def test_what_people_and_rules_do_is_in_the_audit_log(stage: Stage) -> None:
+    id = stage.ask(child="port:2")
+    stage.desk.cancel(None, id, by="chen.yu")
+    stage.says(temp=95)
+    with stage.database.read() as connection:
+        rows = connection.execute(select(audit).order_by(audit.c.seq)).all()
+    found = [(row.who, row.action, row.data.get("rule")) for row in rows if row.action.startswith("command.")]
+    assert found == [
+        ("li.wei", "command.queued", None),
+        ("chen.yu", "command.cancelled", None),
+        (None, "command.queued", "hot"),
+    ]
+    assert isinstance(verify(stage.database), Intact)
+
