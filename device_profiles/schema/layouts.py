@@ -77,7 +77,8 @@ class Integrity(Part):
     size: Literal[1, 2, 4] | None = None
     """Bytes of the check field. Default: what the kind gives; 2 for length."""
     written: Literal["binary", "hex", "decimal"] = "binary"
-    """Whether the check stands in the frame as bytes, or as hex or decimal digits of a text (4 digits for 2 bytes)."""
+    """Whether the check stands in the frame as bytes, or as hex or decimal digits of a text (4 digits for 2 bytes, the
+    highest first unless `endian: little` is said). A line end behind such a text counts for nothing."""
     endian: Literal["little", "big"] = "little"
     start: int = 0
     end: int | None = None
@@ -155,6 +156,7 @@ class ModbusPoll(Part):
 
     id: Identifier
     slave: int = Field(1, ge=0, le=247)
+    """0: whichever answers, where somebody else polls."""
     function: Literal[1, 2, 3, 4] = 3
     start: int = Field(ge=0, le=65535)
     count: int = Field(ge=1, le=2000)
@@ -242,7 +244,10 @@ class Sparkplug(Part):
     topic's captures.
 
     The decoded object has `timestamp`, `seq`, `metrics` (an array of name, value, timestamp, datatype, is_null,
-    is_historical) and `values` (name -> value).
+    is_historical, and properties where it has some) and `values` (name -> value; what is no history counts first),
+    `type`, `gap` (how many messages of the node are missing before this one) where there is one, and `historical`
+    where all metrics are. A data message none of whose aliases has been named is refused; where some are, it is kept
+    and suspect. A death of an earlier session than the last birth's says nothing.
     """
 
     node: str = "{group}/{node}"
