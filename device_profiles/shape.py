@@ -62,18 +62,39 @@ def where(document: Document, path: Iterable[Step]) -> str:
 
 
 def _grouped(document: Document, errors: list[ErrorDetails]) -> dict[tuple[Step, ...], list[ErrorDetails]]:
-    """Errors by the part of the file they are about: a union complains once per member."""
+    """Errors by the part of the file they are about: a union complains once per member.
+
+    Where one member of a union has got further than the others, it is the one that was meant.
+    """
     grouped: dict[tuple[Step, ...], list[ErrorDetails]] = {}
+    members: set[tuple[Step, ...]] = set()
     for error in errors:
-        path: tuple[Step, ...] = ()
-        for step in error["loc"]:
-            if document.at(*path, step) is None and not _is_null(document, path, step):
-                if error["type"] == "missing" and isinstance(step, str) and step == error["loc"][-1]:
-                    path = (*path, step)
-                break
-            path = (*path, step)
+        path, through = _place(document, error)
         grouped.setdefault(path, []).append(error)
-    return grouped
+        members |= through
+    return {path: found for path, found in grouped.items() if path not in members}
+
+
+def _place(document: Document, error: ErrorDetails) -> tuple[tuple[Step, ...], set[tuple[Step, ...]]]:
+    """The path of what the error is about, and the unions that it went through to something in them."""
+    path: tuple[Step, ...] = ()
+    unions: set[tuple[Step, ...]] = set()
+    steps = error["loc"]
+    for i, step in enumerate(steps):
+        if document.at(*path, step) is not None or _is_null(document, path, step):
+            path = (*path, step)
+        elif i + 1 == len(steps):
+            if error["type"] == "missing" and isinstance(step, str):
+                path = (*path, step)
+        elif isinstance(document.at(*path), dict) and (_inside(document, path, steps[i + 1]) or i + 2 == len(steps)):
+            unions.add(path)  # the step is pydantic's name for a member of a union
+        else:
+            break
+    return path, {one for one in unions if one != path}
+
+
+def _inside(document: Document, path: tuple[Step, ...], step: Step) -> bool:
+    return document.at(*path, step) is not None or _is_null(document, path, step)
 
 
 def _is_null(document: Document, path: tuple[Step, ...], step: Step) -> bool:
@@ -193,6 +214,8 @@ def _annotation_at(annotation: Any, path: tuple[Step, ...]) -> Any:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _annotation_at(args[0], path)
+    if not path and origin in (Union, types.UnionType):
+        return next((arg for arg in args if isinstance(arg, type) and issubclass(arg, BaseModel)), annotation)
     if not path:
         return annotation
     if origin in (Union, types.UnionType):
