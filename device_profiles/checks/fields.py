@@ -65,8 +65,8 @@ def check_field(subject: Subject, field: FieldMap, place: Place, path: Path) -> 
         for key in ("default", "unlisted"):
             if key in field.model_fields_set:
                 yield subject.mistake((*path, key), f"{key} without map", "map: the raw values that are known")
-    elif not field.map:
-        yield subject.mistake((*path, "map"), "an empty map", "at least one raw value")
+    elif not field.map and field.default is None:
+        yield subject.mistake((*path, "map"), "an empty map", "at least one raw value, or default for any of them")
     if field.missing_value is not None and field.when_missing is not None:
         yield subject.mistake(path, "missing_value and when_missing", "one of them")
     if field.linear is not None and field.linear[0] == field.linear[1]:
