@@ -39,6 +39,7 @@ class HealthDetail(Health):
     gateways: list[GatewayHealth]
     open: dict[str, Any] = Field(description="What is open within your sites.")
     notices: dict[str, int] = Field(description="Notices of your sites by state: queued, delivered, failed.")
+    unmatched_answers: int = Field(description="Answers of devices to commands that are not ours, since the start.")
 
 
 @router.get("/health", summary="Whether Courtyard answers and its database does")
@@ -65,4 +66,11 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
         ]
         counts = open_counts(connection, principal.scope)
         states = {row[0]: row[1] for row in connection.execute(sent)}
-    return HealthDetail(version=version("courtyard"), now=now, gateways=gateways, open=asdict(counts), notices=states)
+    return HealthDetail(
+        version=version("courtyard"),
+        now=now,
+        gateways=gateways,
+        open=asdict(counts),
+        notices=states,
+        unmatched_answers=context.intake.unmatched_answers,
+    )
