@@ -86,6 +86,14 @@ EXPECTED = {
     ("ebike_charger_tuya", "hot_port"): {"hot"},
     ("ebike_charger_tuya", "leakage"): {"leakage"},
     ("ebike_charger_tuya", "silent"): {"offline"},
+    ("milesight_em300_zld", "leak"): {"leak"},
+    ("milesight_em500_pp", "low_pressure"): {"pressure_low"},
+    ("milesight_em500_swl", "low_level"): {"level_low"},
+    ("milesight_em310_udl", "flood"): {"level_critical", "level_high"},
+    ("milesight_em310_udl", "tilted"): {"tilted"},
+    ("milesight_ct103", "overload"): {"over_current"},
+    ("milesight_ct103", "hot_wire"): {"wire_hot"},
+    ("milesight_ws523", "overload"): {"over_current"},
 }
 
 
