@@ -128,7 +128,10 @@ class Parser:
         return left
 
     def _compared(self, sign: Token, left: Node, right: Node) -> Node:
-        left, right = self._resolved(left, right.type), self._resolved(right, left.type)
+        # `fault == fault`: a state on the left is meant, and its word on the right.
+        right = self._resolved(right, left.type)
+        if left.op != "name" or right.op != "const":
+            left = self._resolved(left, right.type)
         kinds = {left.type.kind, right.type.kind}
         if kinds == {"number"}:
             left, right = same_unit(left, right)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_profiles.expression import DEEPEST, LONGEST, ExpressionError, Value, names_of, parse
+from device_profiles.expression import DEEPEST, LONGEST, ExpressionError, Names, Type, Value, names_of, parse
 from tests.device_profiles.profiles import lamp
 
 LAMP = names_of(lamp(), "lamp")
@@ -117,6 +117,18 @@ def test_age_is_asked_for_by_name() -> None:
 
     assert parse("age(parent.voltage) > 6m", LAMP).compile()({}, age) is True
     assert asked == ["parent.voltage"]
+
+
+def test_a_state_may_share_its_name_with_one_of_its_words() -> None:
+    names = Names(
+        {"fault": Type("state", words=frozenset({"fault", "none"})), "run": Type("state", words=frozenset({"fault"}))}
+    )
+    same = parse("fault == fault", names)
+    assert same.names == {"fault"}
+    assert [same.compile()({"fault": word}, never) for word in ("fault", "none")] == [True, False]
+    assert parse("none == fault", names).compile()({"fault": "none"}, never) is True
+    assert parse("fault in (fault, none)", names).compile()({"fault": "none"}, never) is True
+    assert parse("run == fault", names).names == {"run"}
 
 
 def test_an_expression_says_what_it_reads() -> None:
