@@ -22,6 +22,7 @@ from services import folder, migrations
 from services.adoption import history
 from services.changes import Changes
 from services.clock import Clock, to_millis
+from services.commands import store as commands
 from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
@@ -121,7 +122,7 @@ def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
     """A gateway in this process."""
     uplink = InProcessUplink(core.intake)
     desk = CommandDesk(database=core.database, intake=core.intake, clock=core.clock)
-    commands = InProcessCommands(desk, Bell(core.changes))
+    orders = InProcessCommands(desk, Bell(core.changes))
     # Short waits: what it waits on is closed soon after the gateway has been told to stop.
     gateway = make_gateway(
         core.settings,
@@ -130,7 +131,7 @@ def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
         uplink,
         core.telemetry,
         mqtt_url,
-        commands=commands,
+        commands=orders,
         command_wait_seconds=1.0,
     )
     gateway.start()
@@ -161,6 +162,12 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     def carry_history(now: datetime) -> None:
         history.carry(core.database, core.telemetry, now)
 
+    def forget_commands(now: datetime) -> None:
+        with core.database.write() as connection:
+            gone = commands.expire(connection, now - timedelta(days=core.settings.command_days))
+        if gone:
+            log.info("commands_expired", commands=gone)
+
     ticker = Ticker(
         core.clock,
         [
@@ -169,6 +176,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
             Chore("history of adopted devices", timedelta(seconds=15), carry_history),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
             Chore("notices retention", timedelta(hours=1), forget_notices),
+            Chore("commands retention", timedelta(hours=1), forget_commands),
             Chore("events retention", timedelta(hours=1), forget_events),
         ],
     )

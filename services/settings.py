@@ -54,6 +54,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds that a gateway, its broker, or a device that others hang on may be gone before an alarm.",
     )
+    command_days: int = Field(400, ge=1, description="How long commands that are over are kept, with their histories.")
     smtp_url: str = Field("", description="smtp://[user:password@]host[:port] or smtps://…; empty: no e-mail.")
     smtp_from: str = Field("courtyard@localhost", description="Sender address of e-mails.")
     webhook_allow_private: bool = Field(

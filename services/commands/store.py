@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from device_profiles.schema import DeviceProfile
 from gateway.reading import Value
@@ -197,6 +197,13 @@ def _ended_with(connection: Connection, device: str, correlation: str, since: da
         .limit(1)
     )
     return connection.execute(query).scalar()
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Forget commands that ended before then, with their histories; how many. The audit log keeps who asked."""
+    old = select(commands.c.id).where(commands.c.ended_at < before)
+    connection.execute(delete(command_events).where(command_events.c.command.in_(old)))
+    return connection.execute(delete(commands).where(commands.c.ended_at < before)).rowcount
 
 
 # --- to look at -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from services import migrations
 from services.accounts.audit import Intact, verify
 from services.changes import Changes
 from services.clock import to_millis
+from services.commands import store
 from services.commands.asking import CommandRefused
 from services.commands.desk import CommandDesk, with_key
 from services.commands.dispatch import LEASE, Asked
@@ -324,3 +325,13 @@ def test_what_people_and_rules_do_is_in_the_audit_log(stage: Stage) -> None:
     ]
     assert isinstance(verify(stage.database), Intact)
 
+
+def test_what_is_long_over_is_forgotten_and_what_is_under_way_is_not(stage: Stage) -> None:
+    over = stage.ask(child="port:2")
+    stage.desk.cancel(None, over, by="li.wei")
+    waiting = stage.ask()
+    with stage.database.write() as connection:
+        assert store.expire(connection, START) == 0
+        assert store.expire(connection, START + timedelta(days=1)) == 1
+    with stage.database.read() as connection:
+        assert [one.id for one in store.list_commands(connection, None)] == [waiting]
