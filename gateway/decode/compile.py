@@ -92,6 +92,7 @@ class CompiledBinding:
         template = parse_template(binding.address or DEFAULT_ADDRESS)
         names = {slot.name for slot in template.slots}
         self.address_in_topic = names <= self.pattern.captures
+        self.address_is_capture = template.text == DEFAULT_ADDRESS and "address" in self.pattern.captures
         self.address_levels = bool(names & self.pattern.many)
         self.address: Callable[[Scope], str] = filler(template, captures, frozenset())
         alone = template.slots[0].name if len(template.parts) == 1 and template.slots else ""

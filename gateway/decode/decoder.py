@@ -27,6 +27,9 @@ LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
 _MOST_STAMPS = 200_000
 _CLOCK_WENT_BACK: Millis = 60_000
+MOST_NAMED_IN_FILTERS = 20
+"""Devices of a profile that are subscribed to one by one."""
+_WILDCARDS = frozenset("+#")
 _LATE = Quality.LATE
 
 
@@ -80,11 +83,11 @@ class Decoder:
         bindings = [_compiled(profile, i) for profile in profiles for i in range(len(profile.bindings))]
         self._router = Router(bindings, known=self.known_device, defaults=self._defaults, zone=zone, decode=self._root)
         self._routes = self._router.routes
-        used = {entry.profile for entry in registry.devices}
+        used: dict[str, list[str]] = {}
+        for entry in registry.devices:
+            used.setdefault(entry.profile, []).append(entry.address)
         self.filters: tuple[str, ...] = fewest_filters(
-            binding.pattern
-            for binding in bindings
-            if binding.profile in used or (binding.discovery and not binding.registered_only)
+            heard for binding in bindings for heard in _heard(binding, used.get(binding.profile, []))
         )
         self._auto_clear = {
             (profile.id, name): round(event.auto_clear.total_seconds() * 1000)
@@ -357,3 +360,14 @@ def _zone(name: str) -> tzinfo:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
+
+
+def _heard(binding: CompiledBinding, addresses: list[str]) -> list[str]:
+    """What is subscribed to for a binding. One that is for registered devices alone hears the topics of these, while
+    they are few: its wildcards may be so wide that the messages of everybody else would come along."""
+    if binding.discovery and not binding.registered_only:
+        return [binding.pattern.filter]
+    plain = all(_WILDCARDS.isdisjoint(address) for address in addresses)
+    if not binding.address_is_capture or len(addresses) > MOST_NAMED_IN_FILTERS or not plain:
+        return [binding.pattern.filter] if addresses else []
+    return [binding.pattern.filter_for("address", address) for address in addresses]

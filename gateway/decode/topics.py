@@ -65,6 +65,18 @@ class Pattern(NamedTuple):
             levels.append(level.literal if level.literal is not None else "+")
         return "/".join(levels)
 
+    def filter_for(self, name: str, held: str) -> str:
+        """The narrower subscription where this capture holds that text, if it is a whole level (or levels)."""
+        levels: list[str] = []
+        for level in self.levels:
+            if level.names == (name,) and not level.around:
+                levels.append(held)
+            elif level.many:
+                return "/".join([*levels, "#"])
+            else:
+                levels.append(level.literal if level.literal is not None else "+")
+        return "/".join(levels)
+
     def fill(self, captures: dict[str, str]) -> str:
         """The topic with these captures; raises KeyError for one that is not given."""
         return "/".join(level.filled(captures) for level in self.levels)
@@ -116,9 +128,9 @@ def covers(wide: str, narrow: str) -> bool:
     return len(a) == len(b)
 
 
-def fewest_filters(patterns: Iterable[Pattern]) -> tuple[str, ...]:
+def fewest_filters(patterns: Iterable[Pattern | str]) -> tuple[str, ...]:
     """The filters to subscribe to, without those that another one covers: overlaps can deliver a message twice."""
-    filters = sorted({pattern.filter for pattern in patterns})
+    filters = sorted({pattern if isinstance(pattern, str) else pattern.filter for pattern in patterns})
     return tuple(f for f in filters if not any(other != f and covers(other, f) for other in filters))
 
 

@@ -192,8 +192,21 @@ class TestWhoMaySpeak:
         profiles = [hidden, known, ours]
         assert Decoder(profiles, Registry("1", [])).filters == ("t/+",)
         entries = [DeviceEntry("h", "hidden", "h", "yard"), DeviceEntry("o", "ours", "o", "yard")]
-        assert Decoder(profiles, Registry("1", entries[:1])).filters == ("+/+/state", "t/+")
-        assert Decoder(profiles, Registry("1", entries)).filters == ("+/+/state", "ours/+", "t/+")
+        assert Decoder(profiles, Registry("1", entries[:1])).filters == ("+/h/state", "t/+")
+        assert Decoder(profiles, Registry("1", entries)).filters == ("+/h/state", "ours/o", "t/+")
+
+    def test_of_registered_devices_only_the_wildcards_are_narrow_while_they_are_few(self) -> None:
+        deep = profile({**self.OURS, "topic": "{address+}/tele/{what}"}, id="deep", discovery=False)
+        inside = profile({**self.OURS, "topic": "x/dev-{address}"}, id="inside")
+        named = profile({**self.OURS, "topic": "{box}/up", "address": "{id}"}, id="named")
+
+        def heard(*entries: DeviceEntry) -> tuple[str, ...]:
+            return Decoder([deep, inside, named], Registry("1", list(entries))).filters
+
+        assert heard(DeviceEntry("a", "deep", "block 3/plug", "yard")) == ("block 3/plug/tele/+",)
+        assert heard(DeviceEntry("a", "inside", "7", "yard")) == ("x/+",)
+        assert heard(DeviceEntry("a", "named", "7", "yard")) == ("+/up",)
+        assert heard(*(DeviceEntry(f"d{n}", "deep", f"d{n}", "yard") for n in range(21))) == ("#",)
 
     def test_a_profile_without_discovery_takes_no_stranger_from_one_with(self) -> None:
         hidden = profile({**self.ALL, "topic": "{kind}/{address}"}, id="hidden", discovery=False)
