@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection
 
 from device_profiles.schema import Text
-from gateway.presence import announced
+from gateway.presence import Liveness, announced
 from gateway.reading import Batch, Millis, Quality, Reading, Registry, provisional_address
 from services.changes import Changes
 from services.clock import Clock
@@ -260,7 +260,9 @@ class Intake:
             reading = msgspec.structs.replace(reading, child="", values={}, flags={}, events=())
         device.gateway = gateway.id
         before = (device.liveness, device.reason)
-        view = memory.branches.view_of(device, memory.view(gateway.id, work.now, self._silent_after))
+        view = memory.view(gateway.id, work.now, self._silent_after)
+        if device.parent and (device.liveness != Liveness.ONLINE or reading.presence):
+            view = memory.branches.view_of(device, view)  # otherwise nobody asks for its presence
         fired = engine.take(device, reading, view)
         if reading.events:
             work.events += rows_of(reading, device.id, device.site)
@@ -342,9 +344,10 @@ class Intake:
         with self._transaction(now) as (memory, work, consequences):
             ids = (None, *memory.gateways)
             views = {id: memory.view(id, now, self._silent_after) for id in ids}
+            view_of = memory.branches.views()
             for device in memory.devices.values():
                 if device.id not in self._benched and only in (None, device.id):
-                    view = memory.branches.view_of(device, views.get(device.gateway, views[None]))
+                    view = view_of(device, views.get(device.gateway, views[None]))
                     self._tick_one(device, view, work, consequences)
             if only is None:
                 watch(memory, self._breaks, consequences, now)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from gateway.presence import Parent, PresenceReason
@@ -30,20 +31,35 @@ class Branches:
 
     def view_of(self, device: DeviceState, view: GatewayView) -> GatewayView:
         """How far a device can be judged: what its gateway lets us see, and what it hangs on."""
-        if not device.parent:
-            return view
-        parent = self._devices.get(device.parent)
+        parent = self._devices.get(device.parent) if device.parent else None
         if parent is None or parent is device:
             return view
-        since = max(view.watching_since or 0, parent.back_since or 0) or None
-        return view._replace(watching_since=since, parent=self._seen(device, parent))
+        return self._seen(device, parent, view, self._heard(parent))
 
-    def _seen(self, device: DeviceState, parent: DeviceState) -> Parent:
-        witnesses = [
-            one.heard_at for one in (parent, *self._below[parent.id]) if one is not device and _is_regular(one)
-        ]
-        heard = [at for at in witnesses if at is not None]
-        return Parent(parent.down_since, max(heard, default=None))
+    def views(self) -> Callable[[DeviceState, GatewayView], GatewayView]:
+        """`view_of` for many devices at one time: who was heard behind each parent is looked up once."""
+        heard = {parent: self._heard(self._devices[parent]) for parent in self._below}
+
+        def view_of(device: DeviceState, view: GatewayView) -> GatewayView:
+            parent = self._devices.get(device.parent) if device.parent else None
+            if parent is None or parent is device:
+                return view
+            return self._seen(device, parent, view, heard[parent.id])
+
+        return view_of
+
+    def _heard(self, parent: DeviceState) -> list[tuple[Millis, str]]:
+        """The two who were heard last behind a parent, itself among them: who is judged is no witness for himself."""
+        heard = [(one.heard_at, one.id) for one in (parent, *self._below[parent.id]) if _is_regular(one)]
+        return nlargest(2, [(at, id) for at, id in heard if at is not None])
+
+    @staticmethod
+    def _seen(
+        device: DeviceState, parent: DeviceState, view: GatewayView, heard: list[tuple[Millis, str]]
+    ) -> GatewayView:
+        since = max(view.watching_since or 0, parent.back_since or 0) or None
+        witness = next((at for at, id in heard if id != device.id), None)
+        return view._replace(watching_since=since, parent=Parent(parent.down_since, witness))
 
 
 def _is_regular(device: DeviceState) -> bool:

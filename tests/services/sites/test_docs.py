@@ -36,6 +36,14 @@ def test_the_example_is_a_site(tmp_path: Path) -> None:
     assert [device.id for device in site.devices] == ["booster-1", "door-1"]
 
 
-@pytest.mark.parametrize("word", ["COURTYARD_SMTP_URL", "COURTYARD_WEBHOOK_ALLOW_PRIVATE"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "COURTYARD_SMTP_URL",
+        "COURTYARD_WEBHOOK_ALLOW_PRIVATE",
+        "COURTYARD_BREAK_ALARM_AFTER",
+        "COURTYARD_GATEWAY_SILENT_AFTER",
+    ],
+)
 def test_settings_it_names_exist(word: str) -> None:
     assert f"`{word}`" in (Path(__file__).parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
