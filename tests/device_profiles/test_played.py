@@ -32,11 +32,17 @@ EXPECTED = {
     ("ebike_charger_json", "smoke"): {"smoke"},
     ("ebike_charger_json", "leakage"): {"leakage", "leakage_warn"},
     ("ebike_charger_json", "silent"): {"offline", "stale"},
+    ("ebike_charger_json", "fire"): {"fire"},
+    ("ebike_charger_json", "water"): {"water"},
+    ("ebike_charger_json", "mains_lost"): {"mains_lost"},
+    ("ebike_charger_json", "overvoltage"): {"supply_cut", "supply_out_of_band"},
     ("ebike_charger_ap3000", "hot_port"): {"port_hot", "port_warm"},
     ("ebike_charger_ap3000", "relay_welded"): {"relay_welded"},
     ("ebike_charger_ap3000", "over_power"): {"port_over_power"},
     ("ebike_charger_ap3000", "smoke"): {"smoke"},
     ("ebike_charger_ap3000", "silent"): {"offline", "stale"},
+    ("ebike_charger_ap3000", "water"): {"water"},
+    ("ebike_charger_ap3000", "overvoltage"): {"supply_cut", "supply_out_of_band"},
     ("access_gate_json", "forced_open"): {"forced"},
     ("access_gate_json", "held_open"): {"held_open", "held_open_long"},
     ("access_gate_json", "lock_fault"): {"lock_fault"},
@@ -94,6 +100,7 @@ EXPECTED = {
     ("milesight_ct103", "overload"): {"over_current"},
     ("milesight_ct103", "hot_wire"): {"wire_hot"},
     ("milesight_ws523", "overload"): {"over_current"},
+    ("jetlinks_binary", "silent"): {"offline"},
 }
 
 
