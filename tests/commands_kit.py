@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener, MqttPublisher
 from services import bootstrap
-from services.accounts.policy import ANYWHERE, Grant, Role
+from services.bench.mosquitto import Mosquitto
 from services.bootstrap import Core
 from services.clock import SystemClock
 from services.commands.api import desk_of
@@ -226,10 +225,14 @@ def wait_for(done: Callable[[], bool], why: str, seconds: float = 20) -> None:
     until(done, seconds, why)
 
 
-def everywhere(role: Role) -> list[Grant]:
-    return [Grant(ANYWHERE, role)]
+def come_back(broker: Mosquitto) -> None:
+    """Who tries to connect to a port of this machine where nobody listens may for a moment hold it himself."""
 
+    def started() -> bool:
+        try:
+            broker.start()
+        except RuntimeError:
+            return False
+        return True
 
-def pause_until(at: float) -> None:
-    """Only to let a stated time pass, never for luck."""
-    time.sleep(max(0.0, at - time.monotonic()))
+    wait_for(started, "the broker did not come back")

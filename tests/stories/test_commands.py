@@ -12,7 +12,7 @@ from gateway.mqtt_client import MqttListener
 from services.bench.mosquitto import Mosquitto
 from services.commands.asking import CommandRefused
 from services.rules.store import list_alarms
-from tests.commands_kit import House, PlugStrip, wait_for
+from tests.commands_kit import House, PlugStrip, come_back, wait_for
 
 pytestmark = pytest.mark.mosquitto
 
@@ -136,7 +136,7 @@ def test_away_from_its_broker_a_command_expires_and_is_never_sent(
     over = house.ends(id)
     assert (over.state, over.reason) == ("expired", "too_late")
     assert "broker" in over.detail["why"]
-    mosquitto.start()
+    come_back(mosquitto)
     wait_for(lambda: house.gateway.status().connected, "the broker is back", 40)
     done = house.ends(house.ask("level", child="", to=20), 40)
     wait_for(lambda: any(one.get("to") == "20" for one in plug.heard) or done.state != "done", "the next is heard", 40)

@@ -20,7 +20,7 @@ from gateway.mqtt_once import OncePublisher, Said
 from gateway.reading import DeviceEntry, Registry
 from gateway.uplink import CommandOrder, CommandOutcome, UplinkUnavailable
 from services.bench.mosquitto import Mosquitto
-from tests.commands_kit import profile
+from tests.commands_kit import come_back, profile
 from tests.gateway.kit import now_millis, until
 
 
@@ -197,7 +197,7 @@ def test_without_a_broker_it_expires_and_is_not_said_when_the_broker_is_back(
         office.give(order(lasting=800))
         until(lambda: office.statuses() == [("c1", 1, "expired")], 10)
         assert "broker was not connected" in office.outcomes[0].reason
-        mosquitto.start()
+        come_back(mosquitto)
         with MqttListener(mosquitto.url, "ears-2", ["plugs/+/cmd"]) as ears:
             ears.connect()
             office.give(order("c2", port=2))
