@@ -97,6 +97,9 @@ class EventKind(Part):
     scope: Identifier | None = None
     severity: Severity | None = None
     lasting: bool = False
+    standing: bool = False
+    """What is said holds until it is said anew, as a device's own name and firmware do: a retained message fires it
+    too, and it fires only when what it says has changed."""
     auto_clear: Duration | None = None
     """It ends when it was not repeated for this long: for devices that never say the end."""
     dedupe: Duration | None = None

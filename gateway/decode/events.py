@@ -1,7 +1,7 @@
 """A binding's `events:` compiled: what fires, what begins and ends, what is merely repeated.
 
 Edges, lasting events and dedupe windows need to know what was before; that stands in the decoder's memory. Retained
-messages set what is remembered and fire nothing. History fires what it says itself and changes nothing that is
+messages set what is remembered and fire nothing but what stands until it is said anew. History fires what it says itself and changes nothing that is
 remembered: it tells of a past that is over.
 """
 
@@ -65,14 +65,18 @@ class EventMaps:
     ) -> None:
         self.declared = bool(maps)
         self._maps = tuple(_Map(profile, one, captures, zipped) for one in maps)
-        self._remembering = tuple(one for one in self._maps if one.remembers)
+        self._retained = tuple(one for one in self._maps if one.remembers or one.standing)
 
     def fire(self, payload: bytes, scope: Scope, child: str, values: Values, moment: Moment) -> tuple[Event, ...]:
         """The events of one device or child; what lasts is put into its values too."""
         fired: list[Event] = []
-        for one in self._remembering if moment.retained else self._maps:
-            one.fire(payload, scope, child, values, moment, fired)
-        return () if moment.retained else tuple(fired)
+        if not moment.retained:
+            for one in self._maps:
+                one.fire(payload, scope, child, values, moment, fired)
+            return tuple(fired)
+        for one in self._retained:
+            one.fire(payload, scope, child, values, moment, fired if one.standing else [])
+        return tuple(fired)
 
 
 class _Map:
@@ -93,6 +97,7 @@ class _Map:
         self._lasting = kind.lasting
         self._auto_clear = kind.auto_clear is not None
         self._dedupe = 0 if kind.dedupe is None else round(kind.dedupe.total_seconds() * 1000)
+        self.standing = kind.standing
         self.remembers = self._edge is not None or self._lasting or self._dedupe > 0
 
     def fire(
@@ -110,7 +115,18 @@ class _Map:
             return
         data: dict[str, Value] = {}
         self._fields.fill(scope, data, {})
+        if self.standing and not self._is_news(key, child, data, moment):
+            return
         fired.append(Event(self._event, data, phase, key))
+
+    def _is_news(self, key: str, child: str, data: dict[str, Value], moment: Moment) -> bool:
+        """Whether a standing event says something else than before; remembers it."""
+        where: Key = ("standing", moment.device, child, self._event, key)
+        if moment.memory.get(where) == data:
+            return False
+        if not moment.history:
+            moment.memory.put(where, data)
+        return True
 
     def _last(self, phase: str, key: str, child: str, values: Values, moment: Moment, fired: list[Event]) -> str | None:
         """What has happened to a lasting event; remembers what is open."""

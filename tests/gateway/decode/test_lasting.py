@@ -21,6 +21,7 @@ EVENTS: dict[str, Any] = {
     "settled": {"name": named("settled"), "dedupe": "1h"},
     "port_hot": {"name": named("hot"), "lasting": True, "scope": "port"},
     "gap": {"name": named("gap")},
+    "named": {"name": named("named"), "standing": True},
 }
 SECOND = 1000
 
@@ -317,3 +318,18 @@ def test_a_message_that_fails_leaves_nothing_of_what_it_changed() -> None:
         say(to, {"n": 2, "ports": [{"n": "a+b"}]})
     assert to.memory.changes() == {}
     assert [r.child for r in say(to, {"n": 2, "ports": [{"n": 1}]}) if r.events] == [""]
+
+
+class TestStanding:
+    """A device's own name holds until it is said anew, and is mostly said retained."""
+
+    def test_a_retained_announcement_fires_once_and_again_when_it_changes(self) -> None:
+        to = made({"event": "named", "fields": {"name": "n"}})
+        assert [event.data for r in say(to, {"n": "Pump"}, retained=True) for event in r.events] == [{"name": "Pump"}]
+        assert fired(say(to, {"n": "Pump"}, 60, retained=True)) == []
+        assert fired(say(to, {"n": "Pump"}, 120)) == []
+        assert [event.data for r in say(to, {"n": "Old pump"}, 180) for event in r.events] == [{"name": "Old pump"}]
+
+    def test_each_device_for_itself(self) -> None:
+        to = made({"event": "named", "fields": {"name": "n"}})
+        assert fired(say(to, {"n": "Pump"})) == fired(say(to, {"n": "Pump"}, device="e")) != []
