@@ -81,12 +81,19 @@ def render(profile: DeviceProfile, language: str) -> str:
     return json.dumps(build(profile, language), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
+def is_drawn(profile: DeviceProfile) -> bool:
+    """Whether there is anything to draw: a button that only sends events has no curves."""
+    return bool(profile.metrics or profile.states)
+
+
 def write_all(profiles: Mapping[str, DeviceProfile], folder: Path) -> list[Path]:
     """One file per profile and language: `<folder>/<language>/<profile>.json`."""
     written = []
     for language in LANGUAGES:
         (folder / language).mkdir(parents=True, exist_ok=True)
         for id_, profile in sorted(profiles.items()):
+            if not is_drawn(profile):
+                continue
             file = folder / language / f"{id_}.json"
             file.write_text(render(profile, language), encoding="utf-8")
             written.append(file)

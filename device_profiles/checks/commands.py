@@ -71,7 +71,7 @@ def _topic(subject: Subject, command: Command, path: Path) -> Mistakes:
         yield from subject.known(here, slot, _slots(subject, command), "slot")
     if {"+", "#"} & set(templates.without_slots(command.topic)):
         yield subject.mistake(here, shown(command.topic), "a topic without + and #")
-    if command.topic.startswith("$"):
+    if command.topic.split("/")[0] in ("$SYS", "$share"):  # the broker's own; `$oc` and the like are a platform's
         yield subject.mistake(here, shown(command.topic), "a topic that devices hear")
 
 
