@@ -160,12 +160,13 @@ def check_address(address: str, *, levels_allowed: bool = False) -> str:
 
 
 def check_key(key: str) -> str:
-    """The same for the key of a child."""
+    """The same for the key of a child. Names with levels, such as `Pump/Pressure`, get a dot for each slash."""
+    key = key.replace("/", ".")
     if not key or len(key) > LONGEST_KEY or not key.isprintable() or not _FORBIDDEN.isdisjoint(key):
         raise DecodeError(
             "bad_address",
             field="key",
             found=shown(key),
-            expected=f"1 to {LONGEST_KEY} printable characters without + # / as a child's key",
+            expected=f"1 to {LONGEST_KEY} printable characters without + # as a child's key",
         )
     return key

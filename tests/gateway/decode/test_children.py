@@ -87,7 +87,13 @@ def test_a_fan_out_without_end_is_refused() -> None:
     assert error(binding, '{"p": [' + ",".join(["1"] * (MOST_ELEMENTS + 1)) + "]}").code == "too_many"
 
 
-@pytest.mark.parametrize("key", ['"a/b"', '"#"', '""', "null", "[]", "true", "1.5", '"' + "k" * 41 + '"', '"a\\u0000"'])
+def test_a_name_with_levels_has_dots_instead() -> None:
+    binding = _each(over="p", key="{k}", fields={"port_power": "w"})
+    found = _children(binding, '{"p": [{"k": "Pump/Outlet/Pressure", "w": 1}]}')
+    assert found == {"port:Pump.Outlet.Pressure": {"port_power": 1.0}}
+
+
+@pytest.mark.parametrize("key", ['"#"', '""', "null", "[]", "true", "1.5", '"' + "k" * 41 + '"', '"a\\u0000"'])
 def test_a_key_that_could_escape_is_refused(key: str) -> None:
     binding = _each(over="p", key="{k}", fields={"port_power": "w"})
     assert error(binding, f'{{"p": [{{"k": {key}, "w": 1}}]}}').code in {"bad_address", "missing", "wrong_type"}
