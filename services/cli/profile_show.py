@@ -47,8 +47,8 @@ def list_(
     # One line each, and the id never cut: it is what the other commands want to be told.
     table = Table(box=None, pad_edge=False)
     table.add_column("Profile", no_wrap=True, min_width=2 + max((len(one.id) for one in chosen), default=0))
-    table.add_column("Name", no_wrap=True)
-    for counted in ("Messages", "Rules", "Commands"):
+    table.add_column("Name", no_wrap=True, max_width=28)
+    for counted in ("Shapes", "Rules", "Cmds"):
         table.add_column(counted, justify="right", min_width=len(counted))
     before = ""
     for one in sorted(chosen, key=lambda one: (one.family, one.id)):
@@ -56,7 +56,7 @@ def list_(
             before = one.family
             table.add_row(f"[bold]{before}[/bold]")
         counts = str(len(one.bindings)), str(len(one.rules)), str(len(one.commands))
-        table.add_row(f"  {one.id}", f"{one.name.en} · {one.name.zh}", *counts)
+        table.add_row(f"  {one.id}", one.name.en, *counts)
     out.print(table)
     out.print(f"{len(chosen)} profiles. courtyard profile show PROFILE says what one of them reads and watches.")
 
