@@ -71,6 +71,9 @@ class CommandRunner:
         self._wait_seconds = wait_seconds
         self._waiting = Waiting()
         self._fresh = True
+        self._unsettled = False
+        """Something went wrong while an order was being said: what became of it has not been noted."""
+        self._known: tuple[Registry | None, dict[str, DeviceEntry]] = (None, {})
         self._forget_at: Millis = 0
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="commands", daemon=True)
@@ -128,7 +131,10 @@ class CommandRunner:
         for _ in range(slices):
             if self._stopping.wait(_WHILE_ORDERS_WAIT_SECONDS):
                 return
-            self._send_due()
+            try:
+                self._send_due()
+            except Exception as error:  # a loop's edge, like the one around it: the thread must go on
+                self._failed(error)
 
     def _failed(self, error: Exception) -> None:
         self._fresh = True
@@ -156,9 +162,14 @@ class CommandRunner:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _send_due(self) -> None:
+        if self._unsettled:
+            self._sent.settle_interrupted()
+            self._waiting.said = self._sent.last_said()
+            self._unsettled = False
         now = self._now()
         for order in self._waiting.take_expired(now):
-            self._settle(order, "expired", self._why_waiting(order))
+            if not self._sent.knows(order):  # otherwise it may have been said
+                self._settle(order, "expired", self._why_waiting(order))
         for order in self._waiting.due(now, self._least_interval):
             if self._stopping.is_set():
                 return
@@ -173,10 +184,13 @@ class CommandRunner:
         except CommandMistake as error:
             self._settle(order, "failed", str(error))
             return
+        left = (order.expires_at - self._now()) / 1000
+        if left <= 0:
+            return  # those before it took their time; it is too late for this one
         if not self._sent.begin(order, self._now()):
             self._waiting.remove(order)
             return
-        left = (order.expires_at - self._now()) / 1000
+        self._unsettled = True
         said = self._publisher.say(topic, payload, timeout_seconds=min(left, _ACKNOWLEDGED_WITHIN_SECONDS))
         if said is Said.NOT_SAID:
             self._sent.withdraw(order)
@@ -184,6 +198,7 @@ class CommandRunner:
             self._settle(order, "sent", "")
         else:
             self._settle(order, "unsure", "the broker did not acknowledge it, and it is not sent again")
+        self._unsettled = False
 
     def _settle(self, order: CommandOrder, status: str, reason: str) -> None:
         now = self._now()
@@ -211,7 +226,10 @@ class CommandRunner:
         )
 
     def _entry(self, device: str) -> DeviceEntry | None:
-        return next((entry for entry in self._registry().devices if entry.id == device), None)
+        registry = self._registry()
+        if registry is not self._known[0]:
+            self._known = registry, {entry.id: entry for entry in registry.devices}
+        return self._known[1].get(device)
 
     def _least_interval(self, order: CommandOrder) -> Millis:
         entry = self._entry(order.device)
@@ -224,4 +242,4 @@ class CommandRunner:
             return "the gateway did not have this device in its list in time"
         if not self._publisher.is_connected:
             return f"the broker was not connected: {self._publisher.last_error or 'no answer'}"
-        return "other commands to this device were in the way: they are spaced by its least interval"
+        return "other commands were in the way: those to one device are spaced by its least interval"

@@ -80,8 +80,8 @@ class SentCommands:
         self._db.execute("UPDATE sent SET reported = 0 WHERE id = ? AND attempt = ?", (order.id, order.attempt))
 
     def settle_interrupted(self) -> None:
-        """After a start: what was being said when the last run ended."""
-        reason = "the gateway was stopped while it sent this; it is not sent again"
+        """What was being said when the last run ended, or when something went wrong: nobody is saying it now."""
+        reason = "the gateway was interrupted while it sent this; it is not sent again"
         self._db.execute("UPDATE sent SET status = 'unsure', reason = ? WHERE status = ?", (reason, SAYING))
 
     def unreported(self, limit: int = 100) -> list[CommandOutcome]:

@@ -246,6 +246,72 @@ def test_a_damaged_list_is_moved_aside(mosquitto: Mosquitto, tmp_path: Path, ear
     assert len(list(tmp_path.glob("commands.damaged-*"))) == 1
 
 
+@pytest.mark.mosquitto
+def test_what_goes_wrong_while_services_are_away_does_not_end_the_sending(
+    mosquitto: Mosquitto, tmp_path: Path, ears: MqttListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office, asked = Office(), []
+
+    def busy(device: str) -> dict[str, str]:
+        asked.append(device)
+        raise TimeoutError("the ingest thread is busy")
+
+    with runner(tmp_path, mosquitto.url, office) as running:
+        until(lambda: running._publisher.is_connected, 10)
+        monkeypatch.setattr(running, "_captures_of", busy)
+        office.give(order(lasting=60_000))
+        until(lambda: len(asked) > 0, 10)
+        office.away = True
+        until(lambda: len(asked) > 2, 10)  # tried again meanwhile
+        monkeypatch.setattr(running, "_captures_of", lambda _: {})
+        assert len(heard(ears, 1)) == 1
+        office.away = False
+        until(lambda: office.statuses() == [("c1", 1, "sent")], 20)
+        assert running.counters.failures > 0
+
+
+@pytest.mark.mosquitto
+def test_what_was_said_and_could_not_be_noted_is_reported_as_unsure_and_not_said_again(
+    mosquitto: Mosquitto, tmp_path: Path, ears: MqttListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office()
+    with runner(tmp_path, mosquitto.url, office) as running:
+        until(lambda: running._publisher.is_connected, 10)
+        end, full = SentCommands.end, [True]
+
+        def on_a_full_disk(self: SentCommands, one: CommandOrder, status: str, at: int, reason: str = "") -> None:
+            if full.pop() if full else False:
+                raise sqlite3.OperationalError("database or disk is full")
+            end(self, one, status, at, reason)
+
+        monkeypatch.setattr(SentCommands, "end", on_a_full_disk)
+        office.give(order())
+        until(lambda: office.statuses() == [("c1", 1, "unsure")], 10)
+    assert len(heard(ears, 1)) == 1 and nothing_more(ears)
+
+
+@pytest.mark.mosquitto
+def test_an_order_that_runs_out_while_others_are_said_is_not_said_late(
+    mosquitto: Mosquitto, tmp_path: Path, ears: MqttListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office()
+    with runner(tmp_path, mosquitto.url, office) as running:
+        until(lambda: running._publisher.is_connected, 10)
+        second = order("c2", device="plug-2", port=2, lasting=60_000)
+        now, later = running._now, second.expires_at + 1
+        say = running._publisher.say
+
+        def slowly(topic: str, payload: bytes, *, timeout_seconds: float) -> Said:
+            monkeypatch.setattr(running, "_now", lambda: max(now(), later))
+            return say(topic, payload, timeout_seconds=timeout_seconds)
+
+        monkeypatch.setattr(running._publisher, "say", slowly)
+        office.give(order(lasting=120_000), second)
+        until(lambda: len(office.outcomes) == 2, 10)
+    assert sorted(office.statuses()) == [("c1", 1, "sent"), ("c2", 1, "expired")]
+    assert len(heard(ears, 1)) == 1 and nothing_more(ears)
+
+
 def test_waiting_is_in_order_spaced_and_never_late() -> None:
     waiting = Waiting()
     orders = [CommandOrder(f"c{n}", 1, "d1" if n < 3 else "d2", "", "cut", {}, n, 1000 + n * 100) for n in (2, 1, 3)]
