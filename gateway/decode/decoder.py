@@ -267,8 +267,10 @@ class Decoder:
         stamps: dict[str, Millis] = {}
         arrived: set[str] = set()
         readings: dict[str, list[Reading]] = {}
+        count = 0
         for part in parts:
             found = self._part(message, part, stamps, arrived, newest[part.owner.id])
+            check_count("split", count := count + len(found))
             if len(parts) == 1 and found[0].quality is Quality.LATE and not retained:
                 found = self._slow_clocks.judge(part.owner.id, found)
             readings.setdefault(part.owner.id, []).extend(found)
@@ -278,7 +280,6 @@ class Decoder:
             whole = joined(found) if len(found) > 1 else found
             self._complete(taken, owners[id], scope.captures, whole)
             out += whole
-        check_count("split", len(out))
         return out
 
     def _part(

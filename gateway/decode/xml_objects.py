@@ -47,7 +47,9 @@ def xml_reader(layout: Xml) -> Callable[[Any], Any]:
     lists = frozenset(layout.lists)
 
     def read(raw: Any) -> Any:
-        text = _text(raw).strip("\0\ufeff \t\r\n")
+        text = _text(raw)
+        _check_length(text)  # before it is stripped: that takes its time on a text of nothing but blanks
+        text = text.strip("\0\ufeff \t\r\n")
         _weigh(text)
         builder = _Builder(lists)
         # Names are not resolved to namespaces: a long one would be copied for every element.
@@ -67,11 +69,14 @@ def xml_reader(layout: Xml) -> Callable[[Any], Any]:
     return read
 
 
+def _check_length(text: str) -> None:
+    if len(text) > LONGEST_XML:
+        raise DecodeError("too_large", found=f"XML of {len(text)} characters", expected=f"at most {LONGEST_XML}")
+
+
 def _weigh(text: str) -> None:
     if not text:
         raise DecodeError("malformed", found="an empty payload", expected="XML")
-    if len(text) > LONGEST_XML:
-        raise DecodeError("too_large", found=f"XML of {len(text)} characters", expected=f"at most {LONGEST_XML}")
     tags, attributes = text.count("<"), text.count("=")
     if tags > MOST_TAGS or attributes > MOST_ATTRIBUTES:
         raise DecodeError(
