@@ -105,6 +105,14 @@ EXPECTED = {
     ("milesight_ct103", "hot_wire"): {"wire_hot"},
     ("milesight_ws523", "overload"): {"over_current"},
     ("jetlinks_binary", "silent"): {"offline"},
+    ("barrier_json", "stuck"): {"motor_overload", "moves_too_long"},
+    ("barrier_json", "stays_open"): {"stays_open"},
+    ("barrier_json", "broken"): {"fault"},
+    ("barrier_json", "obstacle"): {"obstacle"},
+    ("barrier_json", "loop_fault"): {"loop_fault"},
+    ("barrier_json", "plate_camera"): {"plate_camera_offline"},
+    ("barrier_json", "service_due"): {"service_due"},
+    ("barrier_json", "silent"): {"offline"},
 }
 
 
