@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from device_profiles.library import SHIPPED, load
 from device_profiles.schema import DeviceProfile
-from gateway.decode.samples import check_samples
+from gateway.commands.samples import prove
 from services.settings import Settings
 
 
@@ -22,7 +22,7 @@ def load_library(settings: Settings) -> Mapping[str, DeviceProfile]:
     """Shipped profiles and the user's own. Raises ProfileMistakes, or ProfileSamplesFail."""
     own = [settings.profiles_dir] if settings.profiles_dir else []
     library = load(SHIPPED, *own)
-    failures = [f"{profile.id}: {failure}" for profile in library.values() for failure in check_samples(profile)]
+    failures = [f"{profile.id}: {failure}" for profile in library.values() for failure in prove(profile)]
     if failures:
         raise ProfileSamplesFail(failures)
     return library

@@ -9,7 +9,7 @@ from typing import Any
 
 from device_profiles.checks.subject import Mistakes, Path, Subject
 from device_profiles.mistakes import shown
-from device_profiles.schema import Earlier, Fault, Sample, Signal
+from device_profiles.schema import Earlier, Fault, Said, Sample, Signal
 
 SAMPLE_KEYS = frozenset({"address", "child", "measured_at", "binding", "values", "events", "quality", "flags"}) | {
     "presence",
@@ -102,8 +102,28 @@ def _samples(subject: Subject) -> Mistakes:
                 yield from subject.param_value(here, subject.profile.params[name], "a value")
         if sample.error is not None and sample.expect:
             yield subject.mistake((*path, "error"), "error and expect", "one of them")
+        if sample.said is not None:
+            yield from _said(subject, sample, sample.said, (*path, "said"))
         for j, expected in enumerate(sample.expect):
             yield from _expected(subject, expected, (*path, "expect", j))
+
+
+def _said(subject: Subject, sample: Sample, said: Said, path: Path) -> Mistakes:
+    yield from subject.known((*path, "command"), said.command, subject.profile.commands, "command")
+    if sample.expect or sample.error is not None:
+        yield subject.mistake(path, "said beside expect or error", "a command's message alone: it becomes no readings")
+    command = subject.profile.commands.get(said.command)
+    if command is None:
+        return
+    kind = said.child.partition(":")[0]
+    if (command.scope or "") != kind:
+        expected = f'a child such as "{command.scope}:1"' if command.scope else "no child: it is one of the device"
+        yield subject.mistake((*path, "child"), shown(said.child), expected)
+    for name in said.params:
+        here: Path = (*path, "params", name)
+        yield from subject.known(here, name, command.params, "param of the command")
+        if name in command.params:
+            yield from subject.param_value(here, command.params[name], "a value")
 
 
 def _message(subject: Subject, sample: Sample | Earlier, path: Path) -> Mistakes:

@@ -17,8 +17,12 @@ from device_profiles.schema.base import (
     Scalar,
     Severity,
     Text,
+    TimeStep,
     Tone,
+    ValuePath,
     parse_duration,
+    parse_step,
+    paths_of,
 )
 from device_profiles.schema.behaviour import Clear, ResidentWording, Rule, RuleTest, Source, TicketTemplate
 from device_profiles.schema.commands import Command, Effect, Order, Reply, StructPayload
@@ -53,7 +57,7 @@ from device_profiles.schema.layouts import (
     TlvLayout,
     Xml,
 )
-from device_profiles.schema.show import Dashboard, Earlier, Fault, Obedience, Play, Sample, Signal, Simulator
+from device_profiles.schema.show import Dashboard, Earlier, Fault, Obedience, Play, Said, Sample, Signal, Simulator
 from device_profiles.schema.wire import (
     Binding,
     Each,
@@ -112,6 +116,7 @@ __all__ = [
     "ResidentWording",
     "Rule",
     "RuleTest",
+    "Said",
     "Sample",
     "Scalar",
     "Sequence",
@@ -129,12 +134,16 @@ __all__ = [
     "Text",
     "TicketTemplate",
     "Time",
+    "TimeStep",
     "TlvEntry",
     "TlvLayout",
     "Tone",
+    "ValuePath",
     "When",
     "Xml",
     "parse_duration",
+    "parse_step",
+    "paths_of",
 ]
 
 

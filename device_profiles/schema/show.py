@@ -93,8 +93,23 @@ class Earlier(Part):
     retained: bool = False
 
 
+class Said(Part):
+    """A command, and what its templates hold besides the command's own params."""
+
+    command: Identifier
+    address: str
+    child: str = ""
+    """Such as "port:2"."""
+    params: dict[Identifier, Scalar] = {}
+    nonce: int = 1
+    id: str = "command"
+    captures: dict[str, str] = {}
+    """Of the topics that the device speaks on."""
+
+
 class Sample(Part):
-    """A message and the readings it must become. A profile that fails its own samples does not load."""
+    """A message and the readings it must become; or, with `said`, the command that must become this message. A profile
+    that fails its own samples does not load."""
 
     name: str
     topic: str
@@ -112,4 +127,6 @@ class Sample(Part):
     event is its id, or an object of id, data, phase and key; a reply one of command, correlation, ok and result."""
     error: str | None = None
     """Or part of the DecodeError it must give."""
+    said: Said | None = None
+    """The command that this message says, to a device with these `params`, at 2030-03-17T17:46:40Z."""
     source: str = ""

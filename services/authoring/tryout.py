@@ -13,7 +13,7 @@ from typing import Literal
 
 from device_profiles.library import Mistake, ProfileMistakes, load_text
 from device_profiles.schema import DeviceProfile
-from gateway.decode.samples import check_samples
+from gateway.commands.samples import prove
 from services.authoring.capture import Message
 from services.authoring.trial import Outcome, Trial
 from services.rules.profile_tests import run
@@ -124,7 +124,7 @@ def _proof(profile: DeviceProfile, seconds: Callable[[], float]) -> Proof:
         if seconds() > until:
             untried += len(part)
             continue
-        failures += check_samples(profile.model_copy(update={"samples": part}))
+        failures += prove(profile.model_copy(update={"samples": part}))
         samples += len(part)
     for rule in profile.rules:
         for i, test in enumerate(rule.tests):

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from device_profiles.library import SHIPPED, Library, Mistake, survey
 from device_profiles.schema import DeviceProfile
-from gateway.decode.samples import check_samples
+from gateway.commands.samples import prove
 from services.cli import app
 from services.cli.shared import explained
 from services.rules.profile_tests import failures
@@ -40,7 +40,7 @@ class Report:
     rule_tests: int
     failed: tuple[Finding, ...]
     unproven: tuple[Finding, ...]
-    """Bindings without a sample and rules without a test: no failures, but nothing shows that they work."""
+    """Bindings and commands without a sample, rules without a test: no failures, but nothing shows that they work."""
 
 
 @app.command()
@@ -59,7 +59,7 @@ def check(
     Mistakes are printed all at once, each as [bold]file:line: where: found …, expected …[/bold]
 
     Ends with 1 when anything failed. The JSON has the counts profiles, samples, rule_tests and failed, and the lists
-    mistakes and unproven (bindings without a sample, rules without a test).
+    mistakes and unproven (bindings and commands without a sample, rules without a test).
     """
     report = examine(*(folders or ()))
     if as_json:
@@ -93,7 +93,7 @@ def _of_mistake(mistake: Mistake) -> Finding:
 
 
 def _failures(library: Library, profile: DeviceProfile) -> Iterator[Finding]:
-    samples, tests = check_samples(profile), list(failures(profile))
+    samples, tests = prove(profile), list(failures(profile))
     if not samples and not tests:
         return
     file, document = str(library.file_of(profile.id)), library.document_of(profile.id)
@@ -118,9 +118,16 @@ def _unproven(library: Library, profile: DeviceProfile) -> Iterator[Finding]:
         if binding.id not in shown and not binding.ignore
     ]
     rules = [(("rules", i), f"rule {rule.id!r}: no test") for i, rule in enumerate(profile.rules) if not rule.tests]
-    if bindings or rules:
+    said = {sample.said.command for sample in profile.samples if sample.said is not None}
+    commands = [
+        (("commands", name), f"command {name!r}: no sample says it (`said: {{command: {name}}}`)")
+        for name in profile.commands
+        if name not in said
+    ]
+    unproven: list[tuple[tuple[str | int, ...], str]] = [*bindings, *rules, *commands]
+    if unproven:
         file, document = str(library.file_of(profile.id)), library.document_of(profile.id)
-        for path, text in [*bindings, *rules]:
+        for path, text in unproven:
             yield Finding(file, document.line(*path), text)
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from device_profiles.library import ProfileMistakes, load_text
-from gateway.decode.samples import check_samples
+from gateway.commands.samples import prove
 from gateway.decode.topics import covers
 from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener
@@ -71,7 +71,7 @@ class Watched:
                 out.print(f"[red]✗ {escape(line)}[/red]")
             out.print("[dim]The version before goes on. Mend it and save.[/dim]")
             return False
-        failures = check_samples(loaded)
+        failures = prove(loaded)
         for failure in failures[:8]:
             out.print(f"[red]✗ {escape(failure)}[/red]")
         held = len(loaded.samples) - len(failures)
