@@ -214,6 +214,8 @@ class Change:
         now = max(now, self.seen)
         if self.changed_at is not None and now - self.changed_at < self.stretch.length:
             return True
+        if now - self.seen > self.stretch.hold:
+            return None  # a gap up to now: a device that was silent is back, and its new value comes next
         watched = max(self.since, listening_from or 0)
         return False if now - watched >= self.stretch.length else None
 

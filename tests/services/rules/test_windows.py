@@ -158,7 +158,7 @@ def test_changed_is_known_where_all_of_it_was_watched(steps: list[tuple[int, int
     expected: bool | None = None
     if any(now - change < stretch.length for change in changes):
         expected = True
-    elif now - watched_from >= stretch.length:
+    elif now - watched_from >= stretch.length and now - points[-1][0] <= hold:
         expected = False
     assert fed("changed", points, stretch).result(now, None) is expected
 
@@ -214,6 +214,14 @@ def test_what_the_gateway_could_not_hear_is_not_called_unchanged() -> None:
     assert change.result(30 * MINUTE, None) is False
     assert change.result(30 * MINUTE, 25 * MINUTE) is None
     assert change.result(35 * MINUTE, 25 * MINUTE) is False
+
+
+def test_a_device_that_was_silent_is_not_called_unchanged_when_it_is_back() -> None:
+    change = fed("changed", [(at * MINUTE, 1.0) for at in range(12)], Stretch(10 * MINUTE, 3 * MINUTE))
+    assert change.result(11 * MINUTE, None) is False
+    assert change.result(40 * MINUTE, None) is None, "before its first new value is told"
+    change.take(40 * MINUTE, 1.0)
+    assert change.result(40 * MINUTE, None) is None
 
 
 def test_what_is_no_number_and_what_is_older_enters_no_series() -> None:
