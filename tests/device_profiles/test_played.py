@@ -113,6 +113,19 @@ EXPECTED = {
     ("barrier_json", "plate_camera"): {"plate_camera_offline"},
     ("barrier_json", "service_due"): {"service_due"},
     ("barrier_json", "silent"): {"offline"},
+    ("camera_json", "low_fps"): {"fps_low"},
+    ("camera_json", "video_loss"): {"video_loss"},
+    ("camera_json", "covered"): {"tampered"},
+    ("camera_json", "frozen"): {"frozen"},
+    ("camera_json", "recording_stops"): {"recording_gap"},
+    ("camera_json", "silent"): {"offline"},
+    ("nvr_json", "disk_error"): {"disk_error"},
+    ("nvr_json", "raid_degraded"): {"raid_degraded"},
+    ("nvr_json", "no_picture"): {"channel_offline"},
+    ("nvr_json", "recording_stops"): {"recording_gap"},
+    ("nvr_json", "kept_too_short"): {"storage_full"},
+    ("nvr_json", "fan"): {"fan_fault"},
+    ("nvr_json", "silent"): {"offline"},
 }
 
 
