@@ -23,7 +23,9 @@ from gateway.presence import Liveness, announced
 from gateway.reading import Batch, Millis, Quality, Reading, Registry, provisional_address
 from services.changes import Changes
 from services.clock import Clock
+from services.commands.asking import CommandRefused
 from services.commands.dispatch import Dispatcher
+from services.commands.lifecycle import NotCancellable
 from services.database import Database
 from services.events.store import rows_of
 from services.intake.consequences import Consequences
@@ -87,6 +89,8 @@ class Intake:
         self._commands_enabled = commands_enabled
         self._lock = RLock()
         self._memory: Memory | None = None
+        self._heard: dict[str, tuple[datetime, datetime | None]] = {}
+        """Gateway -> `heard_at` and `spoke_at` of the memory before: to read the state again is not to hear it."""
         self.readings = 0
         """Taken since start."""
         self.gaps = 0
@@ -108,7 +112,7 @@ class Intake:
     def reload(self) -> None:
         """Read everything again: after a site import, or when the database was changed by others."""
         with self._lock:
-            self._memory = None
+            self._throw_away()
             self._benched.clear()
             with self._transaction(self._clock.now()):
                 pass
@@ -378,7 +382,7 @@ class Intake:
             with self._database.write() as connection:
                 gone = forget_unclaimed(connection, heard_before=now - _UNCLAIMED_KEPT)
             if gone:
-                self._memory = None
+                self._throw_away()
                 log.info("unclaimed_forgotten", devices=gone)
 
     def change(self, work: Callable[[Connection], T]) -> T:
@@ -389,7 +393,7 @@ class Intake:
                 with self._database.write() as connection:
                     return work(connection)
             finally:
-                self._memory = None
+                self._throw_away()
                 self._benched.clear()
 
     def _reload_if_imported(self) -> None:
@@ -398,16 +402,28 @@ class Intake:
             return
         with self._database.read() as connection:
             if read_stamp(connection) != self._memory.stamp:
-                self._memory = None
+                self._throw_away()
                 self._benched.clear()
 
     # --- commands --------------------------------------------------------------------------------------------
 
     @contextmanager
     def commanding(self, now: datetime) -> Iterator[Dispatcher]:
-        """What is asked, fetched and reported about commands within the block commits with its end."""
-        with self._lock, self._transaction(now) as (_, _, consequences):
-            yield consequences.commands
+        """What is asked, fetched and reported about commands within the block commits with its end.
+
+        A refusal before anything has changed leaves the memory as it is: to read all of it again takes a second, and
+        anybody may ask for what is refused.
+        """
+        refused: CommandRefused | NotCancellable | None = None
+        with self._lock, self._transaction(now) as (_, work, consequences):
+            try:
+                yield consequences.commands
+            except (CommandRefused, NotCancellable) as error:
+                if not work.is_empty:
+                    raise
+                refused = error
+        if refused is not None:
+            raise refused
 
     def commands_under_way(self, gateway: str) -> bool:
         """Whether some command waits for this gateway; a look that costs nothing."""
@@ -433,7 +449,7 @@ class Intake:
             with self._database.write() as connection:
                 flush(connection, work, memory)
         except BaseException:
-            self._memory = None
+            self._throw_away()
             raise
         self._changes.publish(work.changes)
 
@@ -446,10 +462,18 @@ class Intake:
             commands_enabled=self._commands_enabled,
         )
 
+    def _throw_away(self) -> None:
+        """What is in memory may not be what is committed: it is read again before it is used."""
+        if self._memory is not None:
+            self._heard |= {one.id: (one.heard_at, one.spoke_at) for one in self._memory.gateways.values()}
+        self._memory = None
+
     def _loaded(self, now: datetime) -> Memory:
         if self._memory is None:
             with self._database.read() as connection:
                 memory = load(connection, self._library, now)
+            for gateway in memory.gateways.values():
+                gateway.heard_at, gateway.spoke_at = self._heard.get(gateway.id, (now, None))
             self._put_right(memory, now)
             self._memory = memory
         return self._memory

@@ -141,6 +141,15 @@ def test_a_restart_condemns_no_gateway(site: Story) -> None:
     site.at("00:07:10").expect_alarms("uplink_cut")
 
 
+def test_what_people_do_meanwhile_makes_no_gateway_heard(site: Story) -> None:
+    """A site file is imported, a device adopted: the state is read again, and the gateway is as silent as before."""
+    all_speak(site).at("00:02").loses_uplink().at("00:03:30").expect_presence("m1", "unknown")
+    site.intake.change(lambda _: None)
+    site.at("00:03:40").expect_presence("m1", "unknown")
+    site.intake.reload()
+    site.at("00:05:10").expect_alarms("uplink_cut").expect_tickets(1)
+
+
 def test_a_gateway_without_its_broker_is_another_break(site: Story) -> None:
     all_speak(site).at("00:02")
     all_fall_silent(site).loses_broker().at("00:04:50").expect_alarms().expect_presence("m1", "unknown")

@@ -20,6 +20,7 @@ from services.commands import store
 from services.commands.asking import CommandRefused
 from services.commands.desk import CommandDesk, with_key
 from services.commands.dispatch import LEASE, Asked
+from services.commands.lifecycle import NotCancellable
 from services.commands.store import CommandRecord
 from services.database import Database
 from services.intake import Intake
@@ -191,7 +192,7 @@ def test_an_answer_finds_its_command_by_its_number_and_no_other(stage: Stage) ->
     stage.says("", replies=(Reply("cut", str(second.nonce), True, "ok"), Reply("feed", str(second.nonce), True, "ok")))
     assert (stage.look(one).state, stage.look(two).state) == ("sent", "acknowledged")
     stage.says("", device="plug-2", replies=(Reply("cut", str(first.nonce), True, "ok"),))
-    assert stage.look(one).state == "sent", "another device answers for itself"
+    assert stage.look(one).state == "acknowledged", "another device answers for itself"
     stage.says("", replies=(Reply("cut", "65000", True, "ok"),))
     assert stage.intake.unmatched_answers == 2
 
@@ -231,7 +232,7 @@ def test_what_is_no_proof_of_an_effect(stage: Stage, reading: dict[str, Any]) ->
     id, _ = under_way(stage)
     stage.later(0.5)
     stage.says(**reading)
-    assert stage.look(id).state == "sent"
+    assert stage.look(id).state == "acknowledged"
 
 
 def test_a_clock_that_is_slow_hides_no_effect(stage: Stage) -> None:
@@ -260,7 +261,7 @@ def test_while_the_uplink_is_cut_no_command_fails_for_want_of_an_answer(stage: S
     id, _ = under_way(stage)
     stage.clock.at += timedelta(seconds=120)
     stage.intake.tick(stage.clock.at)  # the gateway's progress stands still
-    assert stage.look(id).state == "sent"
+    assert stage.look(id).state == "acknowledged"
     sent_at = stage.look(id).sent_at
     assert sent_at is not None
     backlog = Reading(
@@ -335,3 +336,17 @@ def test_what_is_long_over_is_forgotten_and_what_is_under_way_is_not(stage: Stag
         assert store.expire(connection, START + timedelta(days=1)) == 1
     with stage.database.read() as connection:
         assert [one.id for one in store.list_commands(connection, None)] == [waiting]
+
+
+def test_a_refusal_costs_nobody_else_the_state(stage: Stage) -> None:
+    id, order = under_way(stage)
+    stage.sent(order)
+    before = stage.intake._memory
+    assert before is not None
+    with pytest.raises(CommandRefused, match="under way"):
+        stage.ask()
+    with pytest.raises(CommandRefused, match="to: found"):
+        stage.ask("level", "", to="high")
+    with pytest.raises(NotCancellable):
+        stage.desk.cancel(None, id, by="li.wei")
+    assert stage.intake._memory is before and stage.state(id)[0] == "sent"
