@@ -142,9 +142,9 @@ _FIELD = {"$ref": "#/$defs/FieldMap"}
 
 
 def _with_shorthand(schema: Any) -> Any:
-    """A field may be no more than its path: pydantic cannot know, a validator does it."""
+    """A field may be no more than its path, or paths: pydantic cannot know, a validator does it."""
     if schema == _FIELD:
-        return {"anyOf": [{"type": "string"}, _FIELD]}
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, _FIELD]}
     if isinstance(schema, dict):
         return {key: _with_shorthand(value) for key, value in schema.items()}
     return [_with_shorthand(value) for value in schema] if isinstance(schema, list) else schema

@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection
 
 from device_profiles.checks import codecs, conditions, templates
-from device_profiles.checks.conditions import value_path
+from device_profiles.checks.conditions import value_path, value_paths
 from device_profiles.checks.fields import Place, check_each, check_ends, check_events, check_fields, check_presence
 from device_profiles.checks.subject import Mistakes, Path, Subject
 from device_profiles.mistakes import nearest, one_of, shown
-from device_profiles.schema import Binding, Reply, Time, When
+from device_profiles.schema import Binding, Reply, Split, Time, When
 
 _FORMATS = ("unix_s", "unix_ms", "unix_us", "unix_ns", "iso", "seconds_ago")
 _SAYS_NOTHING_WITH = ("fields", "each", "events", "presence", "says", "keepalive", "reply", "sequence", "split")
@@ -37,12 +37,14 @@ def _binding(subject: Subject, binding: Binding, path: Path) -> Mistakes:
     if isinstance(binding.history, When):
         yield from conditions.check(subject, binding.history, captures, (*path, "history"))
     for i, split in enumerate(binding.split):
-        yield from value_path(subject, (*path, "split", i, "over"), split.over)
+        yield from _split(subject, split, (*path, "split", i))
         if split.capture in templates.captures_of(binding.topic):
             here: Path = (*path, "split", i, "capture")
             yield subject.mistake(here, f"{split.capture!r}, a capture of the topic", "a name of its own")
     if binding.time is not None:
         yield from _time(subject, binding.time, captures, (*path, "time"))
+        if binding.time.step is not None and not binding.split:
+            yield subject.mistake((*path, "time", "step"), "step without split", "split: the array of the points")
     yield from _says(subject, binding, path)
     place = Place(None, captures)
     yield from check_fields(subject, binding.fields, place, (*path, "fields"))
@@ -68,13 +70,30 @@ def _address(subject: Subject, binding: Binding, captures: Collection[str], path
         yield subject.mistake((*path, "topic"), shown(binding.topic), expected)
 
 
+def _split(subject: Subject, split: Split, path: Path) -> Mistakes:
+    yield from subject.exactly_one(path, split, ("over", "zip"))
+    if split.over is not None:
+        yield from value_path(subject, (*path, "over"), split.over)
+    for i, array in enumerate(split.zip):
+        yield from value_path(subject, (*path, "zip", i), array)
+        if "[" in array or array.strip() in ("", "$", "@"):
+            yield subject.mistake((*path, "zip", i), shown(array), "the path of an array by keys alone, such as a.b")
+    if split.elements != "auto" and split.zip:
+        yield subject.mistake((*path, "elements"), "elements without over", "over: the object they are in")
+
+
 def _time(subject: Subject, time: Time, captures: Collection[str], path: Path) -> Mistakes:
     yield from subject.exactly_one(path, time, ("path", "capture", "join"))
     if time.capture is not None:
         yield from subject.known((*path, "capture"), time.capture, captures, "topic capture")
-    for key, text in (("path", time.path), *(("join", part) for part in time.join)):
-        if text is not None:
-            yield from value_path(subject, (*path, key), text)
+    if time.path is not None:
+        yield from value_paths(subject, (*path, "path"), time.path)
+    for i, text in enumerate(time.join):
+        yield from value_path(subject, (*path, "join", i), text)
+    if time.when is not None:
+        yield from conditions.of_values(subject, time.when, captures, (*path, "when"))
+    if time.step is not None and not time.step:
+        yield subject.mistake((*path, "step"), "no time", 'a step such as 15m, or "-60s" for backwards')
     if time.format not in _FORMATS and "%" not in time.format:
         expected = f"{one_of(_FORMATS)}, or a strptime format such as %Y-%m-%d %H:%M:%S{nearest(time.format, _FORMATS)}"
         yield subject.mistake((*path, "format"), shown(time.format), expected)

@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from device_profiles.checks.codecs import pattern
 from device_profiles.checks.subject import Mistakes, Path, Subject
 from device_profiles.mistakes import shown
-from device_profiles.schema import When
+from device_profiles.schema import ValuePath, When
 
 _DEEPEST = 8
+_OF_BYTES = ("prefix", "text", "at", "length", "min_length")
 _MOST = 50
 
 
 def check(subject: Subject, when: When, captures: Collection[str], path: Path, depth: int = 1) -> Mistakes:
     """One condition over a message."""
     if depth > _DEEPEST:
-        yield subject.mistake(path, f"more than {_DEEPEST} levels of all_of", "one list of conditions")
+        found = f"more than {_DEEPEST} levels of all_of, any_of and not"
+        yield subject.mistake(path, found, "one list of conditions")
         return
     if when == When():
         yield subject.mistake(path, "no test", "at least one, such as path, capture, prefix or text")
     yield from _bytes(subject, when, path)
     yield from _values(subject, when, captures, path)
-    if len(when.all_of) > _MOST:
-        yield subject.mistake((*path, "all_of"), f"{len(when.all_of)} of them", f"at most {_MOST}")
-        return
-    for i, inner in enumerate(when.all_of):
-        yield from check(subject, inner, captures, (*path, "all_of", i), depth + 1)
+    for key in ("all_of", "any_of"):
+        some: tuple[When, ...] = getattr(when, key)
+        if len(some) > _MOST:
+            yield subject.mistake((*path, key), f"{len(some)} of them", f"at most {_MOST}")
+            return
+        for i, inner in enumerate(some):
+            yield from check(subject, inner, captures, (*path, key, i), depth + 1)
+    if len(when.any_of) == 1:
+        yield subject.mistake((*path, "any_of"), "one condition alone", "at least two, or all_of")
+    if when.not_ is not None:
+        yield from check(subject, when.not_, captures, (*path, "not"), depth + 1)
+
+
+def of_values(subject: Subject, when: When, captures: Collection[str], path: Path) -> Mistakes:
+    """One condition over a value: it stands where the bytes of the message are not looked at any more."""
+    yield from check(subject, when, captures, path)
+    for key, part in _parts(when):
+        by_regex = part.regex is not None and part.path is None and part.capture is None
+        for test in [name for name in _OF_BYTES if getattr(part, name) is not None] + ["regex"] * by_regex:
+            expected = "path, absent, kind or capture: the bytes of the message belong into the binding's when"
+            yield subject.mistake((*path, *key, test), f"{test} of the whole payload", expected)
+
+
+def _parts(when: When, path: Path = ()) -> Iterator[tuple[Path, When]]:
+    yield path, when
+    for key in ("all_of", "any_of"):
+        for i, inner in enumerate(getattr(when, key)):
+            yield from _parts(inner, (*path, key, i))
+    if when.not_ is not None:
+        yield from _parts(when.not_, (*path, "not"))
 
 
 def _bytes(subject: Subject, when: When, path: Path) -> Mistakes:
@@ -46,7 +73,7 @@ def _bytes(subject: Subject, when: When, path: Path) -> Mistakes:
 
 def _values(subject: Subject, when: When, captures: Collection[str], path: Path) -> Mistakes:
     if when.path is not None:
-        yield from value_path(subject, (*path, "path"), when.path)
+        yield from value_paths(subject, (*path, "path"), when.path)
     if when.absent is not None:
         yield from value_path(subject, (*path, "absent"), when.absent)
     if when.capture is not None:
@@ -64,6 +91,17 @@ def _values(subject: Subject, when: When, captures: Collection[str], path: Path)
         yield subject.mistake(path, "equals or one_of alone", "path or capture: what is compared")
     if when.regex is not None:
         yield from pattern(subject, (*path, "regex"), when.regex)
+
+
+def value_paths(subject: Subject, path: Path, value: ValuePath) -> Mistakes:
+    """A path into a payload, or several of which the first counts at which something stands."""
+    if isinstance(value, str):
+        yield from value_path(subject, path, value)
+        return
+    for i, text in enumerate(value):
+        yield from value_path(subject, (*path, i), text)
+        if text in value[:i]:
+            yield subject.mistake((*path, i), f"{text!r} twice", "each path once")
 
 
 def value_path(subject: Subject, path: Path, text: str) -> Mistakes:

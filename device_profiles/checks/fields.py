@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from device_profiles.checks import conditions, templates
-from device_profiles.checks.conditions import value_path
+from device_profiles.checks.conditions import value_path, value_paths
 from device_profiles.checks.subject import Mistakes, Path, Subject
 from device_profiles.mistakes import shown
-from device_profiles.schema import Binding, Each, Edge, EventKind, EventMap, FieldMap
+from device_profiles.schema import Binding, Each, Edge, EventKind, EventMap, FieldMap, paths_of
 
+_POSITIONS = ("index", "key")
+"""What an element of an `each` has beside the captures of the topic."""
 _CONDITIONS = ("when", "faulty_when", "suspect_when")
 
 
@@ -56,11 +58,12 @@ def check_field(subject: Subject, field: FieldMap, place: Place, path: Path) -> 
     if field.capture is not None:
         yield from subject.known((*path, "capture"), field.capture, place.captures, "topic capture")
     if field.path is not None:
-        yield from value_path(subject, (*path, "path"), field.path)
-        yield from _zipped(subject, field.path, place, path)
+        yield from value_paths(subject, (*path, "path"), field.path)
+        for text in paths_of(field.path):
+            yield from _zipped(subject, text, place, path)
     for key in _CONDITIONS:
         if (when := getattr(field, key)) is not None:
-            yield from conditions.check(subject, when, place.captures, (*path, key))
+            yield from conditions.of_values(subject, when, place.captures, (*path, key))
     if field.map is None:
         for key in ("default", "unlisted"):
             if key in field.model_fields_set:
@@ -100,6 +103,8 @@ def check_events(subject: Subject, maps: tuple[EventMap, ...], place: Place, pat
             yield from _phases(subject, event, declared, here)
         if event.when is not None:
             yield from conditions.check(subject, event.when, place.captures, (*here, "when"))
+        if event.phase_path is not None:
+            yield from value_paths(subject, (*here, "phase_path"), event.phase_path)
         if event.edge is not None:
             yield from _edge(subject, event.edge, place, (*here, "edge"))
         if event.key is not None:
@@ -126,7 +131,7 @@ def _edge(subject: Subject, edge: Edge, place: Place, path: Path) -> Mistakes:
     if edge.capture is not None:
         yield from subject.known((*path, "capture"), edge.capture, place.captures, "topic capture")
     if edge.path is not None:
-        yield from value_path(subject, (*path, "path"), edge.path)
+        yield from value_paths(subject, (*path, "path"), edge.path)
     for key, alias in (("from_", "from"), ("to", "to")):
         if getattr(edge, key) == ():
             yield subject.mistake((*path, alias), "an empty list", "at least one value")
@@ -156,7 +161,8 @@ def check_ends(subject: Subject) -> Mistakes:
 
 def check_each(subject: Subject, each: Each, captures: Collection[str], path: Path) -> Mistakes:
     """One fan-out."""
-    place = Place(each.child, captures, each.zip)
+    many = each.over is not None or bool(each.zip)
+    place = Place(each.child, [*captures, *_POSITIONS] if many else captures, each.zip)
     yield from subject.known((*path, "child"), each.child, subject.profile.children, "child kind")
     if each.over is not None and each.zip:
         yield subject.mistake(path, "over and zip", "one of them")
@@ -165,9 +171,9 @@ def check_each(subject: Subject, each: Each, captures: Collection[str], path: Pa
     if each.elements != "auto" and each.over is None:
         yield subject.mistake((*path, "elements"), "elements without over", "over: the object they are in")
     if each.when is not None:
-        yield from conditions.check(subject, each.when, captures, (*path, "when"))
+        yield from conditions.check(subject, each.when, place.captures, (*path, "when"))
     yield from templates.template(subject, (*path, "key"), each.key)
-    if each.over is None and not each.zip and _counts(each) - set(captures):
+    if not many and _counts(each) - set(captures):
         yield subject.mistake((*path, "key"), shown(each.key), "over or zip: a single child has no index and no key")
     yield from check_presence(subject, each, path)
     if each.child in subject.profile.children:
@@ -177,7 +183,7 @@ def check_each(subject: Subject, each: Each, captures: Collection[str], path: Pa
 
 def _counts(each: Each) -> set[str]:
     """What only elements have, as far as the key asks for it."""
-    return {"index", "key"}.intersection(templates.slots(each.key))
+    return set(_POSITIONS).intersection(templates.slots(each.key))
 
 
 def check_presence(subject: Subject, part: Binding | Each, path: Path) -> Mistakes:
@@ -185,7 +191,7 @@ def check_presence(subject: Subject, part: Binding | Each, path: Path) -> Mistak
     if part.presence is not None and part.says is not None:
         yield subject.mistake(path, "presence and says", "one of them")
     if part.presence_path is not None:
-        yield from value_path(subject, (*path, "presence_path"), part.presence_path)
+        yield from value_paths(subject, (*path, "presence_path"), part.presence_path)
         if part.presence is None:
             yield subject.mistake(
                 (*path, "presence_path"), "presence_path without presence", "presence: {word: online}"

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_STEP = re.compile(_DURATION.pattern.replace("^", "^-?", 1))
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -22,12 +23,36 @@ def parse_duration(raw: object) -> timedelta:
     raise ValueError(f'expected a duration such as "30s", "5m", "1h" or "7d", found {raw!r}')
 
 
+def parse_step(raw: object) -> timedelta:
+    """A duration that may go backwards: `"15m"`, `"-60s"` -> timedelta; raises ValueError."""
+    backwards = isinstance(raw, str) and raw.strip().startswith("-")
+    try:
+        return -parse_duration(raw.strip()[1:]) if backwards and isinstance(raw, str) else parse_duration(raw)
+    except ValueError:
+        raise ValueError(f'expected a duration such as "15m", or "-60s" for backwards, found {raw!r}') from None
+
+
+def paths_of(path: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The paths of a `ValuePath`, in the order in which they are tried."""
+    return () if path is None else (path,) if isinstance(path, str) else path
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(lambda d: f"{d.total_seconds():g}s", return_type=str),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
 ]
+TimeStep = Annotated[
+    timedelta,
+    BeforeValidator(parse_step),
+    PlainSerializer(lambda d: f"{d.total_seconds():g}s", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _STEP.pattern}),
+]
+"""A duration, or with a minus one that goes backwards."""
+ValuePath = str | Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
+"""The path of a value: `a.b[0]."c:d"`; "" or "$" is the whole payload or element. Of several, `[a, b.c]`, the first at
+which something stands."""
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 ProfileId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
 Scalar = float | int | str | bool

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from device_profiles.schema.base import Duration, Identifier, Part, Scalar
+from device_profiles.schema.base import Duration, Identifier, Part, Scalar, TimeStep, ValuePath
 from device_profiles.schema.commands import Reply
 from device_profiles.schema.layouts import Codec
 
@@ -24,12 +24,14 @@ class When(Part):
     byte: int | None = None
     length: int | None = None
     min_length: int | None = None
-    path: str | None = None
-    """A path of the decoded payload: must exist, and equal `equals` or be one of `one_of` if given."""
+    path: ValuePath | None = None
+    """A path of the decoded payload: must exist, and equal `equals` or be one of `one_of` if given. Of several paths
+    the first at which something stands is looked at."""
     equals: Scalar | None = None
     one_of: tuple[Scalar, ...] | None = None
     capture: str | None = None
-    """A topic capture that must equal `equals` or be one of `one_of`."""
+    """A topic capture that must equal `equals` or be one of `one_of`. In an `each` over many, `key` is the element's
+    key and `index` its position from 0."""
     absent: str | None = None
     """A path where nothing must stand."""
     kind: Literal["object", "array", "text", "number", "boolean"] | None = None
@@ -38,12 +40,16 @@ class When(Part):
     """What the payload (or the text at `path`, or the capture) must match: RE2, the whole of it."""
     all_of: tuple[When, ...] = ()
     """More that must hold as well."""
+    any_of: tuple[When, ...] = ()
+    """Of these, one at least must hold."""
+    not_: When | None = Field(None, alias="not")
+    """What must not hold."""
 
 
 class Time(Part):
     """Where `measured_at` comes from. Without a path a reading is stamped on arrival."""
 
-    path: str | None = None
+    path: ValuePath | None = None
     capture: str | None = None
     """Or the topic capture that holds it."""
     join: tuple[str, ...] = ()
@@ -53,6 +59,11 @@ class Time(Part):
     `zones`); a time without a zone is the site's."""
     zones: dict[str, str] = {}
     """Zone abbreviations -> offset such as "-07:00" or "+08:00". UTC, GMT and Z are known."""
+    when: When | None = None
+    """The time is read only where this holds; elsewhere the reading is stamped on arrival."""
+    step: TimeStep | None = None
+    """In a `split`, points without times of their own: the time is that of the first one (position 0), and each one
+    after it is a step later; with a minus, earlier: `-60s` where the newest value stands first."""
     trust: Literal["device", "server"] = "device"
     """`server`: its clock is not worth anything; the time is read and the reading stamped on arrival."""
     max_ahead: Duration = timedelta(minutes=5)
@@ -63,10 +74,12 @@ class FieldMap(Part):
     """How one raw value becomes one metric or state, in this order: replace, strip, cast, sentinel, scale, offset,
     linear, map, range. NaN, infinities, "" and "null" are missing."""
 
-    path: str | None = None
-    """Where the raw value stands: `a.b[0]."c:d"`; "" or "$" is the whole payload."""
+    path: ValuePath | None = None
+    """Where the raw value stands: `a.b[0]."c:d"`; "" or "$" is the whole payload. Of several paths, `[temp, t]`, the
+    first at which something stands."""
     capture: str | None = None
-    """Or the topic capture that holds it."""
+    """Or the topic capture that holds it. In an `each` over many, `key` is the element's key and `index` its position
+    from 0."""
     const: Scalar | None = None
     replace: tuple[str, str] | None = None
     strip: str | None = None
@@ -85,6 +98,9 @@ class FieldMap(Part):
     """What a raw value that `map` does not list means: a DecodeError, or nothing said about this metric or state."""
     when_missing: Literal["skip", "reject", "erase"] | None = None
     """Nothing said; a DecodeError; or the value is gone. Default: skip, or erase where the binding's mode is full."""
+    unreadable: Literal["reject", "skip"] = "reject"
+    """What a raw value means that is no value of the kind (a text where a number belongs, an object): a DecodeError, or
+    none, and flagged suspect."""
     missing_value: Scalar | None = None
     """The raw value that absence stands for: some networks omit zero, false and empty."""
     when: When | None = None
@@ -96,7 +112,7 @@ class FieldMap(Part):
 
 
 def _field_shorthand(raw: object) -> object:
-    return {"path": raw} if isinstance(raw, str) else raw
+    return {"path": raw} if isinstance(raw, str | list | tuple) else raw
 
 
 FieldEntry = Annotated[FieldMap, BeforeValidator(_field_shorthand)]
@@ -105,7 +121,7 @@ FieldEntry = Annotated[FieldMap, BeforeValidator(_field_shorthand)]
 class Edge(Part):
     """A value that changes. The first one seen is no edge."""
 
-    path: str | None = None
+    path: ValuePath | None = None
     capture: str | None = None
     from_: tuple[Scalar, ...] | None = Field(None, alias="from")
     """What it was; None: anything else."""
@@ -127,7 +143,7 @@ class EventMap(Part):
     key: str | None = None
     """Template that tells occurrences apart: an order number, an object's id. For `dedupe` and lasting events."""
     phase: Literal["begin", "update", "end"] | None = None
-    phase_path: str | None = None
+    phase_path: ValuePath | None = None
     phases: dict[str, Literal["begin", "update", "end"]] = {}
     """Word at `phase_path` -> what it means. A word that is not listed is a DecodeError."""
     fields: dict[Identifier, FieldEntry] = {}
@@ -154,7 +170,7 @@ class Each(Part):
     events: tuple[EventMap, ...] = ()
     presence: dict[str, Literal["online", "offline"]] | None = None
     """Availability words of the child, at `presence_path`."""
-    presence_path: str | None = None
+    presence_path: ValuePath | None = None
     says: Literal["online", "offline"] | None = None
     """The message itself says so of the child."""
 
@@ -163,8 +179,10 @@ class Split(Part):
     """One message holds many: each element is taken as a message of its own, with its own time and device. Paths then
     start at the element, and `$.x` still at the payload."""
 
-    over: str
+    over: str | None = None
     elements: Literal["auto", "one", "keys"] = "auto"
+    zip: tuple[str, ...] = ()
+    """Parallel arrays instead of `over`: the path of an array leads to its value in the element."""
     capture: Identifier | None = None
     """The element's key (or position from 0) becomes a capture of this name, for templates and fields."""
     named: str | None = None
@@ -215,7 +233,7 @@ class Binding(Part):
     events: tuple[EventMap, ...] = ()
     presence: dict[str, Literal["online", "offline"]] | None = None
     """Availability words: the text payload (or `presence_path`) -> online or offline."""
-    presence_path: str | None = None
+    presence_path: ValuePath | None = None
     says: Literal["online", "offline"] | None = None
     """The message itself says so, whatever is in it: a death certificate, a topic that ends in `/online`."""
     keepalive: bool = False

@@ -114,7 +114,7 @@ class CompiledBinding:
         self.when = binding.when
         self.conditions = tuple(Condition(when) for when in binding.when)
         alone = self.conditions[0] if len(self.conditions) == 1 else None
-        self.only_test = alone.raw if alone is not None and alone.scoped is None else None
+        self.only_test = alone.raw if alone is not None and alone.by_bytes else None
         """The one look at the bytes that decides, where there is no more to it: most frames are told apart so."""
 
     def _parts(self, profile: DeviceProfile, binding: Binding, captures: frozenset[str]) -> None:

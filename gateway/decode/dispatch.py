@@ -54,7 +54,7 @@ def _table_at(bindings: Sequence[tuple[When, ...]], offset: int) -> ByteTable:
 
 def _places(when: When) -> Iterator[int]:
     """The offsets of which the condition says anything."""
-    for part in (when, *when.all_of):
+    for part in (when, *when.all_of, *when.any_of):
         if part is not when:
             yield from _places(part)
             continue
@@ -80,6 +80,8 @@ def _values_at(when: When, offset: int) -> frozenset[int]:
             values &= frozenset(part.text.encode()[offset : offset + 1])
         if part.length is not None and part.length <= offset:
             values = frozenset()
+    if when.any_of:
+        values &= frozenset().union(*(_values_at(part, offset) for part in when.any_of))
     return values
 
 
@@ -98,4 +100,6 @@ def _may_end_at(when: When, offset: int) -> bool:
         when.min_length or 0,
         when.at + 1 if when.at is not None and when.at >= 0 else 0,
     )
+    if when.any_of and not any(_may_end_at(part, offset) for part in when.any_of):
+        return False
     return least <= offset and all(_may_end_at(part, offset) for part in when.all_of)

@@ -73,6 +73,36 @@ def zipped_elements(arrays: tuple[str, ...]) -> Elements:
     return scopes
 
 
+def zipped_objects(arrays: tuple[str, ...]) -> Elements:
+    """The same with elements that are shaped as the payload is: the path of an array leads to its value in them.
+    Raises ValueError."""
+    places = {name: _keys(name) for name in arrays}
+    elements = zipped_elements(arrays)
+
+    def scopes(scope: Scope) -> list[Scope]:
+        found = elements(scope)
+        for element in found:
+            shaped: dict[str, Any] = {}
+            for name, value in element.node.items():
+                *way, last = places[name]
+                inside = shaped
+                for key in way:
+                    inside = inside.setdefault(key, {})
+                inside[last] = value
+            element.node = shaped
+        return found
+
+    return scopes
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    segments = parse_path(name).segments
+    keys = tuple(segment for segment in segments if isinstance(segment, str))
+    if not keys or len(keys) < len(segments):
+        raise ValueError(f"expected the path of an array by keys alone in zip, found {name!r}")
+    return keys
+
+
 def check_count(where: str, found: int) -> None:
     if found > MOST_ELEMENTS:
         raise DecodeError("too_many", field=where, found=f"{found} elements", expected=f"at most {MOST_ELEMENTS}")

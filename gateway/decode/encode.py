@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from device_profiles.schema import Binding, DeviceProfile, Each, FieldMap, Split, Time, When
+from device_profiles.schema import Binding, DeviceProfile, Each, FieldMap, Split, Time, When, paths_of
 from gateway.decode.compile import DEFAULT_ADDRESS, effective_codecs
 from gateway.decode.encode_codecs import uncoded, word
 from gateway.decode.fields import zipped_path
@@ -71,6 +71,8 @@ class _Message:
         self._at = at
         self._zone = zone
         self._codecs = effective_codecs(binding)
+        self._zipped: list[Segments] = []
+        """The parallel arrays of a split: each gets one value."""
         self._split_captures = {split.capture for split in binding.split}
         self._base = self._only_element(binding.split, address)
         self._fill_slots(binding.address or DEFAULT_ADDRESS, address)
@@ -82,6 +84,9 @@ class _Message:
         slots = parse_template(self._binding.address or DEFAULT_ADDRESS)
         base: Segments = ()
         for split in splits:
+            if split.over is None:
+                self._zipped = [(*base, *parse_path(array).segments) for array in split.zip]
+                continue
             base = (*base, *parse_path(split.over).segments)
             named = split.capture is not None and split.capture in {slot.name for slot in slots.slots}
             if split.named is not None:
@@ -127,7 +132,7 @@ class _Message:
             self._captures[time.capture] = word(said)
             return
         pieces = str(said).split(" ") if time.join else [said]
-        paths = time.join or (time.path or "",)
+        paths = time.join or paths_of(time.path)[:1] or ("",)
         if len(pieces) != len(paths):
             raise ValueError(f"expected {len(paths)} pieces of a time, found {said!r}")
         for path, piece in zip(paths, pieces, strict=True):
@@ -145,7 +150,7 @@ class _Message:
     def _satisfy(self, when: When, base: Segments | None = None) -> None:
         """Make the message one of which `when` holds, as far as it says what must stand somewhere. Without a base it
         speaks of the whole payload."""
-        for part in when.all_of:
+        for part in (*when.all_of, *when.any_of[:1]):
             self._satisfy(part, base)
         wanted = when.equals if when.equals is not None else when.one_of[0] if when.one_of else None
         if wanted is None:
@@ -155,7 +160,7 @@ class _Message:
         if when.capture is not None:
             self._captures[when.capture] = str(wanted)
         elif when.path is not None:
-            path = parse_path(when.path)
+            path = parse_path(paths_of(when.path)[0])
             segments = path.segments if path.absolute or base is None else (*base, *path.segments)
             self._demand(segments, wanted)
 
@@ -179,7 +184,7 @@ class _Message:
             if field.capture is not None:
                 self._captures[field.capture] = str(found)
                 continue
-            path = zipped_path(field.path or "", zipped)
+            path = zipped_path(paths_of(field.path)[0], zipped)
             if zipped and path.segments and path.segments[0] in zipped:
                 array = parse_path(str(path.segments[0]))
                 start = () if array.absolute else self._base
@@ -219,12 +224,15 @@ class _Message:
         if not words:
             raise ValueError(f"expected a word for {presence.value} in {self._binding.id}, found none")
         word = presence.value if presence.value in words else words[0]
-        self._put(parse_path(self._binding.presence_path or ""), word)
+        self._put(parse_path(next(iter(paths_of(self._binding.presence_path)), "")), word)
 
     def _put(self, path: Path, value: Any) -> None:
         self._set(path.segments if path.absolute else (*self._base, *path.segments), value)
 
     def _set(self, segments: Segments, value: Any) -> None:
+        for array in self._zipped:
+            if segments[: len(array)] == array:
+                segments = (*array, 0, *segments[len(array) :])
         self._root = _placed(self._root, segments, value)
 
     # --- codecs backwards --------------------------------------------------------------------------------------------

@@ -1,25 +1,26 @@
 """A binding's `events:` compiled: what fires, what begins and ends, what is merely repeated.
 
 Edges, lasting events and dedupe windows need to know what was before; that stands in the decoder's memory. Retained
-messages set what is remembered and fire nothing but what stands until it is said anew. History fires what it says itself and changes nothing that is
-remembered: it tells of a past that is over.
+messages set what is remembered and fire nothing but what stands until it is said anew. History fires what it says
+itself and changes nothing that is remembered: it tells of a past that is over.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from device_profiles.schema import DeviceProfile, Edge, EventKind, EventMap, Sequence
+from device_profiles.schema import DeviceProfile, Edge, EventKind, EventMap, Sequence, paths_of
 from gateway.decode.conditions import Condition
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.fields import Fields, zipped_path
 from gateway.decode.memory import Key, Memory
 from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import Values, wire_word
-from gateway.decode.scope import Scope, ScopeGetter, scope_getter
+from gateway.decode.scope import Scope, ScopeGetter, first_getter, scope_getter
 from gateway.decode.templates import POSITIONS, filler, parse_template
 from gateway.reading import Event, Millis, Quality, Value
 
@@ -61,10 +62,15 @@ class EventMaps:
     """Compiled `events:` of a binding or of an `each`. Building it raises ValueError."""
 
     def __init__(
-        self, profile: DeviceProfile, maps: tuple[EventMap, ...], captures: frozenset[str], zipped: tuple[str, ...] = ()
+        self,
+        profile: DeviceProfile,
+        maps: tuple[EventMap, ...],
+        captures: frozenset[str],
+        zipped: tuple[str, ...] = (),
+        positions: frozenset[str] = frozenset(),
     ) -> None:
         self.declared = bool(maps)
-        self._maps = tuple(_Map(profile, one, captures, zipped) for one in maps)
+        self._maps = tuple(_Map(profile, one, captures, zipped, positions) for one in maps)
         self._retained = tuple(one for one in self._maps if one.remembers or one.standing)
 
     def fire(self, payload: bytes, scope: Scope, child: str, values: Values, moment: Moment) -> tuple[Event, ...]:
@@ -83,16 +89,23 @@ class _Map:
     """One compiled EventMap."""
 
     def __init__(
-        self, profile: DeviceProfile, event: EventMap, captures: frozenset[str], zipped: tuple[str, ...]
+        self,
+        profile: DeviceProfile,
+        event: EventMap,
+        captures: frozenset[str],
+        zipped: tuple[str, ...],
+        positions: frozenset[str],
     ) -> None:
         kind = profile.events.get(event.event)
         if kind is None:
             raise ValueError(f"expected an event of the profile, found {event.event!r}")
         self._event = event.event
-        self._when = None if event.when is None else Condition(event.when)
-        self._fields = Fields(profile, {}, captures=captures, zipped=zipped, free=event.fields)
+        paths = functools.partial(zipped_path, zipped=zipped)
+        self._when = None if event.when is None else Condition(event.when, paths, positions)
+        self._fields = Fields(profile, {}, captures=captures, zipped=zipped, positions=positions, free=event.fields)
         self._edge = None if event.edge is None else _edge_test(event.event, event.edge, captures, zipped)
-        self._key = None if event.key is None else filler(parse_template(event.key), captures, POSITIONS)
+        slots = POSITIONS - (captures - positions)
+        self._key = None if event.key is None else filler(parse_template(event.key), captures, slots)
         self._phase = _phase_reader(event, kind, zipped)
         self._lasting = kind.lasting
         self._auto_clear = kind.auto_clear is not None
@@ -190,7 +203,7 @@ def _phase_reader(event: EventMap, kind: EventKind, zipped: tuple[str, ...]) -> 
         phase: str = event.phase or BEGIN
         return lambda _: phase
     words: dict[str, str] = dict(event.phases)
-    get = scope_getter(zipped_path(event.phase_path or "", zipped))
+    get = first_getter([zipped_path(path, zipped) for path in paths_of(event.phase_path)])
     name, listed = event.event, "one of " + ", ".join(sorted(words))
 
     def read(scope: Scope) -> str:
@@ -213,10 +226,11 @@ def _edge_test(
     if edge.capture is not None and edge.capture not in captures:
         raise ValueError(f"expected a capture of the topic in the edge of {event}, found {edge.capture!r}")
     name = edge.capture or ""
+    paths = paths_of(edge.path)
     get: ScopeGetter = (
-        (lambda scope: scope.captures.get(name)) if edge.path is None else scope_getter(zipped_path(edge.path, zipped))
+        first_getter([zipped_path(path, zipped) for path in paths]) if paths else lambda scope: scope.captures.get(name)
     )
-    source = edge.path if edge.path is not None else "{" + name + "}"
+    source = ", ".join(paths) if paths else "{" + name + "}"
     was = None if edge.from_ is None else frozenset(wire_word(word) for word in edge.from_)
     becomes = None if edge.to is None else frozenset(wire_word(word) for word in edge.to)
 

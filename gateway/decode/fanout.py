@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 from device_profiles.schema import DeviceProfile, Each, FieldMap
 from gateway.decode.conditions import Condition
 from gateway.decode.elements import Elements, check_count, elements_of, zipped_elements
 from gateway.decode.events import EventMaps, Moment
-from gateway.decode.fields import Fields
+from gateway.decode.fields import Fields, zipped_path
 from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import Flags, Values
 from gateway.decode.presence_words import PresenceReader, presence_reader
@@ -27,10 +29,13 @@ class CompiledEach:
             raise ValueError("expected over or zip in each, found both")
         self.child = each.child
         key = parse_template(each.key)
-        self._name = child_namer(each.child, key, captures)
-        self._fields = Fields(profile, fields, captures=captures, zipped=each.zip)
-        self.events = EventMaps(profile, each.events, captures, each.zip)
-        self._when = None if each.when is None else Condition(each.when)
+        # Of a single child nobody can ask for its place: a topic may have a capture of that name.
+        positions = POSITIONS if each.over is not None or each.zip else frozenset[str]()
+        self._name = child_namer(each.child, key, captures, POSITIONS - (captures - positions))
+        self._fields = Fields(profile, fields, captures=captures, zipped=each.zip, positions=positions)
+        self.events = EventMaps(profile, each.events, captures, each.zip, positions)
+        paths = functools.partial(zipped_path, zipped=each.zip)
+        self._when = None if each.when is None else Condition(each.when, paths, positions)
         self._presence: PresenceReader | None = presence_reader(
             each.presence, each.presence_path, says=each.says, optional=bool(each.fields)
         )

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from device_profiles.schema import DeviceProfile, FieldMap, Metric
+from device_profiles.schema import DeviceProfile, FieldMap, Metric, paths_of
 from gateway.decode.conditions import ScopeTest, value_test
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.numbers import MISSING_WORDS
@@ -28,12 +29,16 @@ from gateway.decode.pipeline import (
     when_missing,
     wire_word,
 )
-from gateway.decode.scope import Scope, ScopeGetter, scope_getter
+from gateway.decode.scope import Scope, ScopeGetter, first_getter
 from gateway.reading import Quality
 
 Fill = Callable[[Scope, Values, Flags], None]
 _ANY = (-sys.float_info.max, sys.float_info.max)
 """The range of a metric that states none."""
+
+
+_UNREADABLE = frozenset({"wrong_type", "too_large"})
+"""Errors over one raw value that no map and no path could have foreseen."""
 
 
 class _Plain(NamedTuple):
@@ -87,6 +92,8 @@ class _Guarded(NamedTuple):
     when: ScopeTest | None
     faulty: ScopeTest | None
     suspect: ScopeTest | None
+    lenient: bool
+    """Whether a raw value that cannot be read is left out, and flagged."""
 
     def fill(self, scope: Scope, values: Values, flags: Flags) -> None:
         if self.when is not None and not self.when(scope):
@@ -94,7 +101,12 @@ class _Guarded(NamedTuple):
         if self.faulty is not None and self.faulty(scope):
             flags[self.name] = Quality.FAULTY
             return
-        self.settle(self.get(scope), values, flags)
+        try:
+            self.settle(self.get(scope), values, flags)
+        except DecodeError as error:
+            if not self.lenient or error.code not in _UNREADABLE:
+                raise
+            flags[self.name] = Quality.SUSPECT
         if self.suspect is not None and values.get(self.name) is not None and self.suspect(scope):
             flags[self.name] = Quality.SUSPECT
 
@@ -103,7 +115,8 @@ class _Guarded(NamedTuple):
 
 
 class Fields:
-    """Compiled `fields:`; `fill` runs them. `zipped` are the parallel arrays of `each`, `free` an event's fields."""
+    """Compiled `fields:`; `fill` runs them. `zipped` are the parallel arrays of `each`, `positions` the words for an
+    element's place, `free` an event's fields."""
 
     def __init__(
         self,
@@ -112,6 +125,7 @@ class Fields:
         *,
         captures: frozenset[str],
         zipped: tuple[str, ...] = (),
+        positions: frozenset[str] = frozenset(),
         free: Mapping[str, FieldMap] | None = None,
     ) -> None:
         self._plain: list[_Plain] = []
@@ -120,11 +134,12 @@ class Fields:
         self._others: list[_Other] = []
         self._guarded: list[_Guarded] = []
         self._required = {name for name, field in fields.items() if field.const is None and field.capture is None}
+        self._place = _Place(captures, zipped, positions)
         for name, field in fields.items():
-            self._add(profile, name, field, captures, zipped)
+            self._add(profile, name, field)
         for name, field in (free or {}).items():
-            get, _ = _source(field, captures, zipped)
-            self._add_other(name, field, get, settle_data(name, field), zipped)
+            get, _ = _source(field, self._place)
+            self._add_other(name, field, get, settle_data(name, field))
         unguarded = self._choose()
         self.fill: Fill = self._with_guarded(unguarded) if self._guarded else unguarded
 
@@ -141,10 +156,8 @@ class Fields:
             field.present(scope) for field in self._guarded
         )
 
-    def _add(
-        self, profile: DeviceProfile, name: str, field: FieldMap, captures: frozenset[str], zipped: tuple[str, ...]
-    ) -> None:
-        get, key = _source(field, captures, zipped)
+    def _add(self, profile: DeviceProfile, name: str, field: FieldMap) -> None:
+        get, key = _source(field, self._place)
         if _is_guarded(field):
             key = None
         if (metric := profile.metrics.get(name)) is not None:
@@ -164,7 +177,7 @@ class Fields:
                 settle = _quick_word(name, words, settle)
         else:
             raise ValueError(f"expected a metric or a state of the profile, found {name!r}")
-        self._add_other(name, field, get, settle, zipped)
+        self._add_other(name, field, get, settle)
 
     def _add_number(self, name: str, field: FieldMap, key: str, metric: Metric, settle: Settle) -> None:
         low, high = metric.range or _ANY
@@ -177,16 +190,16 @@ class Fields:
             drops = metric.out_of_range == "drop"
             self._scaled.append(_Scaled(name, key, *scale, low, high, drops, sentinels, missing, settle))
 
-    def _add_other(self, name: str, field: FieldMap, get: ScopeGetter, settle: Settle, zipped: tuple[str, ...]) -> None:
+    def _add_other(self, name: str, field: FieldMap, get: ScopeGetter, settle: Settle) -> None:
         if not _is_guarded(field):
             self._others.append(_Other(name, get, settle))
             return
-        paths = functools.partial(zipped_path, zipped=zipped)
+        paths = functools.partial(zipped_path, zipped=self._place.zipped)
         when, faulty, suspect = (
-            None if given is None else value_test(given, paths)
+            None if given is None else value_test(given, paths, self._place.positions)
             for given in (field.when, field.faulty_when, field.suspect_when)
         )
-        self._guarded.append(_Guarded(name, get, settle, when, faulty, suspect))
+        self._guarded.append(_Guarded(name, get, settle, when, faulty, suspect, field.unreadable == "skip"))
 
     def _choose(self) -> Fill:
         keyed = self._plain or self._scaled or self._words
@@ -313,7 +326,15 @@ def _present(get: ScopeGetter, scope: Scope) -> bool:
         return False
 
 
-def _source(field: FieldMap, captures: frozenset[str], zipped: tuple[str, ...]) -> tuple[ScopeGetter, str | None]:
+class _Place(NamedTuple):
+    """What fields may name beside paths."""
+
+    captures: frozenset[str]
+    zipped: tuple[str, ...]
+    positions: frozenset[str]
+
+
+def _source(field: FieldMap, place: _Place) -> tuple[ScopeGetter, str | None]:
     """Where the raw value stands, and the plain key when it is one of the node itself."""
     given = [text for text in (field.path, field.capture, field.const) if text is not None]
     if len(given) != 1:
@@ -322,15 +343,20 @@ def _source(field: FieldMap, captures: frozenset[str], zipped: tuple[str, ...]) 
         const = field.const
         return (lambda _: const), None
     if field.capture is not None:
-        name = field.capture
-        if name not in captures:
-            raise ValueError(
-                f"expected a capture of the topic ({', '.join(sorted(captures)) or 'none'}), found {name!r}"
-            )
-        return (lambda scope: scope.captures[name]), None
-    path = zipped_path(field.path or "", zipped)
-    plain = path.segments[0] if len(path.segments) == 1 and not path.absolute else None
-    return scope_getter(path), plain if isinstance(plain, str) else None
+        return _captured(field.capture, place), None
+    paths = [zipped_path(path, place.zipped) for path in paths_of(field.path)]
+    only = paths[0] if len(paths) == 1 and len(paths[0].segments) == 1 and not paths[0].absolute else None
+    plain = None if only is None else only.segments[0]
+    return first_getter(paths), plain if isinstance(plain, str) else None
+
+
+def _captured(name: str, place: _Place) -> ScopeGetter:
+    if name in place.positions:
+        return attrgetter(name)
+    if name not in place.captures:
+        known = ", ".join(sorted(place.captures | place.positions)) or "none"
+        raise ValueError(f"expected a capture of the topic ({known}), found {name!r}")
+    return lambda scope: scope.captures[name]
 
 
 def zipped_path(text: str, zipped: tuple[str, ...]) -> Path:
@@ -344,7 +370,8 @@ def zipped_path(text: str, zipped: tuple[str, ...]) -> Path:
 
 
 def _is_guarded(field: FieldMap) -> bool:
-    return field.when is not None or field.faulty_when is not None or field.suspect_when is not None
+    conditions = (field.when, field.faulty_when, field.suspect_when)
+    return field.unreadable == "skip" or any(when is not None for when in conditions)
 
 
 def _is_plain_number(field: FieldMap) -> bool:

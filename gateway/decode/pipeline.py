@@ -145,7 +145,7 @@ def _converter(name: str, field: FieldMap, *, to_number: bool) -> Callable[[Any]
     """Raw value -> value before the range check; None where it is missing."""
     replace, suffix = field.replace, field.strip
     cast: str | None = field.cast
-    if cast is None and to_number:
+    if cast is None and (to_number or _is_measured(field)):
         cast = _MEASURED
     sentinels = frozenset(wire_word(mark) for mark in field.sentinel)
     measure = _measure(field)
@@ -182,9 +182,14 @@ def _converter(name: str, field: FieldMap, *, to_number: bool) -> Callable[[Any]
     return convert
 
 
+def _is_measured(field: FieldMap) -> bool:
+    """Whether something is to be computed: "0028" with a scale is a number, wherever it goes."""
+    return field.scale != 1 or field.offset != 0 or field.linear is not None
+
+
 def _measure(field: FieldMap) -> Callable[[float], float] | None:
     """Scale, offset and linear map of a number; None when nothing is to be done."""
-    if field.scale == 1 and field.offset == 0 and field.linear is None:
+    if not _is_measured(field):
         return None
     multiply, divide = factors(field.scale)
     offset = float(field.offset)

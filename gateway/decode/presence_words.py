@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from device_profiles.schema import ValuePath, paths_of
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.paths import parse_path
-from gateway.decode.scope import Scope, scope_getter
+from gateway.decode.scope import Scope, first_getter
 from gateway.reading import Presence
 
 PresenceReader = Callable[[Scope], Presence]
@@ -15,7 +16,7 @@ PresenceReader = Callable[[Scope], Presence]
 
 def presence_reader(
     words: Mapping[str, Literal["online", "offline"]] | None,
-    path: str | None,
+    path: ValuePath | None,
     *,
     says: Literal["online", "offline"] | None,
     optional: bool,
@@ -30,7 +31,7 @@ def presence_reader(
     if says is not None:
         raise ValueError("expected presence or says, found both")
     meanings = {word: Presence(meaning) for word, meaning in words.items()}
-    get = scope_getter(parse_path(path or ""))
+    get = first_getter([parse_path(one) for one in paths_of(path) or ("",)])
     expected = "one of " + ", ".join(sorted(meanings))
     may_miss = path is not None and optional
 

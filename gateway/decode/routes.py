@@ -272,13 +272,13 @@ class Router:
             for condition in binding.conditions:
                 if condition.raw is not None and not condition.raw(payload):
                     continue
-                if condition.scoped is None:
+                if condition.by_bytes:
                     break
                 if condition.needs_decoding and root is UNDECODED:
                     root = self._decoded(candidate, payload, decoded)
                     if root is NOTHING:
                         return Choice(candidate, candidate.device, root, False)
-                if condition.scoped(_scope(root, candidate.captures)):
+                if condition.holds_decoded(payload, _scope(root, candidate.captures)):
                     break
             else:
                 return None

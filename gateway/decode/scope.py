@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -41,6 +41,22 @@ def scope_getter(path: Path) -> ScopeGetter:
     def look(scope: Scope) -> Any:
         node = scope.node
         return node.get(key) if type(node) is dict else get(node)
+
+    return look
+
+
+def first_getter(paths: Sequence[Path]) -> ScopeGetter:
+    """The same for several paths: the first at which something stands. Where the payload is of another shape than a
+    path expects nothing stands there; only the last one says so."""
+    if len(paths) == 1:
+        return scope_getter(paths[0])
+    earlier, last = [lenient_scope_getter(path) for path in paths[:-1]], scope_getter(paths[-1])
+
+    def look(scope: Scope) -> Any:
+        for get in earlier:
+            if (found := get(scope)) is not None:
+                return found
+        return last(scope)
 
     return look
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from device_profiles.schema import Split
-from gateway.decode.elements import check_count, elements_of
+from gateway.decode.elements import Elements, check_count, elements_of, zipped_objects
 from gateway.decode.errors import DecodeError
 from gateway.decode.paths import parse_path
 from gateway.decode.pipeline import wire_word
@@ -28,9 +28,7 @@ Splitter = Callable[[Scope], list[Scope]]
 def splitter(splits: tuple[Split, ...]) -> Splitter:
     """A closure from a whole payload to the scopes of its elements, level by level. An element that is null says
     nothing. Raises ValueError."""
-    levels = [
-        (split.over, split.capture, elements_of(split.over, split.elements), _namer(split.named)) for split in splits
-    ]
+    levels = [(_name_of(split), split.capture, _elements(split), _namer(split.named)) for split in splits]
 
     def split_up(scope: Scope) -> list[Scope]:
         scopes = [scope]
@@ -44,6 +42,16 @@ def splitter(splits: tuple[Split, ...]) -> Splitter:
         return scopes
 
     return split_up
+
+
+def _name_of(split: Split) -> str:
+    return ", ".join(split.zip) if split.over is None else split.over
+
+
+def _elements(split: Split) -> Elements:
+    if (split.over is None) != bool(split.zip):
+        raise ValueError("expected over or zip in split, found " + ("neither" if split.over is None else "both"))
+    return zipped_objects(split.zip) if split.over is None else elements_of(split.over, split.elements)
 
 
 def _namer(path: str | None) -> Callable[[Scope], str]:

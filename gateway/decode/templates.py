@@ -82,10 +82,12 @@ def filler(template: Template, captures: frozenset[str], positions: frozenset[st
     return fill
 
 
-def child_namer(kind: str, template: Template, captures: frozenset[str]) -> Callable[[Scope], str]:
+def child_namer(
+    kind: str, template: Template, captures: frozenset[str], positions: frozenset[str] = POSITIONS
+) -> Callable[[Scope], str]:
     """A closure that gives a child's id, such as `port:3`. Ids of the same slot come again and again: they are
     remembered."""
-    fill, prefix = filler(template, captures, POSITIONS), kind + ":"
+    fill, prefix = filler(template, captures, positions), kind + ":"
 
     def named(scope: Scope) -> str:
         return prefix + check_key(fill(scope))
@@ -93,7 +95,7 @@ def child_namer(kind: str, template: Template, captures: frozenset[str]) -> Call
     slot = template.parts[0]
     if len(template.parts) > 1 or isinstance(slot, str):
         return named
-    get = _slot_getter(slot, captures, POSITIONS)
+    get = _slot_getter(slot, captures, positions)
     known: dict[int | str, str] = {}
 
     def remembered(scope: Scope) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
-from device_profiles.schema import Time
+from device_profiles.schema import Time, paths_of
+from gateway.decode.conditions import value_test
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.numbers import is_missing, number_of_text
-from gateway.decode.paths import Path, parse_path
-from gateway.decode.scope import Scope, ScopeGetter, scope_getter
+from gateway.decode.paths import parse_path
+from gateway.decode.scope import Scope, ScopeGetter, first_getter, scope_getter
 from gateway.decode.timeforms import LONGEST, TextReader, iso, text_format
 from gateway.reading import Millis, Quality
 
@@ -60,9 +61,8 @@ def time_reader(time: Time) -> TimeReader:
         except (ValueError, OverflowError, TypeError):
             raise DecodeError("bad_time", field=where, found=shown(raw), expected=f"a time as {time.format}") from None
 
-    quick = time.format == "unix_ms" and time.path is not None
     return TimeReader(
-        _unread if time.trust == "server" else _quick(parse_path(where), read) if quick else read,
+        _unread if time.trust == "server" else _stepping(time, _guarded(time, _quick(time, read))),
         time.max_ahead // _MILLISECOND,
         time.late_after // _MILLISECOND,
     )
@@ -82,7 +82,8 @@ def _source(time: Time) -> tuple[ScopeGetter, str]:
         return (lambda scope: scope.captures.get(name)), name
     if time.join:
         return _joined([scope_getter(parse_path(path)) for path in time.join], ", ".join(time.join))
-    return scope_getter(parse_path(time.path or "")), time.path or ""
+    paths = paths_of(time.path) or ("",)
+    return first_getter([parse_path(path) for path in paths]), ", ".join(paths)
 
 
 def _joined(getters: list[ScopeGetter], where: str) -> tuple[ScopeGetter, str]:
@@ -102,8 +103,31 @@ def _joined(getters: list[ScopeGetter], where: str) -> tuple[ScopeGetter, str]:
     return get, where
 
 
-def _quick(path: Path, read: Read) -> Read:
+def _guarded(time: Time, read: Read) -> Read:
+    if time.when is None:
+        return read
+    holds = value_test(time.when)
+    return lambda scope, zone, received_at: read(scope, zone, received_at) if holds(scope) else None
+
+
+def _stepping(time: Time, read: Read) -> Read:
+    """Points without times of their own: each is some steps away from the first."""
+    if time.step is None:
+        return read
+    step = time.step // _MILLISECOND
+
+    def stepped(scope: Scope, zone: tzinfo, received_at: Millis) -> Millis | None:
+        first = read(scope, zone, received_at)
+        return None if first is None else first + scope.index * step
+
+    return stepped
+
+
+def _quick(time: Time, read: Read) -> Read:
     """The usual case without detours: whole milliseconds under one key."""
+    if time.format != "unix_ms" or not isinstance(time.path, str):
+        return read
+    path = parse_path(time.path)
     if path.absolute or len(path.segments) != 1:
         return read
     key = path.segments[0]

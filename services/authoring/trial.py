@@ -10,7 +10,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from device_profiles.mistakes import nearest
-from device_profiles.schema import Binding, DeviceProfile, FieldMap, Text
+from device_profiles.schema import Binding, DeviceProfile, FieldMap, Text, paths_of
 from gateway.decode import DecodeError, Decoder
 from gateway.reading import Reading, Registry, Value
 from services.authoring.capture import Message
@@ -134,14 +134,20 @@ def overlooked(binding: Binding, payload: bytes) -> tuple[tuple[str, ...], tuple
         return (), ()
     present = set(_keys(root, 0))
     paths = dict(_paths(binding))
-    read = {word for path in paths.values() for word in _words(path)} | set(_words(_other_words(binding)))
+    read = {word for some in paths.values() for path in some for word in _words(path)}
+    read |= set(_words(_other_words(binding)))
     ends = dict.fromkeys(key for key in _leaf_keys(root, 0) if key not in read)
     absent = [
-        f"{name} ({path})" + nearest(missing, present - read)
-        for name, path in paths.items()
-        if (missing := next((word for word in _words(path) if word not in present), None)) is not None
+        f"{name} ({', '.join(some)})" + nearest(missing[-1], present - read)
+        for name, some in paths.items()
+        if len(missing := [_missing(path, present) for path in some if _missing(path, present)]) == len(some)
     ]
     return tuple(ends)[:_MOST_OVERLOOKED], tuple(absent)[:_MOST_OVERLOOKED]
+
+
+def _missing(path: str, present: set[str]) -> str:
+    """The first key of a path that nothing of the payload has; empty where it has all of them."""
+    return next((word for word in _words(path) if word not in present), "")
 
 
 def _keys(node: Any, depth: int) -> Iterator[str]:
@@ -167,14 +173,14 @@ def _leaf_keys(node: Any, depth: int) -> Iterator[str]:
             yield key
 
 
-def _paths(binding: Binding) -> Iterator[tuple[str, str]]:
+def _paths(binding: Binding) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from _field_paths(binding.fields)
     for each in binding.each:
         yield from _field_paths(each.fields)
 
 
-def _field_paths(fields: Mapping[str, FieldMap]) -> Iterator[tuple[str, str]]:
-    return ((name, one.path) for name, one in fields.items() if one.path)
+def _field_paths(fields: Mapping[str, FieldMap]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    return ((name, paths_of(one.path)) for name, one in fields.items() if one.path)
 
 
 def _other_words(binding: Binding) -> str:
