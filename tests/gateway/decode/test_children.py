@@ -126,6 +126,12 @@ def test_event_data_stays_small_and_plain() -> None:
     assert error(_door(), '{"type": "pass", "n": ' + "9" * 30 + "}").code == "too_large"
 
 
+def test_event_data_that_is_scaled_is_a_number() -> None:
+    scaled = {"event": "passed", "fields": {"pressure": {"path": "p", "scale": 0.01}, "raw": "p"}}
+    found = one({**_door(), "events": [scaled]}, '{"p": "0028"}')
+    assert found.events == (Event("passed", {"pressure": 0.28, "raw": "0028"}),)
+
+
 def test_a_retained_message_sets_state_and_fires_nothing() -> None:
     made = decoder(_door())
     payload = b'{"type": "pass", "s": 1, "code": 3}'
