@@ -70,9 +70,11 @@ EXPECTED = {
     ("booster_set", "sensor_frozen"): {"sensor_frozen"},
     ("booster_set", "turbid"): {"water_turbid"},
     ("booster_set", "left_in_manual"): {"left_in_manual"},
-    ("sump_pump_json", "high_level"): {"level_high", "level_critical", "pump_not_starting"},
+    ("sump_pump_json", "high_level"): {"level_critical", "level_high", "pump_not_starting"},
     ("sump_pump_json", "pump_failure"): {"pump_fault"},
     ("sump_pump_json", "silent"): {"offline"},
+    ("sump_pump_json", "blocked"): {"blocked"},
+    ("sump_pump_json", "short_of_run"): {"pump_not_starting"},
     ("zigbee2mqtt_bridge", "silent"): {"offline"},
     ("zigbee2mqtt_device", "leak"): {"leak"},
     ("zigbee2mqtt_device", "smoke"): {"smoke"},
@@ -132,6 +134,11 @@ EXPECTED = {
     ("nvr_json", "kept_too_short"): {"storage_full"},
     ("nvr_json", "fan"): {"fan_fault"},
     ("nvr_json", "silent"): {"offline"},
+    ("sump_pump_ultrasonic", "high_level"): {"level_critical", "level_high", "pump_not_starting"},
+    ("sump_pump_ultrasonic", "blocked"): {"blocked"},
+    ("sump_pump_ultrasonic", "short_of_run"): {"pump_not_starting"},
+    ("sump_pump_ultrasonic", "pump_failure"): {"pump_fault"},
+    ("sump_pump_ultrasonic", "silent"): {"offline"},
 }
 
 
