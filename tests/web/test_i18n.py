@@ -10,7 +10,9 @@ from babel.messages.extract import extract_from_file
 from jinja2.ext import babel_extract
 
 import services.web
+from device_profiles.library import SHIPPED, load
 from services.web import i18n
+from services.web.pages import words
 
 WEB = Path(services.web.__file__).parent
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
@@ -43,6 +45,13 @@ def test_a_translation_keeps_its_places() -> None:
         forms = translation if isinstance(translation, tuple) else (translation,)
         for form in forms:
             assert set(_PLACE.findall(form)) == set(_PLACE.findall(message)), message
+
+
+def test_every_shipped_family_has_a_name_of_its_own() -> None:
+    families = {profile.family for profile in load(SHIPPED).values()}
+    assert not families - set(words.FAMILIES)
+    names = [str(name) for name in words.FAMILIES.values()]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
