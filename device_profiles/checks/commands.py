@@ -13,7 +13,7 @@ from device_profiles.mistakes import shown
 from device_profiles.schema import Command, StructField, StructLayout, StructPayload
 
 _PAYLOADS = {"json": "json_", "text": "text", "hex": "hex", "struct": "struct"}
-_OWN_SLOTS = ("address", "nonce", "id", "now_s", "now_ms", "now_iso")
+_OWN_SLOTS = ("address", "nonce", "nonce_text", "id", "now_s", "now_ms", "now_iso")
 _NOTHING = ("skip", "group", "switch")
 
 

@@ -33,8 +33,9 @@ class Command(Part):
 
     Templates may use `{address}`, `{key}` (the child's key), the captures of the topics the device speaks on, the
     device's own params, the command's params, `{nonce}` (a number from 1 to 65535, different for each command of a
-    device), `{id}` (the command's id), `{now_s}`, `{now_ms}`, `{now_iso}`. `{key-1}` counts. A template that is one
-    slot alone keeps the type of its value. Messages are sent with QoS 1 and are never retained.
+    device), `{nonce_text}` (the same as text, for devices that number messages with quotes around), `{id}` (the
+    command's id), `{now_s}`, `{now_ms}`, `{now_iso}`. `{key-1}` counts. A template that is one slot alone keeps the
+    type of its value. Messages are sent with QoS 1 and are never retained.
     """
 
     name: Text

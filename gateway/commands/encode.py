@@ -70,6 +70,7 @@ def slot_values(
         "address": device.address,
         "key": child.partition(":")[2],
         "nonce": nonce,
+        "nonce_text": str(nonce),
         "id": id,
         "now_s": now // 1000,
         "now_ms": now,
@@ -94,7 +95,7 @@ def _value(slot: Slot, values: Mapping[str, Value]) -> Value:
     if value is None:
         raise CommandMistake(
             f"found nothing for {{{slot.name}}}, expected a param, a capture of a topic that the device has spoken on, "
-            f"or one of address, key, nonce, id, now_s, now_ms, now_iso"
+            f"or one of address, key, nonce, nonce_text, id, now_s, now_ms, now_iso"
         )
     if not slot.counted:
         return value

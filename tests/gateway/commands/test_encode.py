@@ -74,8 +74,8 @@ def test_a_write_of_one_coil_is_the_published_one() -> None:
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
-        ({"json": {"n": "{nonce}", "t": "{now_ms}", "deep": [{"id": "{id}", "k": "{key-1}"}], "say": "port {key}!"}},
-         {"n": 7, "t": NOW, "deep": [{"id": "c1", "k": 1}], "say": "port 2!"}),
+        ({"json": {"n": "{nonce}", "quoted": "{nonce_text}", "t": "{now_ms}", "deep": [{"id": "{id}", "k": "{key-1}"}], "say": "port {key}!"}},
+         {"n": 7, "quoted": "7", "t": NOW, "deep": [{"id": "c1", "k": 1}], "say": "port 2!"}),
         ({"json": {"on": "{on}", "share": "{share}", "whole": "{whole}", "word": "{word}"}},
          {"on": True, "share": 0.5, "whole": 3, "word": 'a"b'}),
     ],
