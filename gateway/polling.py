@@ -215,7 +215,8 @@ class Poller:
             elif now - at >= ANSWER_WITHIN or now < at:
                 self.counters.unanswered += 1
                 self._plan.unanswered(asked, now)
-        while self._publisher.is_connected and (due := self._plan.next(now)) is not None:
+        # The time anew for each: to ask takes a while, and the last one has as long to answer as the first.
+        while self._publisher.is_connected and (due := self._plan.next(now := self._now())) is not None:
             self._ask(due, now)
         return bool(self._plan.asked())
 

@@ -17,7 +17,8 @@ from device_profiles.schema import DeviceProfile
 from gateway.decode.integrity import crc16_modbus
 from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener, MqttPublisher
-from gateway.polling import ANSWER_WITHIN, PollPlan, Request, requests_of
+from gateway.mqtt_once import OncePublisher, Said
+from gateway.polling import ANSWER_WITHIN, Poller, PollPlan, Request, requests_of
 from gateway.reading import DeviceEntry, Registry
 from services.bench.mosquitto import Mosquitto
 from tests.gateway.kit import Ledger, make_gateway, until
@@ -125,6 +126,44 @@ def test_who_never_answers_is_asked_less_often_and_at_once_again_when_it_does() 
             times.append(now)
     gaps = [after - before for before, after in pairwise(times)]
     assert gaps[0] <= 2_100 < 8_000 <= gaps[-1] <= 9_200
+
+
+class SlowLine(OncePublisher):
+    """It takes its time with every message."""
+
+    def __init__(self, clock: list[int]) -> None:
+        self._clock = clock
+
+    @property
+    def is_connected(self) -> bool:
+        return True
+
+    def say(self, topic: str, payload: bytes, *, timeout_seconds: float) -> Said:
+        self._clock[0] += 100
+        return Said.ACKNOWLEDGED
+
+
+def test_who_is_asked_last_has_as_long_to_answer_as_the_first() -> None:
+    clock, heard = [1_000], {}
+    entries = [DeviceEntry(id=f"d{n}", profile="rs485_meter", address=f"a{n}", site="yard") for n in range(20)]
+    poller = Poller(
+        profiles=[meter()],
+        registry=lambda: Registry(version="1", devices=entries),
+        captures_of=lambda _: {},
+        remember=lambda request, at: heard.pop(request.device, None),
+        heard_at=lambda device: heard.get(device, 0),
+        publisher=SlowLine(clock),
+        now_millis=lambda: clock[0],
+    )
+    poller._look()
+    clock[0] += 60_000  # all are due
+    poller._round()
+    assert poller.counters.sent == 20 and clock[0] == 63_000
+    for entry in entries[:-1]:
+        heard[entry.id] = clock[0]
+    clock[0] += ANSWER_WITHIN // 2
+    poller._round()
+    assert (poller.counters.answered, poller.counters.unanswered) == (19, 0)
 
 
 class Dtu:
