@@ -139,6 +139,8 @@ EXPECTED = {
     ("sump_pump_ultrasonic", "short_of_run"): {"pump_not_starting"},
     ("sump_pump_ultrasonic", "pump_failure"): {"pump_fault"},
     ("sump_pump_ultrasonic", "silent"): {"offline"},
+    ("electrical_fire_wanlin", "hot_joint"): {"wire_hot"},
+    ("electrical_fire_wanlin", "overload"): {"load_high"},
 }
 
 
