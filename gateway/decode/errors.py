@@ -9,7 +9,8 @@ class DecodeError(Exception):
     """A message that cannot become readings: what was found, where, and what was expected.
 
     `code` groups errors for counters and the quarantine: no_binding, no_match, too_large, malformed, truncated,
-    integrity, constant, wrong_type, unknown_word, missing, nothing_known, bad_time, bad_address, too_many, internal.
+    integrity, constant, wrong_type, unknown_word, unknown_key (of TLV), unknown_alias (of Sparkplug), unknown_poll (of
+    Modbus), missing, nothing_known, bad_time, bad_address, not_registered, too_many, internal.
     """
 
     def __init__(

@@ -237,6 +237,11 @@ class Router:
         mark = memory.mark()
         taught: list[Candidate] = []
         for candidate in candidates:
+            if fallback is not None and fallback.root is not NOTHING and memory.mark() > mark:
+                # The next one must not see what this one has learnt; it learns it anew if it is the one in the end.
+                memory.undo(mark)
+                taught.clear()
+                fallback = msgspec.structs.replace(fallback, root=UNDECODED)
             before = memory.mark()
             try:
                 taken = self._take(candidate, payload, decoded, alone=len(candidates) == 1)

@@ -11,6 +11,7 @@ from gateway.decode.integrity import crc16_modbus
 from gateway.decode.memory import Memory
 from gateway.reading import DeviceEntry, Reading, Registry
 from tests.gateway.decode.mini import NOW, flat, profile
+from tests.gateway.decode.protobuf import metric, payload
 
 POLL = {"id": "p", "slave": 1, "start": 0, "count": 1, "registers": [{"name": "t", "at": 0, "type": "i16"}]}
 OTHER = {"id": "q", "slave": 1, "start": 8, "count": 1, "registers": [{"name": "w", "at": 8}]}
@@ -87,3 +88,27 @@ def test_a_device_of_the_payload_is_found_behind_a_codec_that_remembers() -> Non
     to = Decoder([profile(line(topic="bus", address="{slave}"))], Registry("1", []))
     assert say(to, ASK_TEMP, topic="bus") == []
     assert [(r.device, r.values) for r in say(to, ANSWER_7, 100, "bus")] == [("mini:1", {"temp": 7})]
+
+
+def test_what_a_stranger_s_profile_learnt_is_not_seen_by_the_next_one() -> None:
+    """Both decode it to know who speaks: the sequence that the first one has counted on is told to the second anew."""
+
+    def node(**more: Any) -> dict[str, Any]:
+        step = {"sparkplug_b": {"node": "{group}", "type": "NDATA"}}
+        return flat(power="values.power", temp="gap") | {
+            "topic": "sp/{group}",
+            "address": "n-{seq}",
+            "decode": [step],
+            **more,
+        }
+
+    theirs, ours = profile(node(), id="theirs"), profile(node(when=[{"path": "gap"}]), id="ours")
+    to = Decoder([theirs, ours], Registry("1", [DeviceEntry("probe", "ours", "n-9", "yard")]))
+
+    def data(seq: int) -> bytes:
+        return payload(metric("power", type_="Double", double=seq), seq=seq)
+
+    assert [(r.device, r.values) for r in say(to, data(6), topic="sp/a")] == [("theirs:n-6", {"power": 6})]
+    assert [(r.device, r.values) for r in say(to, data(9), topic="sp/a")] == [("probe", {"power": 9, "temp": 2})]
+    assert [(r.device, r.values) for r in say(to, data(10), topic="sp/a")] == [("theirs:n-10", {"power": 10})]
+    assert to.memory.get(("sparkplug_seq", "a"))[0] == 10
