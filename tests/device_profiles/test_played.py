@@ -141,6 +141,21 @@ EXPECTED = {
     ("sump_pump_ultrasonic", "silent"): {"offline"},
     ("electrical_fire_wanlin", "hot_joint"): {"wire_hot"},
     ("electrical_fire_wanlin", "overload"): {"load_high"},
+    ("hydrant_json", "pressure_lost"): {"no_water", "pressure_low"},
+    ("hydrant_json", "opened"): {"opened"},
+    ("hydrant_json", "knocked"): {"knocked"},
+    ("hydrant_json", "battery_low"): {"battery_low"},
+    ("roof_tank_json", "runs_empty"): {"level_low", "static_low"},
+    ("roof_tank_json", "valve_closed"): {"valve_closed"},
+    ("roof_tank_json", "silent"): {"offline"},
+    ("smoke_detector_json", "smoke"): {"smoke"},
+    ("smoke_detector_json", "removed"): {"removed"},
+    ("smoke_detector_json", "faulty"): {"faulty"},
+    ("smoke_detector_json", "battery_low"): {"battery_low"},
+    ("electrical_fire_json", "leakage"): {"residual_high"},
+    ("electrical_fire_json", "hot_joint"): {"joint_heats", "joint_hot"},
+    ("electrical_fire_json", "arc"): {"arc"},
+    ("electrical_fire_json", "silent"): {"offline"},
 }
 
 
