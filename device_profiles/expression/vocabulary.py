@@ -98,14 +98,18 @@ def names_of(profile: DeviceProfile, scope: str | None) -> Names:
 
 
 def names_of_reading(profile: DeviceProfile, scope: str | None) -> Names:
-    """What `derive` can see: metrics and states of the same reading, and params."""
+    """What `derive` can see: metrics and states of the same reading, of a child also those that the same message says
+    of its device (`parent.x`), and params."""
     types = _params(profile.params)
     elsewhere = {}
     for name, (type_, owner) in _reported(profile).items():
-        if owner == scope:
-            types[name] = type_
-        else:
-            elsewhere[name] = f"a name of the same reading: {name} is one of {owner or 'the device'}"
+        visible = _seen_from(scope, owner, name)
+        if visible is not None:
+            types[visible] = type_
+        if visible is None:
+            elsewhere[name] = f"a name of the same reading: {name} is one of {owner}"
+        elif visible != name:
+            elsewhere[name] = visible
     return Names(types, elsewhere=elsewhere, windows=False)
 
 

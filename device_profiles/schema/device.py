@@ -71,8 +71,9 @@ class Metric(Part):
     decimals: int = Field(2, ge=0, le=6)
     counter: Counter | None = None
     derive: str | None = None
-    """Closed grammar over metrics and states of the same reading, and params: computed when the message is decoded,
-    e.g. "depth - distance". Nothing where one of them is missing."""
+    """Closed grammar over metrics and states of the same reading, params, and for a child what the same message says of
+    its device (`parent.voltage`): computed when the message is decoded, e.g. "depth - distance". Nothing where one of
+    them is missing."""
 
 
 class StateValue(Part):

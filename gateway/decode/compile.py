@@ -315,9 +315,14 @@ def _consequences(profile: DeviceProfile, binding: Binding) -> Consequences | No
     for each in binding.each:
         said.setdefault(each.child, set()).update(each.fields)
     steps: dict[str, tuple[Step, ...]] = {}
-    for kind, names in said.items():
-        if found := steps_of(profile, kind or None, names):
+    of_parent: set[str] = set()
+    for kind, names in said.items():  # the device itself comes first
+        found = steps_of(profile, kind or None, names | of_parent)
+        if found:
             steps[kind] = found
+        if not kind:
+            known = names.union(*(step.outputs for step in found))
+            of_parent = {f"parent.{name}" for name in known}
     return Consequences(steps) if steps else None
 
 

@@ -14,10 +14,11 @@ from device_profiles.schema import Counter, DeviceProfile, FieldMap, Scalar
 from gateway.decode.counters import CounterState, advance
 from gateway.decode.derive import Derived
 from gateway.decode.memory import Key, Memory
-from gateway.decode.pipeline import Settle, settle_metric
+from gateway.decode.pipeline import Settle, Values, settle_metric
 from gateway.reading import Quality, Reading, child_kind
 
 _NO_RATE = FieldMap(const=0)
+_NOTHING: Values = {}
 
 
 class Owner(NamedTuple):
@@ -32,7 +33,7 @@ class Step(Protocol):
     inputs: frozenset[str]
     outputs: frozenset[str]
 
-    def follow(self, reading: Reading, owner: Owner) -> None: ...
+    def follow(self, reading: Reading, owner: Owner, parent: Values) -> None: ...
 
 
 class _Counting:
@@ -48,7 +49,7 @@ class _Counting:
         self.inputs = frozenset({name})
         self.outputs = frozenset((*rate, *total))
 
-    def follow(self, reading: Reading, owner: Owner) -> None:
+    def follow(self, reading: Reading, owner: Owner, _: Values) -> None:
         values, flags, name = reading.values, reading.flags, self._name
         value = values.get(name)
         # What is doubtful counts nothing, and a retained message says again what has been counted.
@@ -76,8 +77,8 @@ class _Deriving:
         self.inputs = derived.inputs
         self.outputs = frozenset({derived.name})
 
-    def follow(self, reading: Reading, owner: Owner) -> None:
-        self._derived.fill(reading.values, reading.flags, owner.params)
+    def follow(self, reading: Reading, owner: Owner, parent: Values) -> None:
+        self._derived.fill(reading.values, reading.flags, owner.params, parent)
 
 
 def _settle(profile: DeviceProfile, counter: str, metric: str) -> Settle:
@@ -120,7 +121,14 @@ class Consequences:
         self._steps = steps
 
     def follow(self, readings: Iterable[Reading], owner: Owner) -> None:
-        """Complete the readings of one device, in their order."""
+        """Complete the readings of one device, in their order: its own before those of its children."""
+        parent: Reading | None = None
         for reading in readings:
-            for step in self._steps.get(child_kind(reading.child), ()):
-                step.follow(reading, owner)
+            if not reading.child:
+                parent = reading
+            steps = self._steps.get(child_kind(reading.child))
+            if steps:
+                same = parent is not None and parent.measured_at == reading.measured_at
+                told = parent.values if parent is not None and same else _NOTHING
+                for step in steps:
+                    step.follow(reading, owner, told)

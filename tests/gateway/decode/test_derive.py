@@ -79,3 +79,57 @@ def test_what_cannot_be_computed_is_refused_when_it_is_loaded(derive: str, probl
     metrics = {**METRICS, "tank_level": {"name": named("level"), "uom": "", "derive": derive}}
     with pytest.raises(ValueError, match=problem):
         decoder(flat(distance="x"), metrics=metrics, params=PARAMS, children=CHILDREN, states={}, events={})
+
+
+AC = {
+    "voltage": {"name": named("voltage"), "uom": "V"},
+    "amps": {"name": named("amps"), "uom": "A"},
+    "mains": {"name": named("mains"), "uom": "V", "derive": "voltage * 1.0"},
+    "port_current": {"name": named("current"), "scope": "port", "uom": "A"},
+    "port_va": {"name": named("load"), "scope": "port", "derive": "port_current * parent.mains"},
+    "port_cap": {"name": named("cap"), "scope": "port", "derive": "parent.voltage * 16"},
+}
+SOCKETS = {"child": "port", "over": "ports", "key": "{index+1}", "fields": {"port_current": "i"}}
+
+
+def sockets(payload: str, **more: Any) -> list[Reading]:
+    binding = {
+        **flat(voltage={"path": "u", "when_missing": more.pop("when_missing", "skip")}),
+        "each": [SOCKETS],
+        **more,
+    }
+    made = decoder(binding, metrics=AC, params={}, children=CHILDREN, states={}, events={})
+    return made.decode("t/d", payload.encode(), NOW)
+
+
+def test_a_child_sees_what_the_same_message_says_of_its_device() -> None:
+    own, first, second = sockets('{"u": 220, "ports": [{"i": 2}, {"i": 0.5}]}')
+    assert own.values == {"voltage": 220, "mains": 220}
+    assert first.values == {"port_current": 2, "port_va": 440, "port_cap": 3520}
+    assert second.values == {"port_current": 0.5, "port_va": 110, "port_cap": 3520}
+
+
+def test_a_child_sees_nothing_of_other_messages() -> None:
+    assert [r.values for r in sockets('{"ports": [{"i": 2}]}')] == [{"port_current": 2}]
+    erased = sockets('{"u": null, "ports": [{"i": 2}]}', when_missing="erase")[1]
+    assert erased.values == {"port_current": 2, "port_va": None, "port_cap": None}
+    # Nor of another point of the same message.
+    points = '[{"t": 1763740000000, "u": 220, "ports": []}, {"t": 1763740001000, "ports": [{"i": 2}]}]'
+    found = sockets(points, split=[{"over": ""}], time={"path": "t"})
+    assert [r.values for r in found] == [{"voltage": 220, "mains": 220}, {"port_current": 2}]
+
+
+def test_a_device_does_not_see_its_children() -> None:
+    metrics = {**AC, "mains": {"name": named("mains"), "derive": "port_current * 2"}}
+    with pytest.raises(ValueError, match="port_current is one of port"):
+        decoder(flat(voltage="u"), metrics=metrics, params={}, children=CHILDREN, states={}, events={})
+    metrics = {**AC, "port_va": {"name": named("va"), "scope": "port", "derive": "voltage * 2"}}
+    with pytest.raises(ValueError, match=r"parent\.voltage"):
+        decoder(
+            {**flat(voltage="u"), "each": [SOCKETS]},
+            metrics=metrics,
+            params={},
+            children=CHILDREN,
+            states={},
+            events={},
+        )
