@@ -8,7 +8,7 @@ deliver it again; a message that cannot be decoded leaves nothing of what it cha
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Key = tuple[str, ...]
@@ -33,6 +33,8 @@ class Memory:
             self._kinds.setdefault(key[0], {})[key] = None
         self._log: list[tuple[Key, Any]] = []
         """What stood there before each change since the last commit."""
+        self._kept = 0
+        """How many of these changes no rollback takes back."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -57,9 +59,23 @@ class Memory:
             self._log.append((key, self._entries[key]))
             self._remove(key)
 
+    def count_of(self, kind: str) -> int:
+        """How many entries of one kind there are."""
+        return len(self._kinds.get(kind, ()))
+
     def of_kind(self, kind: str) -> list[tuple[Key, Any]]:
         """All entries of one kind; for the start and for ticks, not for every message."""
         return [(key, self._entries[key]) for key in self._kinds.get(kind, ())]
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """What is remembered of a device goes on under its new id; where that has been learnt anew already, the new
+        stays. `names`: old id -> new id."""
+        for key in [one for one in self._entries if len(one) > 1 and one[1] in names]:
+            renamed = (key[0], names[key[1]], *key[2:])
+            value = self._entries[key]
+            self.drop(key)
+            if renamed not in self._entries:
+                self.put(renamed, value)
 
     # --- one message ---------------------------------------------------------------------------------------------
 
@@ -87,10 +103,16 @@ class Memory:
 
     def commit(self) -> None:
         self._log.clear()
+        self._kept = 0
+
+    def keep(self) -> None:
+        """What was changed until now belongs to no batch: it stays if one cannot be stored, and is stored with the next
+        one that can."""
+        self._kept = len(self._log)
 
     def rollback(self) -> None:
-        """As it was at the last commit."""
-        self.undo(0)
+        """As it was at the last commit, or when it was kept."""
+        self.undo(self._kept)
 
     def _set(self, key: Key, value: Any) -> None:
         if key not in self._entries:

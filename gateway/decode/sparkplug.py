@@ -2,7 +2,8 @@
 
 What is remembered of an edge node, in the decoder's memory:
 - ("sparkplug", node) and ("sparkplug", node, device): what the last birth declared;
-- ("sparkplug_seq", node): the last sequence number, and when it came.
+- ("sparkplug_seq", node): the last sequence number, and when it came;
+- ("sparkplug_size",): how much all births take together.
 
 A message that is older than what is remembered (a replay of the quarantine) is read and changes nothing.
 """
@@ -19,6 +20,7 @@ from gateway.decode.context import NOTHING, Context, ContextStep
 from gateway.decode.errors import DecodeError, shown
 from gateway.decode.frames import Suspect
 from gateway.decode.memory import Memory
+from gateway.decode.sparkplug_births import remember
 from gateway.decode.sparkplug_messages import Payload
 from gateway.decode.sparkplug_values import READ_BY_DATATYPE, Room, metric_value, parsed, property_values, text_of
 from gateway.decode.templates import parse_template
@@ -163,7 +165,8 @@ class _Message:
                 "too_large", field="metrics", found="names of a birth", expected=f"at most {LONGEST_NAMES} characters"
             )
         session = _session(metrics)
-        self._memory.put(
+        remember(
+            self._memory,
             self._birth_key,
             {
                 "at": self._at,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_profiles.schema import Sparkplug
-from gateway.decode import LARGEST_PAYLOAD, DecodeError
+from gateway.decode import LARGEST_PAYLOAD, DecodeError, sparkplug_births
 from gateway.decode.context import NOTHING, Context
 from gateway.decode.frames import Suspect
 from gateway.decode.memory import Memory
@@ -366,3 +366,35 @@ def test_any_conversation(messages: list[tuple[str, bytes]]) -> None:
         except DecodeError as error:
             assert error.code != "internal"
     msgspec.msgpack.encode(list(line.memory.changes().items()))
+
+
+def _made_up(line: Line, node: int, metrics: int = 1000, at: int = _NOW) -> None:
+    raw = payload(*[metric(f"{node:06}/{n:06}" + "x" * 200, n, "Float", float=0) for n in range(metrics)], seq=0)
+    line.says(f"spBv1.0/yard/NBIRTH/{node}", raw, at)
+
+
+def test_nodes_that_are_made_up_do_not_fill_the_memory() -> None:
+    line = Line()
+    for node in range(200):
+        _made_up(line, node, at=_NOW + node)
+    held = line.memory.of_kind(sparkplug_births.KIND)
+    total = sum(sparkplug_births.size_of(born) for _, born in held)
+    assert total <= sparkplug_births.MOST_BYTES
+    assert len(held) > 50
+    assert {key[1] for key, _ in held} == {f"yard/{node}" for node in range(200 - len(held), 200)}, "the newest stay"
+    assert line.memory.get(("sparkplug_size",)) == [total, len(held)]
+
+
+def test_births_are_counted_anew_where_the_memory_has_changed_otherwise() -> None:
+    line = Line()
+    for node in range(3):
+        _made_up(line, node, 10)
+    each = sparkplug_births.size_of(line.memory.get(("sparkplug", "yard/1")))
+    line.memory.drop(("sparkplug", "yard/1"))
+    old = dict(line.memory.get(("sparkplug", "yard/2")))
+    del old["size"]  # remembered by an earlier version
+    line.memory.put(("sparkplug", "yard/2"), old)
+    _made_up(line, 3, 10)
+    assert line.memory.get(("sparkplug_size",)) == [3 * each, 3]
+    _made_up(line, 3, 10)
+    assert line.memory.get(("sparkplug_size",)) == [3 * each, 3], "born again it takes no more"
