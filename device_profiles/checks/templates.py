@@ -68,6 +68,7 @@ def named_in(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         yield from ((path, found[1]) for found in _NAME.finditer(value))
     elif isinstance(value, dict):
         for key, inner in value.items():
+            yield from named_in(str(key), (*path, str(key)))
             yield from named_in(inner, (*path, str(key)))
     elif isinstance(value, list | tuple):
         for i, inner in enumerate(value):

@@ -42,7 +42,7 @@ class Command(Part):
     scope: Identifier | None = None
     topic: str
     json_: Any = Field(None, alias="json")
-    """The payload as JSON: any structure, with templates in its texts."""
+    """The payload as JSON: any structure, with templates in its texts and keys."""
     text: str | None = None
     """Or as text."""
     hex: str | None = None

@@ -141,12 +141,20 @@ def _payload(command: Command, values: Mapping[str, Value]) -> bytes:
     return _word(fill(command.text or "", values)).encode()
 
 
+def _key(key: Any, values: Mapping[str, Value]) -> str:
+    """What a person names may be the key itself, such as a property to set."""
+    return _word(fill(str(key), values))
+
+
 def filled(structure: Any, values: Mapping[str, Value]) -> Any:
-    """Any structure with the templates in its texts filled."""
+    """Any structure with the templates in its texts and keys filled. Raises CommandMistake."""
     if isinstance(structure, str):
         return fill(structure, values)
     if isinstance(structure, Mapping):
-        return {key: filled(value, values) for key, value in structure.items()}
+        named = {_key(key, values): filled(value, values) for key, value in structure.items()}
+        if len(named) < len(structure):
+            raise CommandMistake(f"found the same key twice among {', '.join(named)[:80]}, expected different ones")
+        return named
     if isinstance(structure, list | tuple):
         return [filled(value, values) for value in structure]
     return structure

@@ -70,14 +70,23 @@ def _payload_fits(command: Command, payload: bytes, slots: Slots) -> bool:
 def _fits(pattern: Any, found: Any, slots: Slots) -> bool:
     """Whether `found` is what a structure of templates gives; what its slots held goes into `slots`."""
     if isinstance(pattern, Mapping):
-        same = isinstance(found, Mapping) and pattern.keys() == found.keys()
-        return same and all(_fits(value, found[key], slots) for key, value in pattern.items())
+        return isinstance(found, Mapping) and _object_fits(pattern, found, slots)
     if isinstance(pattern, list | tuple):
         same = isinstance(found, list | tuple) and len(pattern) == len(found)
         return same and all(_fits(one, other, slots) for one, other in zip(pattern, found, strict=True))
     if not isinstance(pattern, str) or "{" not in pattern:
         return bool(pattern == found)
     return _template_fits(pattern, found, slots)
+
+
+def _object_fits(pattern: Mapping[str, Any], found: Mapping[str, Any], slots: Slots) -> bool:
+    """Keys that are templates stand for the keys that no other names, in their order."""
+    rest = [key for key in found if key not in pattern]
+    templates = [key for key in pattern if key not in found]
+    if len(rest) != len(templates) or not all("{" in key for key in templates):
+        return False
+    pairs = [*((key, key) for key in pattern if key in found), *zip(templates, rest, strict=True)]
+    return all(_fits(one, other, slots) and _fits(pattern[one], found[other], slots) for one, other in pairs)
 
 
 def _template_fits(pattern: str, found: Any, slots: Slots) -> bool:

@@ -264,6 +264,7 @@ def test_sound_commands_load() -> None:
         ("topic: lamps/{address}/set", "topic: lamps/{adress}/set", "commands.dim.topic", "'adress'", "address?"),
         ("topic: lamps/{address}/set", "topic: lamps/+/set", "commands.dim.topic", "lamps/+/set", "without +"),
         ('"{level}"', '"{levl}"', "commands.dim.json.level", "'levl'", "did you mean level?"),
+        ('level: "{level}"', '"{levl}": "{level}"', "commands.dim.json.{levl}", "'levl'", "did you mean level?"),
         ("scope: lamp", "scope: lump", "commands.dim.scope", "'lump'", "lamp"),
         ("default: 50", "default: 500", "params.level.default", "500", "at most 100"),
         ("params: {level:", "params: {voltage:", "params.voltage", "also as a metric", "another name"),

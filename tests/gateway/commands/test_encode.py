@@ -77,6 +77,7 @@ def test_a_write_of_one_coil_is_the_published_one() -> None:
         ({"json": {"n": "{nonce}", "t": "{now_ms}", "deep": [{"id": "{id}", "k": "{key-1}"}], "say": "port {key}!"}},
          {"n": 7, "t": NOW, "deep": [{"id": "c1", "k": 1}], "say": "port 2!"}),
         ({"json": {"id": "{nonce_text}"}}, {"id": "7"}),
+        ({"json": {"params": {"{word}": "{share}"}, "{key}": 1}}, {"params": {'a"b': 0.5}, "2": 1}),
         ({"json": {"on": "{on}", "share": "{share}", "whole": "{whole}", "word": "{word}"}},
          {"on": True, "share": 0.5, "whole": 3, "word": 'a"b'}),
     ],
@@ -96,6 +97,20 @@ def commanding(payload: dict[str, Any], topic: str = "plugs/{address}/cmd") -> D
     }
     command = {"name": {"zh": "做", "en": "Do"}, "scope": "port", "topic": topic, "params": params, **payload}
     return plug_profile().model_copy(update={"commands": {"do": Command.model_validate(command)}})
+
+
+def test_a_key_that_a_person_names_is_heard_again() -> None:
+    profile = commanding({"json": {"port": "{key}", "set": {"{word}": "{share}", "by": "us"}}})
+    topic, payload = encoded(profile, "do", "p1", "port:2", word="level", share=0.5)
+    heard = recognise(profile, topic, payload)
+    assert heard is not None and (heard.params["word"], heard.params["share"]) == ("level", 0.5)
+    assert recognise(profile, topic, b'{"port": "2", "set": {"by": "us"}}') is None
+    assert recognise(profile, topic, b'{"port": "2", "set": {"by": "us", "level": 1, "more": 2}}') is None
+
+
+def test_two_keys_do_not_become_one() -> None:
+    with pytest.raises(CommandMistake, match="the same key twice"):
+        encoded(commanding({"json": {"{word}": 1, "by": "us"}}), "do", "p1", "port:2", word="by")
 
 
 def test_text_and_hex() -> None:
