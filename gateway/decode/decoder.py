@@ -21,7 +21,7 @@ from gateway.decode.scope import Scope
 from gateway.decode.slowclocks import SlowClocks
 from gateway.decode.split import joined
 from gateway.decode.topics import fewest_filters
-from gateway.reading import DeviceEntry, Event, Millis, Presence, Quality, Reading, Registry
+from gateway.reading import DeviceEntry, Event, Millis, Presence, Quality, Reading, Registry, provisional_id
 
 LARGEST_PAYLOAD = 1 << 20
 """A larger payload is refused before anything looks at it."""
@@ -73,6 +73,7 @@ class Decoder:
         memory: Memory | None = None,
     ) -> None:
         self.stamps: dict[str, Millis] = {} if stamps is None else stamps
+        _hand_on(self.stamps, registry.devices)
         self.memory = Memory() if memory is None else memory
         self.registry_version = registry.version
         profiles = tuple(profiles)
@@ -346,6 +347,14 @@ class Decoder:
         if binding.context_decode is None:
             return binding.root(payload)
         return binding.root_in(payload, Context(captures, self.memory, self._now))
+
+
+def _hand_on(stamps: dict[str, Millis], devices: Iterable[DeviceEntry]) -> None:
+    """The stamps of devices that were heard before they stood in a site file go on under their own ids."""
+    for entry in devices if stamps else ():
+        last = stamps.get(provisional_id(entry.profile, entry.address))
+        if last is not None:
+            stamps.setdefault(entry.id, last)
 
 
 def _compiled(profile: DeviceProfile, index: int) -> CompiledBinding:

@@ -15,6 +15,8 @@ Key = tuple[str, ...]
 """Kind first, then what it is about: ("counter", device, child, metric), ("alias", node)."""
 
 MOST_ENTRIES = 200_000
+OF_THE_WIRE = frozenset({"modbus", "sparkplug", "sparkplug_seq"})
+"""Kinds that are about a line or a node; all others name the device behind their kind."""
 _ABSENT: Any = object()
 
 
@@ -70,7 +72,8 @@ class Memory:
     def rename(self, names: Mapping[str, str]) -> None:
         """What is remembered of a device goes on under its new id; where that has been learnt anew already, the new
         stays. `names`: old id -> new id."""
-        for key in [one for one in self._entries if len(one) > 1 and one[1] in names]:
+        names = {old: new for old, new in names.items() if old != new}
+        for key in [one for one in self._entries if len(one) > 1 and one[1] in names and one[0] not in OF_THE_WIRE]:
             renamed = (key[0], names[key[1]], *key[2:])
             value = self._entries[key]
             self.drop(key)
