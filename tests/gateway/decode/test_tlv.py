@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_profiles.schema import TlvLayout
-from gateway.decode import DecodeError
+from gateway.decode import LARGEST_PAYLOAD, DecodeError
 from gateway.decode.frames import Suspect
 from gateway.decode.tlv import MOST_KEYS, tlv_decoder
 
@@ -231,3 +234,50 @@ def test_any_bytes(frame: bytes) -> None:
             assert isinstance(read(), dict | Suspect)
         except DecodeError as error:
             assert error.code in ("truncated", "unknown_key", "malformed")
+
+
+_HEAVY: dict[str, tuple[dict[str, Any], bytes]] = {
+    "keys": ({"0175": _entry(_field("battery"))}, bytes.fromhex("017564") * 400_000),
+    "keys of an array": (
+        {"??c8": _entry(_field("count", "u32"), into="counters", many=True, key_as="channel")},
+        bytes.fromhex("01c800000001") * 200_000,
+    ),
+    "every channel another": (
+        {"??00": _entry(_field("on", "bool"), into="inputs", many=True, key_as="channel")},
+        b"".join(bytes([n & 0xFF, 0, 1]) for n in range(400_000)),
+    ),
+    "values of one key": ({"0175": _entry(_field("v", count="*"))}, bytes.fromhex("0175") + bytes(1 << 20)),
+    "groups without values": (
+        {"0175": _entry(_field("g", "group", count=4096, fields=[_field("v", count=0)]))},
+        bytes.fromhex("0175") * 500_000,
+    ),
+    "unknown": ({"0175": _entry(_field("battery"))}, b"\xff" * (1 << 20)),
+}
+
+
+@pytest.mark.parametrize("kind", _HEAVY)
+@pytest.mark.parametrize("length_bytes", [0, 1])
+def test_a_mebibyte_takes_neither_long_nor_much(kind: str, length_bytes: int) -> None:
+    entries, frame = _HEAVY[kind]
+    unknown = "skip" if length_bytes else "flag"
+    decode = tlv_decoder(
+        TlvLayout.model_validate({"entries": entries, "length_bytes": length_bytes, "unknown": unknown})
+    )
+    frame = frame[:LARGEST_PAYLOAD]
+
+    def attempt() -> None:
+        with contextlib.suppress(DecodeError):
+            decode(frame)
+
+    tracemalloc.start()
+    attempt()
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+    took = []
+    for _ in range(5):  # the least of several: other work on the machine is not the codec's
+        began = time.process_time()
+        attempt()
+        took.append(time.process_time() - began)
+        if took[-1] < 0.05:
+            break
+    assert min(took) < 0.05
