@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from device_profiles.mistakes import Mistake, shown
@@ -18,6 +19,10 @@ MOST_PARTS = 50_000
 """Values of one file with every alias written out."""
 DEEPEST = 30
 _MOST_BRACKETS = 200
+_MOST_MERGES = 500
+_MOST_MERGED = 20_000
+_MERGE = "tag:yaml.org,2002:merge"
+_MOST_BITS = 64
 
 Step = str | int
 
@@ -140,6 +145,8 @@ def parse(file: Path, text: str) -> Document:
     _check_brackets(file, text)
     _check_size(file, text)
     try:
+        if "<<" in text:
+            _Merges(file).check(YAML(typ="rt").compose(text))
         source = YAML(typ="rt").load(text)
         return Document(file, source, _Plain(file).of(source, 0, 1))
     except MarkedYAMLError as error:
@@ -192,6 +199,55 @@ def _syntax(problem: str) -> tuple[str, str]:
     return text.removeprefix("but ").removeprefix("found "), "well-formed YAML"
 
 
+class _Merges:
+    """Refuses merges (<<) that the parser would take minutes and gigabytes to write out, before it begins."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._keys: dict[int, int] = {}
+        """Keys of each part, with those that are merged into it."""
+        self._open: set[int] = set()
+        self._merges = 0
+        self._merged = 0
+
+    def check(self, node: Node | None) -> int:
+        """How many keys this part has, 0 for what is no mapping. Raises Unreadable."""
+        if not isinstance(node, MappingNode | SequenceNode):
+            return 0
+        if id(node) in self._open:
+            self._refuse(node, "a part that is merged into itself", "other parts only")
+        if id(node) not in self._keys:
+            self._open.add(id(node))
+            self._keys[id(node)] = self._count(node)
+            self._open.remove(id(node))
+        return self._keys[id(node)]
+
+    def _count(self, node: MappingNode | SequenceNode) -> int:
+        if isinstance(node, SequenceNode):
+            for part in node.value:
+                self.check(part)
+            return 0
+        keys = 0
+        for key, value in node.value:
+            self.check(key)
+            self.check(value)
+            keys += self._merge(value) if key.tag == _MERGE else 1
+        return keys
+
+    def _merge(self, value: Node) -> int:
+        parts = value.value if isinstance(value, SequenceNode) else [value]
+        keys = sum(self.check(part) for part in parts)
+        self._merges += len(parts)
+        self._merged += keys
+        if self._merges > _MOST_MERGES or self._merged > _MOST_MERGED:
+            found = f"merges (<<) of {self._merges} parts with {self._merged} keys"
+            self._refuse(value, found, f"at most {_MOST_MERGES} with {_MOST_MERGED}")
+        return keys
+
+    def _refuse(self, node: Node, found: str, expected: str) -> None:
+        raise Unreadable(Mistake(self._file, node.start_mark.line + 1, "YAML", found, expected))
+
+
 class _Plain:
     """Turns ruamel's nodes into plain data. Each alias becomes a copy, so that parts can be left out one by one."""
 
@@ -224,6 +280,8 @@ class _Plain:
             self._refuse(line, f"the tag {node.tag.value}", "plain YAML without tags")
         if node is None or isinstance(node, bool):
             return node
+        if isinstance(node, int) and node.bit_length() > _MOST_BITS:
+            self._refuse(line, f"a whole number of {node.bit_length()} bits", f"at most {_MOST_BITS}")
         for kind in (int, float, str):
             if isinstance(node, kind):
                 # ruamel's booleans with an anchor are numbers that remember being one.

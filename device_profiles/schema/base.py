@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
 _STEP = re.compile(_DURATION.pattern.replace("^", "^-?", 1))
+_LONGEST = timedelta(days=3660)
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -19,7 +20,10 @@ def parse_duration(raw: object) -> timedelta:
     if isinstance(raw, timedelta):
         return raw
     if isinstance(raw, str) and (found := _DURATION.match(raw.strip())):
-        return timedelta(seconds=float(found[1]) * _UNIT_SECONDS[found[2]])
+        seconds = float(found[1]) * _UNIT_SECONDS[found[2]]
+        if seconds > _LONGEST.total_seconds():
+            raise ValueError(f"expected a duration of at most {_LONGEST.days}d, found {raw[:40]!r}")
+        return timedelta(seconds=seconds)
     raise ValueError(f'expected a duration such as "30s", "5m", "1h" or "7d", found {raw!r}')
 
 

@@ -26,6 +26,8 @@ Getter = Callable[[Any], Any]
 Replace = Callable[[Any, Callable[[Any], Any]], Any]
 
 _LONGEST = 500
+MOST_FILTERED = 1024
+"""Elements of an array among which one is looked for: every field of every child may do it anew."""
 _TOKEN = re.compile(
     r"""\.?"(?P<quoted>[^"]*)"|\[(?P<index>-?\d+)\]|\["(?P<key>[^"]*)"\]|\['(?P<other>[^']*)'\]"""
     r"""|\[\?\(?\s*(?P<inner>(?:[^\s=!'"\[\]()]|"[^"]*")(?:[^=!'"\[\]()]|"[^"]*")*?)\s*(?P<sign>==|!=)"""
@@ -166,6 +168,8 @@ def _step(node: Any, segment: Segment, text: str) -> Any:
 
 def _elements(node: Any, text: str) -> list[Any]:
     if isinstance(node, list):
+        if len(node) > MOST_FILTERED:
+            raise DecodeError("too_many", field=text, found=shown(node), expected=f"at most {MOST_FILTERED} to look in")
         return node
     if isinstance(node, dict):
         return [node]  # an array of one, sent without its brackets

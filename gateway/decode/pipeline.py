@@ -36,7 +36,7 @@ def factors(scale: float) -> tuple[float, float]:
     """A scale as (multiply, divide): dividing by 10 gives 220.1 where multiplying by 0.1 gives 220.10000000000002."""
     if 0 < abs(scale) < 1:
         inverse = 1 / scale
-        if math.isclose(inverse, round(inverse), rel_tol=1e-12):
+        if math.isfinite(inverse) and math.isclose(inverse, round(inverse), rel_tol=1e-12):
             return 1.0, float(round(inverse))
     return float(scale), 1.0
 

@@ -15,6 +15,9 @@ _SLOT = re.compile(r"\{([^{}]+?)([+-]\d+)?\}")
 _FORBIDDEN = frozenset("+#/")
 LONGEST_ADDRESS = 100
 LONGEST_KEY = 40
+_MOST_SLOTS = 64
+_LONGEST_WORD = 256
+"""More than any name may have: what is longer is cut, and refused as too long with the rest of the template."""
 _MOST_REMEMBERED = 1024
 """Ids of children per binding that need not be put together anew."""
 POSITIONS = frozenset({"index", "key"})
@@ -64,7 +67,10 @@ def parse_template(text: str) -> Template:
         parts.append(text[at:])
     if not parts or any(isinstance(part, str) and ("{" in part or "}" in part) for part in parts):
         raise ValueError(f"expected a template such as {{port+1}}, found {text!r}")
-    return Template(text, tuple(parts))
+    template = Template(text, tuple(parts))
+    if len(template.slots) > _MOST_SLOTS:
+        raise ValueError(f"expected at most {_MOST_SLOTS} slots in a template, found {len(template.slots)}")
+    return template
 
 
 def filler(template: Template, captures: frozenset[str], positions: frozenset[str]) -> Callable[[Scope], str]:
@@ -126,7 +132,7 @@ def _word(raw: Any, slot: Slot) -> str:
     if slot.counted:
         return str(_whole(raw, slot) + slot.plus)
     if kind is str:
-        return raw  # type: ignore[no-any-return]
+        return raw[:_LONGEST_WORD]  # type: ignore[no-any-return]
     if kind is int and raw.bit_length() <= 64:
         return str(raw)
     if kind is float and raw.is_integer() and abs(raw) < 1e15:
