@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from zlib import crc32
@@ -11,10 +11,15 @@ from zlib import crc32
 from gateway.decode import LARGEST_PAYLOAD, DecodeError, Decoder
 from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.mqtt import Message
-from gateway.reading import Millis
+from gateway.reading import DeviceEntry, Millis, provisional_id
 
 HEAD_OF_TOO_LARGE = 64 * 1024
 """Kept of a payload refused for its size: a few whole ones would push all else out of the quarantine."""
+
+
+def adopted_names(devices: Iterable[DeviceEntry]) -> dict[str, str]:
+    """What devices that have their place were called before -> what they are called now."""
+    return {provisional_id(one.profile, one.address): one.id for one in devices}
 
 
 class Acknowledges(Protocol):
@@ -70,6 +75,20 @@ class Ingest:
         if readings:
             self.counters.readings += len(readings)
             self._on_commit()
+
+    def adopt(self, decoder: Decoder, devices: Iterable[DeviceEntry]) -> None:
+        """Decode with another decoder from now on. Raises like `take`, and then nothing has changed.
+
+        Who has got its place (`devices` are those that have one) was called otherwise until now: its counters go on,
+        and what lasts there can end.
+        """
+        memory = decoder.memory
+        try:
+            memory.rename(adopted_names(devices))
+            self._store((), ())
+        finally:
+            memory.rollback()
+        self.decoder = decoder
 
     def _store(self, entries: Sequence[NewEntry], poison: Sequence[NewQuarantine]) -> None:
         """In one commit: the readings, what could not be decoded, and what decoding learnt on the way."""

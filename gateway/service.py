@@ -20,7 +20,7 @@ from gateway.decode import Decoder
 from gateway.decode.memory import Memory
 from gateway.decode.modbus import remember_request
 from gateway.forward import Consumer, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
-from gateway.ingest import Ingest
+from gateway.ingest import Ingest, adopted_names
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
@@ -119,8 +119,12 @@ class Gateway:
         )
         self._reader = self._journal.reader()
         self._registry.start()
+        memory = Memory(self._journal.memory)
+        memory.rename(adopted_names(self._registry.latest.devices))  # the last run may have ended before it did that
+        memory.keep()
+        memory.keep()
         self._ingest = Ingest(
-            decoder=Decoder(self._profiles, self._registry.latest, memory=Memory(self._journal.memory)),
+            decoder=Decoder(self._profiles, self._registry.latest, memory=memory),
             journal=self._journal,
             now_millis=self._now,
             on_commit=self._signal.notify,
@@ -347,7 +351,7 @@ class Gateway:
         if registry.version == before.registry_version:
             return
         decoder = Decoder(self._profiles, registry, before.stamps, memory=before.memory)
-        self._ingest.decoder = decoder
+        self._ingest.adopt(decoder, registry.devices)
         if self._session is not None and decoder.filters != before.filters:
             new, gone = change(before.filters, decoder.filters)
             self._session.subscribe(new)

@@ -31,6 +31,7 @@ from services.adoption.store import get_unclaimed
 from services.adoption.suggest import free_id
 from services.changes import Change, Changes
 from services.database import Database
+from services.events import store as happened
 from services.intake import Intake
 from services.scope import NotFound, Scope, in_scope
 from services.sites.store import Device, get_device, get_site
@@ -128,6 +129,7 @@ class AdoptionDesk:
         }
         connection.execute(insert(devices).values(**row))
         _move_states(connection, found.id, id)
+        happened.rename(connection, found.id, id, site=said.site)
         _join(connection, said.site, id, row["serves"])
         history.note_rename(connection, found.id, id, now)
         _touch(connection, said.site, now)
@@ -179,6 +181,7 @@ class AdoptionDesk:
             connection.execute(update(devices).where(devices.c.id == device).values(retired_at=now, serves=[]))
             connection.execute(insert(devices).values(**_as_new(row, old)))
             _move_states(connection, device, old)
+            happened.rename(connection, device, old, site=None)
             history.note_rename(connection, device, old, now)
             _touch(connection, row.site, now)
             self._record(connection, "device.unadopted", device, by, now, {"site": row.site, "is": old})
@@ -229,6 +232,7 @@ class AdoptionDesk:
             if other is not None:
                 connection.execute(delete(device_states).where(device_states.c.device == other.id))
                 connection.execute(delete(devices).where(devices.c.id == other.id))
+                happened.rename(connection, other.id, device, site=row.site)
                 history.note_rename(connection, other.id, device, now)
             listed = (row.replaced_address or row.address) if row.origin != "adopted" else None
             values = {"address": address, "replaced_address": None if listed == address else listed}

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, Select, and_, delete, func, select
+from sqlalchemy import Connection, Executable, Row, Select, and_, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.reading import Event, Reading, Value
@@ -96,6 +96,11 @@ def _insert_new(dialect: str) -> Executable:
     engine: Any = sqlite if dialect == "sqlite" else postgresql
     statement: Executable = engine.insert(events).on_conflict_do_nothing(index_elements=["id"])
     return statement
+
+
+def rename(connection: Connection, old: str, new: str, *, site: str | None) -> None:
+    """The events of the device `old` are those of `new`, which stands in `site`: what lasts goes on lasting."""
+    connection.execute(update(events).where(events.c.device == old).values(device=new, site=site))
 
 
 # --- reading them ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, delete, insert, or_, select, tuple_, u
 
 from device_profiles.schema import Text
 from services.adoption import history
+from services.events import store as happened
 from services.sites.model import BuildingEntry, Member, SiteDevice, SiteFile, Supply
 from services.tables import buildings, device_states, devices, recipients, rule_states, sites, supplies, units
 
@@ -232,7 +233,9 @@ def _adopt(connection: Connection, site: SiteFile, now: datetime) -> tuple[str, 
     by_pair = dict(zip(pairs, ids, strict=True))
     for row in rows:
         if (row.profile, row.address) in by_pair:
-            history.note_rename(connection, row.id, by_pair[row.profile, row.address], now)
+            id = by_pair[row.profile, row.address]
+            happened.rename(connection, row.id, id, site=site.site)
+            history.note_rename(connection, row.id, id, now)
     return tuple(sorted(by_pair.get((row.profile, row.address), row.id) for row in rows))
 
 

@@ -16,7 +16,7 @@ from gateway.journal import Journal, JournalFull, NewQuarantine
 from gateway.journal.memory import MemoryRows
 from gateway.mqtt import Message
 from gateway.quarantine import Replay, replay
-from gateway.reading import Quality
+from gateway.reading import DeviceEntry, Quality, Registry
 from tests.gateway.kit import Ledger, meter_profile
 
 NOW = 1_800_000_000_000
@@ -234,3 +234,46 @@ def test_the_past_teaches_only_what_nobody_knew() -> None:
     past.hand_on()
     assert (present.get(("alias", "a")), present.get(("alias", "b"))) == ("new", "live")
     assert past.get(("alias", "a"), "nothing") == "nothing"
+
+
+def test_what_lasts_at_a_new_device_ends_under_the_id_that_it_gets(journal: Journal) -> None:
+    name = {"zh": "甲", "en": "A"}
+    profile = DeviceProfile.model_validate(
+        {
+            "profile": "cam",
+            "family": "camera",
+            "name": name,
+            "availability": {"period": "60s"},
+            "metrics": {
+                "energy": {"name": name, "counter": {"total": "total"}},
+                "total": {"name": name},
+            },
+            "events": {"motion": {"name": name, "lasting": True}},
+            "bindings": [
+                {
+                    "id": "t",
+                    "topic": "cams/{address}",
+                    "decode": [{"json": True}],
+                    "fields": {"energy": "energy"},
+                    "events": [{"event": "motion", "phase_path": "motion", "phases": {"on": "begin", "off": "end"}}],
+                }
+            ],
+        }
+    )
+    memory = Memory(journal.memory)
+    stranger = Decoder([profile], Registry(version="0", devices=[]), memory=memory)
+    ingest = Ingest(decoder=stranger, journal=journal, now_millis=lambda: NOW, on_commit=lambda: None)
+    said = [b'{"energy": 90, "motion": "on"}', b'{"energy": 5, "motion": "on"}', b'{"energy": 6, "motion": "off"}']
+    ingest.take([Message("cams/1", payload, n, 1, False, False) for n, payload in enumerate(said[:2])], Nobody())
+    entry = DeviceEntry(id="cam-1", profile="cam", address="1", site="yard")
+    adopted = Decoder([profile], Registry(version="1", devices=[entry]), stranger.stamps, memory=memory)
+    ingest.adopt(adopted, [entry])
+    ingest.take([Message("cams/1", said[2], 3, 1, False, False)], Nobody())
+    reader = journal.reader()
+    last = list(reader.after(0, 10))[-1].readings[0]
+    reader.close()
+    assert (last.device, last.values["total"]) == ("cam-1", 96)
+    assert [(event.id, event.phase) for event in last.events] == [("motion", "end")]
+    journal.close()
+    journal.start()
+    assert {key[1] for key, _ in journal.memory} == {"cam-1"}, "stored with it"

@@ -23,7 +23,7 @@ from services.scope import EVERYWHERE, NotFound, Scope
 from services.sites.export import export_site
 from services.sites.importer import SiteMistakes, import_site
 from services.sites.store import list_supplies
-from services.tables import audit
+from services.tables import audit, events
 from tests.stories.site import MIDNIGHT, YARD, Story
 
 ID = provisional_id("pumps", "P/9")
@@ -66,6 +66,11 @@ class Yard:
         until = to_millis(self.site.clock.time) + 1
         found = self.telemetry.range(device=device, child="", metrics=["pressure"], start=0, end=until)
         return [point.value for point in found["pressure"]]
+
+    def events(self, device: str) -> list[tuple[str, str, str | None]]:
+        query = select(events.c.event, events.c.phase, events.c.site).where(events.c.device == device)
+        with self.site.database.read() as connection:
+            return [(row.event, row.phase, row.site) for row in connection.execute(query)]
 
     def registered(self) -> dict[str, tuple[str, str]]:
         return {one.id: (one.profile, one.address) for one in self.site.intake.registry().devices}
@@ -284,6 +289,17 @@ def test_a_swapped_module_goes_on_where_the_old_one_stopped(yard: Yard) -> None:
     assert yard.site.device("pumps-9").latest.values == {"pressure": 0.71}
     with pytest.raises(AdoptionConflict, match="is that of pumps"):
         yard.desk.replace(EVERYWHERE, "pumps-9", "pumps", by="chen", now=yard.site.clock.time)
+
+
+def test_what_happened_to_it_goes_along_and_back(yard: Yard) -> None:
+    happened = replace(yard.site.reading(ID, profile="pumps"), events=(Event("leak", {}, "begin", "1"),))
+    yard.site.deliver(happened)
+    yard.adopt()
+    assert yard.events("pumps-9") == [("leak", "begin", "yard")] and yard.events(ID) == []
+    yard.desk.unadopt(EVERYWHERE, "pumps-9", by="chen", now=yard.site.clock.time)
+    assert yard.events(ID) == [("leak", "begin", None)]
+    yard.import_(YARD.replace("devices:\n", "devices:\n  - {id: third, profile: pumps, address: P/9}\n"))
+    assert yard.events("third") == [("leak", "begin", "yard")]
 
 
 def test_a_module_of_the_site_file_stays_swapped_while_the_file_is_old(yard: Yard) -> None:

@@ -76,3 +76,16 @@ def test_the_entry_that_changed_longest_ago_goes_first() -> None:
         assert len(memory) == 0
     finally:
         module.MOST_ENTRIES = most
+
+
+def test_what_is_remembered_of_a_device_goes_on_under_its_new_id() -> None:
+    memory = Memory([(("counter", "meter:1", "", "n"), [1]), (("captures", "meter:1"), {"a": "1"}), (("counter",), 7)])
+    memory.put(("captures", "m1"), {"a": "2"})
+    memory.commit()
+    memory.rename({"meter:1": "m1", "meter:2": "m2"})
+    assert memory.get(("counter", "m1", "", "n")) == [1]
+    assert memory.get(("captures", "m1")) == {"a": "2"}, "what has been learnt since stays"
+    assert memory.get(("counter", "meter:1", "", "n")) is None and memory.get(("captures", "meter:1")) is None
+    assert memory.get(("counter",)) == 7 and len(memory) == 3
+    memory.rollback()
+    assert memory.get(("counter", "meter:1", "", "n")) == [1] and memory.get(("counter", "m1", "", "n")) is None
