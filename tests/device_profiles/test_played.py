@@ -156,6 +156,21 @@ EXPECTED = {
     ("electrical_fire_json", "hot_joint"): {"joint_heats", "joint_hot"},
     ("electrical_fire_json", "arc"): {"arc"},
     ("electrical_fire_json", "silent"): {"offline"},
+    ("lift_json", "trapped"): {"fault", "trapped"},
+    ("lift_json", "fault"): {"fault"},
+    ("lift_json", "blocker_out"): {"blocker_out"},
+    ("lift_json", "ebike"): {"ebike_stays"},
+    ("lift_json", "silent"): {"offline"},
+    ("heating_json", "supply_falls"): {"supply_cold", "supply_falls"},
+    ("heating_json", "pressure_lost"): {"pressure_low"},
+    ("heating_json", "pump_failure"): {"pump_fault"},
+    ("heating_json", "flood"): {"flood"},
+    ("heating_json", "silent"): {"offline"},
+    ("lighting_json", "dark"): {"off_by_night"},
+    ("lighting_json", "day"): {"on_by_day"},
+    ("lighting_json", "lamps_out"): {"lamps_out"},
+    ("lighting_json", "leakage"): {"leakage"},
+    ("lighting_json", "silent"): {"offline"},
 }
 
 
