@@ -140,6 +140,8 @@ FAMILIES = {
     "gas_detector": N_("Gas detectors"),
     "personal_alarm": N_("Personal alarms"),
     "lift": N_("Lifts"),
+    "heating": N_("Heating"),
+    "lighting": N_("Lighting"),
     "ev_charger": N_("Car charging"),
     "energy_meter": N_("Electricity meters"),
     "current_sensor": N_("Current sensors"),
