@@ -122,7 +122,6 @@ class Gateway:
         memory = Memory(self._journal.memory)
         memory.rename(adopted_names(self._registry.latest.devices))  # the last run may have ended before it did that
         memory.keep()
-        memory.keep()
         self._ingest = Ingest(
             decoder=Decoder(self._profiles, self._registry.latest, memory=memory),
             journal=self._journal,
