@@ -128,7 +128,11 @@ class Parser:
         return left
 
     def _compared(self, sign: Token, left: Node, right: Node) -> Node:
+        if left.op == right.op == "word":
+            raise self._unknown(left)  # what the other one is, is known by it
         # `fault == fault`: a state on the left is meant, and its word on the right.
+        if left.op == right.op == "word":
+            raise self._unknown(left)
         right = self._resolved(right, left.type)
         if left.op != "name" or right.op != "const":
             left = self._resolved(left, right.type)
