@@ -190,6 +190,21 @@ EXPECTED = {
     ("energy_meter_json", "tripped"): {"tripped"},
     ("energy_meter_json", "undervoltage"): {"voltage_off"},
     ("energy_meter_json", "silent"): {"offline"},
+    ("water_tank_json", "hatch_open"): {"hatch_open"},
+    ("water_tank_json", "overflow"): {"falls_fast", "level_high", "overflows"},
+    ("water_tank_json", "turbid"): {"turbid"},
+    ("water_tank_json", "cleaning_due"): {"cleaning_due"},
+    ("water_tank_json", "silent"): {"offline"},
+    ("fire_door_json", "wedged"): {"wedged_open"},
+    ("fire_door_json", "stays_open_on_fire"): {"not_closed_on_fire", "wedged_open"},
+    ("fire_door_json", "faulty"): {"faulty"},
+    ("fire_door_json", "silent"): {"offline"},
+    ("room_json", "smoke"): {"smoke"},
+    ("room_json", "flood"): {"flood"},
+    ("room_json", "heat"): {"heats_up", "hot"},
+    ("room_json", "co"): {"co"},
+    ("room_json", "mains_lost"): {"mains_lost"},
+    ("room_json", "silent"): {"offline"},
 }
 
 
