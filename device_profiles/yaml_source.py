@@ -13,6 +13,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from device_profiles.mistakes import Mistake, shown
+from device_profiles.yaml_quick import quick_data
 
 LARGEST_FILE = 1_000_000
 MOST_PARTS = 50_000
@@ -42,11 +43,18 @@ class Document:
     """
 
     def __init__(self, file: Path, source: Any, data: Any) -> None:
+        """`source`: ruamel's marked data, or the text to get it from when a line is asked for."""
         self.file = file
         self.data = data
-        self._source = source
+        self._marked = source
         self._kept: dict[int, list[int]] = {}
         self._put: set[tuple[int, Step]] = set()
+
+    @property
+    def _source(self) -> Any:
+        if isinstance(self._marked, str):
+            self._marked = YAML(typ="rt").load(self._marked)
+        return self._marked
 
     def line(self, *path: Step) -> int:
         """The line (from 1) of the part at this path, or of the nearest part around it that exists."""
@@ -137,7 +145,10 @@ def read(file: Path) -> Document:
         raise Unreadable(Mistake(file, 1, "file", f"bytes that are no UTF-8 at {error.start}", "UTF-8 text")) from None
     except OSError as error:
         raise Unreadable(Mistake(file, 1, "file", error.strerror or str(error), "a readable file")) from None
-    return parse(file, text)
+    _check_brackets(file, text)
+    _check_size(file, text)
+    data = quick_data(text, most_parts=MOST_PARTS, deepest=DEEPEST)
+    return parse(file, text) if data is None else Document(file, text, data)
 
 
 def parse(file: Path, text: str) -> Document:
