@@ -79,21 +79,37 @@ def survey(*folders: Path) -> tuple[Library, list[Mistake]]:
     mistakes: list[Mistake] = []
     profiles: dict[str, tuple[DeviceProfile, Path]] = {}
     for file in _files(folders or (SHIPPED,), mistakes):
-        try:
-            document = read(file)
-        except Unreadable as error:
-            mistakes.append(error.mistake)
-            continue
-        profile, found = _checked(document)
+        profile, found = _of_file(file)
         mistakes += found
         if profile is None:
             continue
         if profile.id in profiles:
             expected = f"an id of its own: {profiles[profile.id][1]} has it already"
-            mistakes.append(Mistake(file, document.line("profile"), "profile", f"{profile.id!r} again", expected))
+            line = read(file).line("profile")
+            mistakes.append(Mistake(file, line, "profile", f"{profile.id!r} again", expected))
         elif not found:
             profiles[profile.id] = (profile, file)
     return Library(profiles), sorted(mistakes)
+
+
+_SOUND: dict[tuple[Path, int, int], DeviceProfile] = {}
+"""Profiles without mistakes by file, time of change and size: one process asks for the library more than once."""
+
+
+def _of_file(file: Path) -> tuple[DeviceProfile | None, list[Mistake]]:
+    try:
+        known = file.stat()
+        stamp = (file.resolve(), known.st_mtime_ns, known.st_size)
+        if stamp in _SOUND:
+            return _SOUND[stamp], []
+        profile, mistakes = _checked(read(file))
+    except OSError as error:
+        return None, [Mistake(file, 1, "file", error.strerror or str(error), "a readable file")]
+    except Unreadable as error:
+        return None, [error.mistake]
+    if profile is not None and not mistakes:
+        _SOUND[stamp] = profile
+    return profile, mistakes
 
 
 def load_text(text: str, file: Path = Path("profile.yaml")) -> DeviceProfile:

@@ -53,7 +53,7 @@ def _composed(text: str) -> Node:
     return node
 
 
-class _Loader(CParser, BaseResolver):
+class _Loader(CParser, BaseResolver):  # type: ignore[misc]
     """libyaml's parser without YAML 1.1's ideas of what is a number or a boolean."""
 
     def __init__(self, text: str) -> None:
