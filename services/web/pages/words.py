@@ -64,6 +64,7 @@ TRADES = {
     "access": N_("Doors and access"),
     "network": N_("Network"),
     "fire": N_("Fire safety"),
+    "fire_door": N_("Fire doors"),
     "general": N_("General"),
 }
 TICKET_EVENTS = {
@@ -130,6 +131,7 @@ FAMILIES = {
     "camera": N_("Cameras"),
     "nvr": N_("Video recorders"),
     "water_pump": N_("Water supply"),
+    "water_tank": N_("Water tanks"),
     "pump_controller": N_("Pump controllers"),
     "pressure_sensor": N_("Pressure sensors"),
     "water_meter": N_("Water meters"),
@@ -137,6 +139,7 @@ FAMILIES = {
     "level_sensor": N_("Level sensors"),
     "leak_sensor": N_("Leak sensors"),
     "fire": N_("Fire safety"),
+    "fire_door": N_("Fire doors"),
     "gas_detector": N_("Gas detectors"),
     "personal_alarm": N_("Personal alarms"),
     "lift": N_("Lifts"),
