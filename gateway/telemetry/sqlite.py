@@ -111,8 +111,8 @@ class SqliteTelemetry:
 
     def rename(self, old: str, new: str) -> None:
         """Readings hang on series, so this moves names and, where both have the same series, its readings."""
-        if not any(device == old for device, _, _ in tuple(self._series)):
-            return
+        if not self._per_device.get(old):
+            return  # nearly always: renamings are carried out again and again for a day
         with self._write_lock:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")

@@ -37,7 +37,7 @@ TokenFile = Annotated[
 @command.command("list")
 @explained
 def list_commands(
-    device: Annotated[str, typer.Argument(metavar="DEVICE")],
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Its id, such as charger-01.")],
     url: Url = "http://127.0.0.1:8080",
     token_file: TokenFile = None,
 ) -> None:
@@ -58,7 +58,7 @@ def list_commands(
 @command.command("send")
 @explained
 def send(
-    device: Annotated[str, typer.Argument(metavar="DEVICE")],
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Its id, such as charger-01.")],
     name: Annotated[str, typer.Argument(metavar="COMMAND", help="As `courtyard command list` names it.")],
     child: Annotated[str, typer.Option("--child", metavar="CHILD", help='The part, such as "port:3".')] = "",
     param: Annotated[
