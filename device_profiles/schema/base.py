@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
 _STEP = re.compile(_DURATION.pattern.replace("^", "^-?", 1))
-_LONGEST = timedelta(days=3660)
+_LONGEST = timedelta(days=36_500)
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -45,6 +45,12 @@ def needs_context(codecs: tuple[Codec, ...]) -> bool:
     return any(getattr(codec, name) for codec in codecs for name in _REMEMBERING)
 
 
+def is_shared(codec: Codec) -> bool:
+    """Whether bindings that begin with this codec can share what it makes of a message: it is told by nothing else,
+    and has no doubts of its own."""
+    return codec.at is None and any(getattr(codec, name) for name in _SWITCHED)
+
+
 def chain(codecs: tuple[Codec, ...]) -> Chain:
     """Compile a codec chain that needs no context; raises ValueError.
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from device_profiles.schema import Binding, Codec, DeviceProfile, Each, FieldMap
-from gateway.decode.codecs import chain, context_chain, needs_context
+from gateway.decode.codecs import Chain, chain, context_chain, is_shared, needs_context
 from gateway.decode.conditions import Condition
 from gateway.decode.consequences import Consequences, Step, steps_of
 from gateway.decode.context import Context
@@ -104,6 +104,12 @@ class CompiledBinding:
         self.codec_key: tuple[str, ...] = tuple(codec.model_dump_json() for codec in codecs)
         self.decode: Callable[[bytes], Any] | None = None
         self.context_decode: Callable[[bytes, Context], Any] | None = None
+        self.begin: Chain | None = None
+        """The first codec alone, where others come behind it and what it gives can be shared between bindings."""
+        self.go_on: Callable[[Any, Context], Any] | None = None
+        """What the codecs behind it make of that."""
+        if len(codecs) > 1 and is_shared(codecs[0]):
+            self.begin, self.go_on = chain(codecs[:1]), context_chain(codecs[1:], captures)
         if needs_context(codecs):
             self.context_decode = context_chain(codecs, captures)
             self.codec_key = (*self.codec_key, self.profile, self.id)

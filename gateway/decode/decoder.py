@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device_profiles.schema import DeviceProfile
 from gateway.decode.compile import CompiledBinding, Timed
+from gateway.decode.compiled import compiled_bindings
 from gateway.decode.consequences import Owner
 from gateway.decode.context import NOTHING, Context
 from gateway.decode.elements import check_count
@@ -81,7 +82,7 @@ class Decoder:
             profile.id: {name: param.default for name, param in profile.params.items()} for profile in profiles
         }
         self._devices = {(entry.profile, entry.address): self._registered(entry) for entry in registry.devices}
-        bindings = [_compiled(profile, i) for profile in profiles for i in range(len(profile.bindings))]
+        bindings = [binding for profile in profiles for binding in compiled_bindings(profile)]
         self._router = Router(bindings, known=self.known_device, defaults=self._defaults, zone=zone, decode=self._root)
         self._routes = self._router.routes
         used: dict[str, list[str]] = {}
@@ -343,7 +344,9 @@ class Decoder:
         if len(ahead) < _MOST_STAMPS:
             self.stamps.update(ahead)
 
-    def _root(self, binding: CompiledBinding, payload: bytes, captures: dict[str, str]) -> Any:
+    def _root(self, binding: CompiledBinding, payload: bytes, captures: dict[str, str], begun: Any = UNDECODED) -> Any:
+        if begun is not UNDECODED and binding.go_on is not None:
+            return binding.go_on(begun, Context(captures, self.memory, self._now))
         if binding.context_decode is None:
             return binding.root(payload)
         return binding.root_in(payload, Context(captures, self.memory, self._now))
@@ -355,14 +358,6 @@ def _hand_on(stamps: dict[str, Millis], devices: Iterable[DeviceEntry]) -> None:
         last = stamps.get(provisional_id(entry.profile, entry.address))
         if last is not None:
             stamps.setdefault(entry.id, last)
-
-
-def _compiled(profile: DeviceProfile, index: int) -> CompiledBinding:
-    binding = profile.bindings[index]
-    try:
-        return CompiledBinding(profile, binding)
-    except ValueError as error:
-        raise ValueError(f"{profile.id}: bindings[{index}] ({binding.id}): {error}") from error
 
 
 def _zone(name: str) -> tzinfo:

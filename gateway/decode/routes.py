@@ -30,7 +30,8 @@ _SHORTER = -1
 """Instead of a byte: the payload ends before it."""
 UNDECODED: Any = object()
 
-Decode = Callable[[CompiledBinding, bytes, dict[str, str]], Any]
+Decode = Callable[[CompiledBinding, bytes, dict[str, str], Any], Any]
+"""A payload by the codecs of a binding; last what its first codec has made of it already, or UNDECODED."""
 
 
 class Device:
@@ -231,7 +232,7 @@ class Router:
         return candidate, device, root
 
     def _best(self, route: Route, candidates: list[Candidate], payload: bytes, memory: Memory) -> Choice:
-        decoded: dict[tuple[str, ...], Any] = {}
+        decoded = _Decoded(payload, self._decode)
         fallback: Choice | None = None
         refused: DecodeError | None = None
         mark = memory.mark()
@@ -268,9 +269,7 @@ class Router:
             expected="a message that the `when` of one binding takes",
         )
 
-    def _take(
-        self, candidate: Candidate, payload: bytes, decoded: dict[tuple[str, ...], Any], *, alone: bool
-    ) -> Choice | None:
+    def _take(self, candidate: Candidate, payload: bytes, decoded: _Decoded, *, alone: bool) -> Choice | None:
         binding = candidate.binding
         root: Any = UNDECODED
         if binding.conditions and binding.only_test is None:
@@ -280,7 +279,7 @@ class Router:
                 if condition.by_bytes:
                     break
                 if condition.needs_decoding and root is UNDECODED:
-                    root = self._decoded(candidate, payload, decoded)
+                    root = decoded.by(candidate)
                     if root is NOTHING:
                         return Choice(candidate, candidate.device, root, False)
                 if condition.holds_decoded(payload, _scope(root, candidate.captures)):
@@ -291,7 +290,7 @@ class Router:
         if device is not None or binding.ignore:
             return Choice(candidate, device, root, device is not None and device.known)
         if root is UNDECODED:
-            root = self._decoded(candidate, payload, decoded)
+            root = decoded.by(candidate)
         if root is NOTHING:
             return Choice(candidate, None, root, False)
         scope = _scope(root, candidate.captures)
@@ -301,12 +300,44 @@ class Router:
         known = not alone and any(self.device(binding, place).known for place in binding.split(scope))
         return Choice(candidate, None, root, known)
 
-    def _decoded(self, candidate: Candidate, payload: bytes, decoded: dict[tuple[str, ...], Any]) -> Any:
-        """The payload decoded, once for all candidates with the same codecs."""
-        key = candidate.binding.codec_key
-        if key not in decoded:
-            decoded[key] = self._decode(candidate.binding, payload, candidate.captures)
-        return decoded[key]
+
+class _Decoded:
+    """One payload as several bindings decode it. What is the same for some of them, the whole chain or its first codec,
+    is done once: a topic may have dozens, and a payload a mebibyte."""
+
+    def __init__(self, payload: bytes, decode: Decode) -> None:
+        self._payload = payload
+        self._decode = decode
+        self._made: dict[tuple[str, ...], Any] = {}
+
+    def by(self, candidate: Candidate) -> Any:
+        binding = candidate.binding
+        key = binding.codec_key
+        if key not in self._made:
+            self._made[key] = self._kept(lambda: self._whole(candidate))
+        return self._said(key)
+
+    def _whole(self, candidate: Candidate) -> Any:
+        binding = candidate.binding
+        begun = UNDECODED
+        if self._payload and (begin := binding.begin) is not None:
+            first = binding.codec_key[:1]
+            if first not in self._made:
+                self._made[first] = self._kept(lambda: begin(self._payload))
+            begun = self._said(first)
+        return self._decode(binding, self._payload, candidate.captures, begun)
+
+    def _kept(self, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except DecodeError as error:
+            return error
+
+    def _said(self, key: tuple[str, ...]) -> Any:
+        found = self._made[key]
+        if type(found) is DecodeError:
+            raise found
+        return found
 
 
 def _settled(choice: Choice, taught: list[Candidate], memory: Memory, mark: int) -> Choice:
