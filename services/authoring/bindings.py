@@ -16,6 +16,9 @@ from services.authoring.sheet import BindingDraft, EachDraft, EventDraft, Sheet
 
 _MOST_MESSAGES = 400
 """Messages of one shape that are looked at."""
+_SMALL_SHARE = 0.1
+_NO_JSON = r"[^{\[\x00-\x08\x0b\x0c\x0e-\x1f][^\x00-\x08\x0b\x0c\x0e-\x1f]*"
+"""Text that is neither the beginning of JSON nor a binary frame."""
 _KINDS = ("type", "msgType", "msg_type", "messageType", "method", "cmd", "event", "eventType", "event_type",
           "alarm_type", "alarmType", "notifyType", "action", "serviceId", "topic", "identifier")  # fmt: skip
 _EVENT_WORDS = ids.words("event events evt alarm alarms notify notification button action")
@@ -41,27 +44,66 @@ def draft_pattern(sheet: Sheet, pattern: Pattern, heard: Mapping[str, list[Messa
     if not full:
         sheet.leave_out(f"{pattern.topic}: only empty messages")
         return
-    for part in _by_kind(full):
-        _draft_binding(sheet, pattern, part)
+    parts = _by_kind(sheet, pattern, full)
+    for part in parts:
+        _draft_binding(sheet, pattern, part, shared=len(parts) > 1)
 
 
-def _by_kind(messages: Sequence[Message]) -> list[list[Message]]:
-    """Objects, bare words and frames on one topic are different messages; so are objects that name their kind."""
+def _by_kind(sheet: Sheet, pattern: Pattern, messages: Sequence[Message]) -> list[list[Message]]:
+    """Objects, bare words and frames on one topic are different messages; so are objects that name their kind.
+
+    Misfits are said and left out: JSON that is cut off, a lone text among objects, a few of a kind among many others.
+    """
     kinds: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
         kind = payloads.kind_of(message.payload)
-        kinds["text" if kind == "scalar" else kind].append(message)
-    return [kinds[kind] for kind in ("text", "object", "binary") if kind in kinds]
+        kind = "text" if kind == "scalar" else kind
+        kinds["cut off" if payloads.is_cut_off(message.payload) else kind].append(message)
+    _not_understood(sheet, pattern, kinds.pop("cut off", []), "JSON that is cut off or broken")
+    for kind in [kind for kind in kinds if _is_misfit(sheet, pattern, kind, kinds)]:
+        _not_understood(sheet, pattern, kinds.pop(kind), f"{kind} among messages of another kind")
+    if "text" in kinds:
+        texts, kinds["text"] = kinds["text"], payloads.fitting(kinds["text"])
+        fit = set(kinds["text"])
+        others = [one for one in texts if one not in fit]
+        _not_understood(sheet, pattern, others, "text unlike the others of the topic")
+    return [kinds[kind] for kind in ("object", "text", "binary") if kind in kinds]
 
 
-def _draft_binding(sheet: Sheet, pattern: Pattern, messages: Sequence[Message]) -> None:
+def _is_misfit(sheet: Sheet, pattern: Pattern, kind: str, kinds: Mapping[str, Sequence[Message]]) -> bool:
+    """Whether it is one message, or a small share of the topic's, and neither JSON nor a word of presence."""
+    many = len(kinds[kind])
+    if kind == "object" or ("object" not in kinds and many == max(map(len, kinds.values()))):
+        return False
+    few = many == 1 or many <= _SMALL_SHARE * sum(map(len, kinds.values()))
+    if not few or len(kinds) == 1:
+        return False
+    return kind == "binary" or _presence(sheet, pattern, _word_of(pattern), kinds[kind]) is None
+
+
+def _not_understood(sheet: Sheet, pattern: Pattern, messages: Sequence[Message], what: str) -> None:
+    if not messages:
+        return
+    many = "one message" if len(messages) == 1 else f"{len(messages)} messages"
+    example = repr(messages[0].payload[:60].decode("utf-8", "backslashreplace"))
+    sheet.misfits.update(messages)
+    sheet.leave_out(f"{pattern.topic}: not understood: {many}, {what}, for example {example}")
+
+
+def _word_of(pattern: Pattern) -> str:
+    levels = [level for level in pattern.topic.split("/") if level]
+    return next((level for level in reversed(levels) if "{" not in level), "value")
+
+
+def _draft_binding(sheet: Sheet, pattern: Pattern, messages: Sequence[Message], *, shared: bool) -> None:
+    """`shared`: messages of another kind are on the topic too, and each binding must say which are its own."""
     some = list(messages[:_MOST_MESSAGES])
     kind = payloads.kind_of(some[0].payload)
-    levels = [level for level in pattern.topic.split("/") if level]
-    word = next((level for level in reversed(levels) if "{" not in level), "value")
-    presence = None if kind in ("object", "binary") else _presence(sheet, pattern, word, some)
+    presence = None if kind in ("object", "binary") else _presence(sheet, pattern, _word_of(pattern), some)
     if presence is not None:
-        sheet.bindings.append(_presence_binding(sheet, pattern, *presence))
+        binding = _presence_binding(sheet, pattern, *presence)
+        binding.when = [{"text": word} for word in presence[0]] if shared else []
+        sheet.bindings.append(binding)
         return
     coding = payloads.code(some)
     if not coding.read:
@@ -72,13 +114,21 @@ def _draft_binding(sheet: Sheet, pattern: Pattern, messages: Sequence[Message]) 
     for when, key, part in _discriminated(coding.roots):
         binding = BindingDraft(_binding_id(sheet, pattern, str(when["equals"]) if when else ""), pattern.topic)
         binding.steps, binding.notes = list(coding.steps), list(coding.notes)
-        binding.when = [when] if when else []
+        binding.when = [when] if when else _own(kind, part) if shared else []
         if coding.opaque:
             binding.keepalive = True
             sheet.leave_out(f"binding {binding.id}: {'; '.join(coding.notes)}")
         else:
             _fill(sheet, pattern, binding, part, key)
         _keep(sheet, pattern, binding)
+
+
+def _own(kind: str, roots: Sequence[Any]) -> list[dict[str, Any]]:
+    """What tells objects and texts from other kinds on the same topic; binary frames are what is left."""
+    if kind == "object":
+        found = {"array" if isinstance(root, list) else "object" for root in roots}
+        return [{"kind": one} for one in sorted(found, reverse=True)]
+    return [] if kind == "binary" else [{"regex": _NO_JSON}]
 
 
 def _keep(sheet: Sheet, pattern: Pattern, binding: BindingDraft) -> None:

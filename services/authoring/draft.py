@@ -38,6 +38,8 @@ class Draft:
     sheet: Sheet
     understood: int
     """Messages of the drafted kind that decode."""
+    silent: int
+    """Of these, how many give no value, event or presence."""
     heard: int
     """Messages of the drafted kind."""
     others: dict[str, int]
@@ -73,8 +75,8 @@ def draft(messages: Sequence[Message], wanted: Wanted) -> Draft:
         raise NothingToDraft(
             f"nothing in the capture could be understood: {'; '.join(sheet.left_out) or 'it is empty'}"
         )
-    text, profile, understood = prove(sheet, mine)
-    return Draft(text, profile, sheet, understood, len(mine), others)
+    text, profile, understood, silent = prove(sheet, mine)
+    return Draft(text, profile, sheet, understood, silent, len(mine), others)
 
 
 def _is_command(topic: str) -> bool:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,6 +27,7 @@ _WITH_UNIT = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(\s*(?:°C|℃|%|[a-zA-Zµ³Ω/]{
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}\s?){4,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 _LEAST_FRAMES = 2
+_SHORTEST_CHECKED = 5
 _MOST_LOOKED_AT = 400
 
 
@@ -71,7 +73,52 @@ def leaf_of(payloads: Sequence[bytes]) -> frozenset[str]:
             found |= {f".{key}" for key in value} if isinstance(value, dict) else {".[]"}
         elif kind != "empty":
             found.add("number" if kind == "scalar" and _NUMBER.fullmatch(payload.decode()) else kind)
-    return (frozenset(found & {"number", "text", "binary", "scalar"}) and frozenset({"text"})) or frozenset(found)
+    keys = frozenset(one for one in found if one.startswith("."))  # a word among objects makes it no other topic
+    return keys or (frozenset({"text"}) if found else frozenset())
+
+
+_CUT_OFF = re.compile(r'\s*(\{\s*"|\[\s*["{])')
+
+
+def is_cut_off(payload: bytes) -> bool:
+    """Whether this began as JSON and is none: its end is missing, or it is broken within."""
+    return kind_of(payload) == "text" and bool(_CUT_OFF.match(payload.decode()))
+
+
+_ALIKE: tuple[Callable[[str], Any], ...] = (
+    lambda text: bool(_NUMBER.fullmatch(text)),
+    lambda text: bool(_WITH_UNIT.fullmatch(text)),
+    lambda text: bool(_HEX.fullmatch(text)),
+    lambda text: text.startswith("<"),
+    lambda text: bytes_of_base64(text) is not None,
+    lambda text: tuple(text.count(mark) for mark in "=:"),
+    lambda text: tuple(text.count(mark) for mark in ",;\t|"),
+)
+_MOST_MISFITS = 0.2
+_ENOUGH = 4
+
+
+def fitting(messages: Sequence[Message]) -> list[Message]:
+    """Those texts that can be read in one way, where that is nearly all of them; else all."""
+    texts = [message.payload.decode().strip() for message in messages]
+    if _reads(messages) or len(texts) < _ENOUGH:
+        return list(messages)
+    for alike in _ALIKE:
+        faces = [alike(text) for text in texts]
+        common, many = Counter(faces).most_common(1)[0]
+        some = [message for message, face in zip(messages, faces, strict=True) if face == common]
+        if len(texts) > many >= (1 - _MOST_MISFITS) * len(texts) and _reads(some):
+            return some
+    return list(messages)
+
+
+def _reads(messages: Sequence[Message]) -> bool:
+    """Whether these are more than words: one codec reads them all, or they are numbers."""
+    messages = messages[:_MOST_LOOKED_AT]
+    texts = [message.payload.decode().strip() for message in messages]
+    if all(_NUMBER.fullmatch(text) for text in texts):
+        return True
+    return _text(texts, messages).steps != [{"json_scalar": True}]
 
 
 def code(messages: Sequence[Message], captures: Mapping[str, Mapping[str, str]] | None = None) -> Coding:
@@ -196,11 +243,22 @@ def _proven(steps: list[Step], messages: Sequence[Message]) -> Coding | None:
 
 def _binary(before: list[Step], frames: Sequence[bytes], messages: Sequence[Message]) -> Coding:
     frames = list(dict.fromkeys(frame for frame in frames if frame))
-    if (found := _modbus(before, frames, messages)) is not None:
+    checks, good = checks_of(frames)
+    if (found := _modbus(before, good, messages)) is not None:
+        found.notes += _broken(good, frames)
         return found
-    checks = checks_of(frames)
-    layout, notes = _frame(frames, checks)
+    layout, notes = _frame(good, checks)
+    if checks:
+        notes.append(f"a check holds on {_share(good, frames)}: {', '.join(check['kind'] for check in checks)}")
     return Coding([*before, {"struct": layout}], run([*before, {"struct": layout}], messages) or [], notes, opaque=True)
+
+
+def _share(good: Sequence[bytes], frames: Sequence[bytes]) -> str:
+    return "all of them" if len(good) == len(frames) else f"{len(good)} of {len(frames)}"
+
+
+def _broken(good: Sequence[bytes], frames: Sequence[bytes]) -> list[str]:
+    return [] if len(good) == len(frames) else [f"its CRC holds on {_share(good, frames)}: the others are refused"]
 
 
 def _frame(frames: Sequence[bytes], checks: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
@@ -215,8 +273,6 @@ def _frame(frames: Sequence[bytes], checks: list[dict[str, Any]]) -> tuple[dict[
     many = ", ".join(map(str, lengths[:8])) + (" …" if len(lengths) > 8 else "")
     notes = [f"binary frames of {many} bytes: only the maker's description says what the bytes mean"]
     notes += [_varying(frames, shortest)] if len(frames) >= _LEAST_FRAMES else []
-    if checks:
-        notes.append(f"a check holds on all of them: {', '.join(check['kind'] for check in checks)}")
     return {**({"integrity": checks} if checks else {}), "fields": fields}, notes
 
 
@@ -247,19 +303,26 @@ _CHECKS: tuple[dict[str, Any], ...] = (
 )
 
 
-def checks_of(frames: Sequence[bytes]) -> list[dict[str, Any]]:
-    """The integrity check that holds on every frame, where chance could hardly make it hold."""
+def checks_of(frames: Sequence[bytes]) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """(the integrity check, the frames it holds on): on all, or on nearly all of many, where chance could hardly make
+    it hold. Without one, all frames."""
     for check in _CHECKS:
         wide = check["kind"] not in ("sum8", "xor8")
-        if len(frames) >= (1 if wide else 4) and min(map(len, frames)) >= 5 and _holds(check, frames):
-            return [check]
-    return []
+        good = _holding(check, frames)
+        nearly = len(good) >= _ENOUGH and len(good) >= (1 - _MOST_MISFITS) * len(frames)
+        if nearly or (wide and len(good) == len(frames) > 0):
+            return [check], good
+    return [], list(frames)
 
 
-def _holds(check: dict[str, Any], frames: Sequence[bytes]) -> bool:
+def _holding(check: dict[str, Any], frames: Sequence[bytes]) -> list[bytes]:
     test: Callable[[bytes | str], bool] = checker(Integrity.model_validate(check))
+    return [frame for frame in frames if len(frame) >= _SHORTEST_CHECKED and _passes(test, frame)]
+
+
+def _passes(test: Callable[[bytes | str], bool], frame: bytes) -> bool:
     try:
-        return all(test(frame) for frame in frames)
+        return test(frame)
     except DecodeError:
         return False
 
@@ -267,7 +330,7 @@ def _holds(check: dict[str, Any], frames: Sequence[bytes]) -> bool:
 def _modbus(before: list[Step], frames: Sequence[bytes], messages: Sequence[Message]) -> Coding | None:
     """Modbus RTU: every frame has its CRC and a function of reading. Requests say which registers are asked for."""
     whole = all(len(frame) >= 5 and frame[1] & 0x7F in (1, 2, 3, 4) for frame in frames)
-    if not whole or not _holds({"kind": "crc16_modbus"}, frames):
+    if not whole or len(_holding({"kind": "crc16_modbus"}, frames)) < len(frames):
         return None
     asked = sorted({(f[0], f[1], int.from_bytes(f[2:4]), int.from_bytes(f[4:6])) for f in frames if _is_request(f)})
     known = {(slave, function, _size(function, count)) for slave, function, _, count in asked}

@@ -21,24 +21,26 @@ _LARGEST_SAMPLE = 6000
 _SAMPLES_EACH = 2
 
 
-def prove(sheet: Sheet, messages: Sequence[Message]) -> tuple[str, DeviceProfile, int]:
+def prove(sheet: Sheet, messages: Sequence[Message]) -> tuple[str, DeviceProfile, int, int]:
     """Load the draft, let it decode what was captured, and take samples from that.
 
-    Returns (YAML, what it loads as, how many messages decode); why others do not is said in the sheet.
+    Returns (YAML, what it loads as, how many messages decode, how many of these say nothing but that they came); why others do not is said in the sheet.
     """
     profile = load_text(written(sheet), Path(f"{sheet.profile}.yaml"))
     decoder = Decoder([profile], Registry("draft", []))
     taken: Counter[str] = Counter()
     faces: set[tuple[str, str]] = set()
-    understood = 0
+    understood = silent = 0
     births: dict[str, Message] = {}
     for message in messages:
         try:
             readings = decoder.decode(message.topic, message.payload, message.received_at, message.retained)
         except DecodeError as error:
-            _say_why(sheet, message, error)
+            if message not in sheet.misfits:
+                _say_why(sheet, message, error)
             continue
         understood += 1
+        silent += not any(one.values or one.events or one.presence.value for one in readings)
         if sparkplug.is_birth(message.topic):
             births[sparkplug.node_of(message.topic)] = message
         if (
@@ -54,7 +56,7 @@ def prove(sheet: Sheet, messages: Sequence[Message]) -> tuple[str, DeviceProfile
                 faces.add(face)
                 taken[readings[0].binding] += 1
     text = written(sheet)
-    return text, load_text(text, Path(f"{sheet.profile}.yaml")), understood
+    return text, load_text(text, Path(f"{sheet.profile}.yaml")), understood, silent
 
 
 def _most(sheet: Sheet, reading: Reading) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.authoring import hints, ids, values
+from services.authoring.capture import Message
 from services.authoring.discovery import Announced
 from services.authoring.values import Guess, Told
 
@@ -113,6 +114,8 @@ class Sheet:
     bindings: list[BindingDraft] = field(default_factory=list)
     samples: list[SampleDraft] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    misfits: set[Message] = field(default_factory=set)
+    """Messages that no binding was drafted for; `left_out` says so."""
     announced: Announced = field(default_factory=Announced)
 
     def leave_out(self, what: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from gateway.decode.topics import covers
@@ -16,6 +15,7 @@ from services.authoring.capture import Message, Unread, read_capture
 from services.authoring.draft import Draft, Wanted, draft
 from services.cli import app
 from services.cli.capture import check_filters
+from services.cli.console import Console
 from services.cli.shared import explained
 from services.clock import SystemClock, to_millis
 
@@ -131,7 +131,7 @@ def _report(
         f"{len(sheet.events)} events, {len(sheet.children)} kinds of children, {len(sheet.samples)} samples"
     )
     if found.heard:
-        console.print(f"  {found.understood} of {found.heard} messages decode with it")
+        console.print(f"  {found.understood} of {found.heard} messages decode with it, {_silent(found.silent)}")
     console.print(f"  {found.text.count('guessed:')} places say [bold]guessed:[/bold]; look at them first")
     _list("Not understood or not taken", sheet.left_out)
     _list("Lines that are no messages", [f"line {one.line}: {one.problem}" for one in unread])
@@ -142,6 +142,10 @@ def _report(
     if str(file) != "-":
         source = f"--from {capture}" if capture is not None else "--mqtt URL"
         console.print(f"Next: courtyard profile watch {escape(shown)} {escape(source)}")
+
+
+def _silent(many: int) -> str:
+    return f"[yellow]and {many} of these give no value[/yellow]" if many else "and all of these give values"
 
 
 def _list(title: str, lines: Sequence[str]) -> None:

@@ -155,6 +155,53 @@ def test_a_binary_frame_is_recognised_and_honestly_not_understood() -> None:
     assert any("binary frames of 21, 34 bytes" in one for one in drafted.sheet.left_out)
 
 
+_LEVEL = [(f"t/A{1 + i % 2}/data", {"sn": f"A{1 + i % 2}", "level": 1.62 + i / 100}) for i in range(4)]
+
+
+@pytest.mark.parametrize("misfit", ["PING 3.6", '{"sn":"A1","lev', b"\x01\x02\xff"])
+def test_one_misfit_on_a_topic_of_json_is_said_and_not_drafted(misfit: str | bytes) -> None:
+    for said in ([*_LEVEL[:2], ("t/A1/data", misfit)], [("t/A1/data", misfit), *_LEVEL]):
+        drafted = _draft(*said)
+        (binding,) = drafted.profile.bindings
+        assert set(binding.fields) == {"level"} and not binding.keepalive
+        assert drafted.understood == drafted.heard - 1 and drafted.silent == 0
+        (left,) = drafted.sheet.left_out
+        assert left.startswith("t/{address}/data: not understood: one message")
+
+
+def test_other_kinds_on_a_topic_of_json_take_what_is_theirs() -> None:
+    texts = [(f"t/A{1 + i % 2}/data", f"PING {3.5 + i / 10}") for i in range(4)]
+    frames = [("t/A1/data", bytes([1, 2, 0xFF, i])) for i in range(4)]
+    drafted = _draft(*texts, *frames, *_LEVEL)
+    assert [next(iter(one.decode)).json_ for one in drafted.profile.bindings] == [True, None, None]
+    assert (drafted.understood, drafted.heard) == (12, 12)
+    assert drafted.silent == 8, "neither the texts nor the frames give a value"
+    assert _values(drafted)["level"] == pytest.approx(1.62)
+    names = {sample.expect[0]["binding"] for sample in drafted.profile.samples}
+    assert len(names) == 3, "each binding takes its own messages"
+
+
+def test_words_of_presence_beside_json_take_nothing_else() -> None:
+    drafted = _draft(("t/A1/status", "online"), ("t/A1/status", {"level": 1}), ("t/A1/status", {"level": 2}))
+    assert drafted.understood == 3 and _values(drafted) == {"level": 1}
+
+
+def test_one_text_unlike_the_others_hides_no_columns() -> None:
+    drafted = _draft(*[("t/A1/row", f"{20 + i},{40 + i}") for i in range(11)], ("t/A1/row", "BOOT v2"))
+    assert set(_values(drafted)) == {"c1", "c2"}
+    assert (drafted.understood, drafted.heard) == (11, 12)
+
+
+def test_one_bad_frame_hides_no_crc() -> None:
+    frames = [bytes([0x68, 1, i, 7 * i, 0x90]) for i in range(12)]
+    frames = [one + sum(one).to_bytes(2, "little") for one in frames]
+    frames[5] = frames[5][:-1] + b"\x77"
+    drafted = _draft(*[("piles/04AB373B/up", one) for one in frames])
+    (struct,) = [codec.struct for codec in drafted.profile.bindings[0].decode if codec.struct]
+    assert struct.integrity[0].kind == "sum16"
+    assert any("a check holds on 11 of 12: sum16" in one for one in drafted.sheet.left_out)
+
+
 def test_modbus_polls_are_read_off_the_requests() -> None:
     drafted = _draft(
         ("dtu/d-001/up", bytes.fromhex("010300020001 25ca")), ("dtu/d-001/up", bytes.fromhex("01030200023985"))
