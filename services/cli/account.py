@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from services.accounts import audit, desk, store
 from services.accounts.passwords import random_password
 from services.accounts.policy import ANYWHERE, Grant, Role
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
 from services.database import Database

@@ -6,10 +6,10 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained
 
 bench = typer.Typer(no_args_is_help=True, help="Measure this machine; a real Mosquitto must be installed.")

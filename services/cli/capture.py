@@ -14,7 +14,6 @@ from threading import Event
 from typing import Annotated, TextIO
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
@@ -24,6 +23,7 @@ from gateway.mqtt_client import Heard, MqttListener
 from services.authoring.capture import LARGEST, Message, line_of
 from services.authoring.shapes import rough_shape
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, stopped_by_signal
 from services.clock import Clock, SystemClock, to_millis
 from services.settings import Settings

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from device_profiles.library import SHIPPED, Library, Mistake, survey
 from device_profiles.schema import DeviceProfile
 from gateway.commands.samples import prove
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained
 from services.rules.profile_tests import failures
 

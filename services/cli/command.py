@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained
 
 command = typer.Typer(name="command", help="Tell devices what to do.", no_args_is_help=True)

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from device_profiles.mistakes import nearest
@@ -19,6 +18,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.decode import DecodeError, Decoder
 from gateway.reading import Reading, Registry
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained
 from services.clock import SystemClock, from_millis, to_millis
 from services.settings import Settings

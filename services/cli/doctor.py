@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
 from services.doctor.findings import Finding, Level

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, settings_with
 
 console = Console()

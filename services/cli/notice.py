@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from device_profiles.schema import Text
 from services.cli import app
+from services.cli.console import Console
 from services.clock import SystemClock
 from services.database import Database
 from services.ids import new_id

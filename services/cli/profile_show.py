@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from device_profiles.library import SHIPPED, Library, load, survey
 from device_profiles.mistakes import nearest
 from device_profiles.schema import DeviceProfile, Rule
+from services.cli.console import Console
 from services.cli.decode import file_that_says
 from services.cli.profile import profile
 from services.cli.shared import errors, explained

@@ -12,7 +12,6 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from device_profiles.library import ProfileMistakes, load_text
@@ -24,6 +23,7 @@ from gateway.reading import Reading
 from services.authoring.capture import Message, read_capture
 from services.authoring.trial import Outcome, Trial, rows_of
 from services.cli.capture import Mqtt, check_filters, listener
+from services.cli.console import Console
 from services.cli.decode import zone_of
 from services.cli.profile import profile
 from services.cli.shared import explained, stopped_by_signal

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from gateway.journal import JournalReader
 from gateway.quarantine import QuarantineEntry
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, settings_with
 
 quarantine = typer.Typer(no_args_is_help=True, help="Messages that could not be decoded.")

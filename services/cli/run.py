@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 
 console = Console()

@@ -13,9 +13,9 @@ from typing import ParamSpec, TypeVar
 import structlog
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 
+from services.cli.console import Console
 from services.settings import Settings
 
 P = ParamSpec("P")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from device_profiles.schema import DeviceProfile, parse_duration
 from gateway.reading import DeviceEntry
 from gateway.simulator import ScriptedFault, filters_for, run_simulation
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, stopped_by_signal
 from services.clock import SystemClock, to_millis
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
 from services.cli import app
+from services.cli.console import Console
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.settings import Settings
 
