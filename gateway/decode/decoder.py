@@ -105,6 +105,10 @@ class Decoder:
         params = {**self._defaults.get(entry.profile, {}), **entry.params}
         return Device(entry.id, _zone(entry.timezone), True, params)
 
+    def forget(self) -> None:
+        """Nothing was ever heard: for samples, which stand each for itself."""
+        self.memory, self.stamps, self._slow_clocks = Memory(), {}, SlowClocks()
+
     def known_device(self, profile: str, address: str) -> Device | None:
         """The registered device of this profile and address."""
         return self._devices.get((profile, address))

@@ -10,7 +10,6 @@ from typing import Any
 from device_profiles.schema import DeviceProfile, Earlier, Sample, Scalar
 from gateway.decode.decoder import Decoder
 from gateway.decode.errors import DecodeError
-from gateway.decode.memory import Memory
 from gateway.decode.routes import Device
 from gateway.decode.times import millis
 from gateway.reading import DeviceEntry, Event, Reading, Registry, provisional_address, provisional_id
@@ -70,7 +69,7 @@ def sample_payload(sample: Sample | Earlier) -> bytes:
 def sample_readings(decoder: Decoder, sample: Sample) -> list[Reading]:
     """What a sample becomes after what came before it, a second apart, on a decoder that remembers nothing else.
     Raises DecodeError, and ValueError for a sample that is none."""
-    decoder.memory, decoder.stamps = Memory(), {}
+    decoder.forget()
     for i, earlier in enumerate(sample.before):
         received_at = SAMPLE_RECEIVED_AT - 1000 * (len(sample.before) - i)
         try:
