@@ -39,6 +39,14 @@ def test_every_key_is_documented_and_no_other(name: str) -> None:
     assert sorted(documented) == sorted(keys)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_keys_that_must_be_given_are_marked(name: str) -> None:
+    needed = {field.alias or key for key, field in MODELS[name].model_fields.items() if field.is_required()}
+    first_cells = re.findall(r"^\| (`[^|]*) \|", section(name), re.MULTILINE)
+    marked = {key for cell in first_cells for key in re.findall(r"`([^`]+)` \\\*", cell)}
+    assert marked == needed
+
+
 def test_no_section_of_a_model_that_is_gone() -> None:
     sections = set(re.findall(r"^## (\w+)$", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE))
     assert sections == set(MODELS)
