@@ -57,11 +57,11 @@ def _by_kind(sheet: Sheet, pattern: Pattern, messages: Sequence[Message]) -> lis
     kinds: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
         kind = payloads.kind_of(message.payload)
-        kind = "text" if kind == "scalar" else kind
-        kinds["cut off" if payloads.is_cut_off(message.payload) else kind].append(message)
+        cut_off = kind == "text" and payloads.is_cut_off(message.payload)
+        kinds["cut off" if cut_off else "text" if kind == "scalar" else kind].append(message)
     _not_understood(sheet, pattern, kinds.pop("cut off", []), "JSON that is cut off or broken")
-    for kind in [kind for kind in kinds if _is_misfit(sheet, pattern, kind, kinds)]:
-        _not_understood(sheet, pattern, kinds.pop(kind), f"{kind} among messages of another kind")
+    for misfit in [one for one in kinds if _is_misfit(sheet, pattern, one, kinds)]:
+        _not_understood(sheet, pattern, kinds.pop(misfit), f"{misfit} among messages of another kind")
     if "text" in kinds:
         texts, kinds["text"] = kinds["text"], payloads.fitting(kinds["text"])
         fit = set(kinds["text"])

@@ -81,8 +81,8 @@ _CUT_OFF = re.compile(r'\s*(\{\s*"|\[\s*["{])')
 
 
 def is_cut_off(payload: bytes) -> bool:
-    """Whether this began as JSON and is none: its end is missing, or it is broken within."""
-    return kind_of(payload) == "text" and bool(_CUT_OFF.match(payload.decode()))
+    """Whether this text, which is no JSON, began as such: its end is missing, or it is broken within."""
+    return bool(_CUT_OFF.match(payload.decode()))
 
 
 _ALIKE: tuple[Callable[[str], Any], ...] = (

@@ -24,7 +24,8 @@ _SAMPLES_EACH = 2
 def prove(sheet: Sheet, messages: Sequence[Message]) -> tuple[str, DeviceProfile, int, int]:
     """Load the draft, let it decode what was captured, and take samples from that.
 
-    Returns (YAML, what it loads as, how many messages decode, how many of these say nothing but that they came); why others do not is said in the sheet.
+    Returns (YAML, what it loads as, how many messages decode, how many of these say nothing but that they came);
+    why others do not is said in the sheet.
     """
     profile = load_text(written(sheet), Path(f"{sheet.profile}.yaml"))
     decoder = Decoder([profile], Registry("draft", []))
