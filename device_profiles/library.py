@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "Library",
     "Mistake",
     "ProfileMistakes",
+    "files_of",
     "json_schema",
     "load",
     "load_text",
@@ -32,10 +33,11 @@ SCHEMA_FILE = SHIPPED / "profile.schema.json"
 
 
 class Library(Mapping[str, DeviceProfile]):
-    """Device profiles by id, in the order of their ids."""
+    """Device profiles by id, in the order in which they are asked for a message that several would take: the user's own
+    first, then the shipped ones, adapters last; each of these by id."""
 
     def __init__(self, profiles: Mapping[str, tuple[DeviceProfile, Path]]) -> None:
-        self._profiles = {id_: profiles[id_] for id_ in sorted(profiles)}
+        self._profiles = {id_: profiles[id_] for id_ in sorted(profiles, key=lambda id_: _turn(*profiles[id_]))}
 
     def __getitem__(self, profile: str) -> DeviceProfile:
         return self._profiles[profile][0]
@@ -63,6 +65,11 @@ class Library(Mapping[str, DeviceProfile]):
         return read(self.file_of(profile))
 
 
+def _turn(profile: DeviceProfile, file: Path) -> tuple[bool, bool, str]:
+    shipped = file.resolve().is_relative_to(SHIPPED)
+    return shipped, shipped and profile.family == "adapter", profile.id
+
+
 def load(*folders: Path) -> Library:
     """Load every profile (*.yaml, *.yml) in these folders and below; without folders, the shipped ones.
 
@@ -76,9 +83,11 @@ def load(*folders: Path) -> Library:
 
 def survey(*folders: Path) -> tuple[Library, list[Mistake]]:
     """Like `load`, but without raising: the profiles that are sound, and the mistakes of the others."""
-    mistakes: list[Mistake] = []
+    gone = [folder for folder in folders if not folder.is_file() and not folder.is_dir()]
+    mistakes = [Mistake(folder, 1, "folder", "nothing", "a folder with profiles") for folder in gone]
     profiles: dict[str, tuple[DeviceProfile, Path]] = {}
-    for file in _files(folders or (SHIPPED,), mistakes):
+    # The shipped ones first: an id that they have is the mistake of the other file.
+    for file in sorted(files_of(*(folders or (SHIPPED,))), key=lambda one: not one.resolve().is_relative_to(SHIPPED)):
         profile, found = _of_file(file)
         mistakes += found
         if profile is None:
@@ -123,14 +132,13 @@ def load_text(text: str, file: Path = Path("profile.yaml")) -> DeviceProfile:
     return profile
 
 
-def _files(folders: Iterable[Path], mistakes: list[Mistake]) -> list[Path]:
+def files_of(*folders: Path) -> list[Path]:
+    """The files in these folders and below that are profiles; a file is itself."""
     files: dict[Path, Path] = {}
     for folder in folders:
         if folder.is_file():
             files[folder.resolve()] = folder
             continue
-        if not folder.is_dir():
-            mistakes.append(Mistake(folder, 1, "folder", "nothing", "a folder with profiles"))
         for pattern in ("*.yaml", "*.yml"):
             files |= {file.resolve(): file for file in folder.rglob(pattern)}
     return sorted(files.values())

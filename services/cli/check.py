@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from device_profiles.library import SHIPPED, Library, Mistake, survey
+from device_profiles.library import SHIPPED, Library, Mistake, files_of, survey
 from device_profiles.schema import DeviceProfile
 from gateway.commands.samples import prove
 from services.cli import app
@@ -50,18 +50,19 @@ def check(
         list[Path] | None,
         typer.Argument(metavar="[FOLDER]...", help="Folders (or files) with device profiles of your own."),
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The shipped profiles as well as those given.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
 ) -> None:
     """Check device profiles: every mistake, every sample, every rule test.
 
-    Decodes each sample and plays each rule test of the shipped profiles and of those in the given folders.
+    Decodes each sample and plays each rule test of the given profiles; without any, of the shipped ones.
 
     Mistakes are printed all at once, each as [bold]file:line: where: found …, expected …[/bold]
 
     Ends with 1 when anything failed. The JSON has the counts profiles, samples, rule_tests and failed, and the lists
     mistakes and unproven (bindings and commands without a sample, rules without a test).
     """
-    report = examine(*(folders or ()))
+    report = examine(*(folders or ()), shipped=everything or not folders)
     if as_json:
         print(json.dumps(_plain(report), ensure_ascii=False))
     else:
@@ -70,18 +71,25 @@ def check(
         raise typer.Exit(1)
 
 
-def examine(*folders: Path) -> Report:
-    """Check the shipped profiles and those of these folders."""
+def examine(*folders: Path, shipped: bool) -> Report:
+    """Check the profiles of these folders or files; `shipped`: also those that come with Courtyard.
+
+    An id that a shipped profile has is a mistake either way.
+    """
     library, mistakes = survey(SHIPPED, *folders)
+    asked = {file.resolve() for file in files_of(*([SHIPPED] if shipped else []), *folders)}
+    # A folder that is not there has no files, and is said.
+    mistakes = [one for one in mistakes if one.file.resolve() in asked or one.file in folders]
+    profiles = [one for one in library.values() if library.file_of(one.id).resolve() in asked]
     failed = [_of_mistake(mistake) for mistake in mistakes]
     unproven: list[Finding] = []
-    for profile in library.values():
+    for profile in profiles:
         failed += _failures(library, profile)
         unproven += _unproven(library, profile)
     return Report(
-        profiles=len(library) + len({mistake.file for mistake in mistakes}),
-        samples=sum(len(profile.samples) for profile in library.values()),
-        rule_tests=sum(len(rule.tests) for profile in library.values() for rule in profile.rules),
+        profiles=len(profiles) + len({mistake.file for mistake in mistakes}),
+        samples=sum(len(profile.samples) for profile in profiles),
+        rule_tests=sum(len(rule.tests) for profile in profiles for rule in profile.rules),
         failed=tuple(failed),
         unproven=tuple(unproven),
     )

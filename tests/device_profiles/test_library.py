@@ -184,3 +184,11 @@ def test_aliases_are_written_out() -> None:
     tests = text[text.index("    tests:") : text.index("tickets:")]
     profile = load_text(text.replace(tests, ""))
     assert list(profile.states["light"].values) == ["lit"]
+
+
+def test_of_two_that_take_a_message_the_users_own_is_asked_first_and_adapters_last(tmp_path: Path) -> None:
+    (tmp_path / "lamp.yaml").write_text(LAMP.replace("street_lamp", "zz_lamp"))
+    library = load(SHIPPED, tmp_path)
+    assert next(iter(library)) == "zz_lamp"
+    families = [profile.family == "adapter" for profile in list(library.values())[1:]]
+    assert families == sorted(families) and True in families

@@ -25,16 +25,25 @@ def test_the_shipped_profiles_hold() -> None:
     assert (said["failed"], said["mistakes"], said["unproven"]) == (0, [], [])
 
 
-def test_a_folder_of_ones_own_is_checked_too(tmp_path: Path) -> None:
+COUNTS = ("profiles", "samples", "rule_tests", "failed")
+
+
+def test_a_folder_of_ones_own_is_checked_alone_or_with_all(tmp_path: Path) -> None:
     (tmp_path / "lamp.yaml").write_text(LAMP)
     shipped = json.loads(runner.invoke(app, ["check", "--json"]).stdout)
+    alone = json.loads(runner.invoke(app, ["check", "--json", str(tmp_path)]).stdout)
+    assert [alone[key] for key in COUNTS] == [1, 1, 3, 0]
+    together = json.loads(runner.invoke(app, ["check", "--all", "--json", str(tmp_path)]).stdout)
+    assert [together[key] - shipped[key] for key in COUNTS] == [1, 1, 3, 0]
+
+
+def test_an_id_that_a_shipped_profile_has_is_the_mistake_of_ones_own_file(tmp_path: Path) -> None:
+    taken = next(iter(load()))
+    (tmp_path / "lamp.yaml").write_text(spoiled(("street_lamp", taken)))
     said = json.loads(runner.invoke(app, ["check", "--json", str(tmp_path)]).stdout)
-    assert {key: said[key] - shipped[key] for key in ("profiles", "samples", "rule_tests", "failed")} == {
-        "profiles": 1,
-        "samples": 1,
-        "rule_tests": 3,
-        "failed": 0,
-    }
+    assert [(one["file"], "has it already" in one["text"]) for one in said["mistakes"]] == [
+        (str(tmp_path / "lamp.yaml"), True)
+    ]
 
 
 def test_everything_that_fails_is_printed_with_file_and_line(tmp_path: Path) -> None:

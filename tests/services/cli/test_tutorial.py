@@ -40,5 +40,5 @@ def test_from_a_capture_to_a_profile_that_proves_itself(tmp_path: Path, monkeypa
     file.write_text(file.read_text(encoding="utf-8") + "\n" + rules, encoding="utf-8")
     profile = load(file)["boxin_pump"]
     assert {rule.id for rule in profile.rules} == {"pressure_low"}
-    report = services.cli.check.examine(file)
+    report = services.cli.check.examine(file, shipped=False)
     assert [finding for finding in report.failed if "boxin_pump" in finding.file] == []
