@@ -79,7 +79,10 @@ class CommandDesk:
             found = None if id is None else store.get_command(connection, EVERYWHERE, id)
         if found is None:
             return None
-        if (found.device, found.child, found.command) != (asked.device, asked.child, asked.command):
+        with self._intake.commanding(self._clock.now()) as commands:
+            params = commands.params_of(asked)
+        wish = asked.device, asked.child, asked.command, params
+        if (found.device, found.child, found.command, found.params) != wish:
             raise CommandRefused("not_valid", "an idempotency key used before", "a new key for another command")
         return found
 

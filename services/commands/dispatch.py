@@ -87,6 +87,11 @@ class Dispatcher:
         device, profile, command = self._addressee(asked)
         return self._queue(asked, device, profile, command)
 
+    def params_of(self, asked: Asked) -> dict[str, Value]:
+        """The values it would be queued with. Raises CommandRefused."""
+        _, _, command = self._addressee(asked)
+        return asking.check_params(command, asked.params)
+
     def _addressee(self, asked: Asked) -> tuple[DeviceState, DeviceProfile, Command]:
         device = self.memory.devices.get(asked.device)
         if device is None:
@@ -271,7 +276,8 @@ class Dispatcher:
     def _answered(self, device: DeviceState, reading: Reading, correlation: str, names: Set[str]) -> Live | None:
         under_way = self.memory.commands.of(device.id)
         if correlation:
-            return next((live for live in under_way if _is_meant(live, correlation)), None)
+            said = [live for live in under_way if live.command in names and _was_fetched(live)]
+            return next((live for live in said if _is_meant(live, correlation)), None)
         waits = [live for live in under_way if live.command in names and _awaits_answer(live)]
         return next((live for live in waits if reading.child in ("", live.child)), None)
 
@@ -400,6 +406,11 @@ def _is_meant(live: Live, correlation: str) -> bool:
     if correlation == live.id:
         return True
     return correlation.isascii() and correlation.isdigit() and len(correlation) < 7 and int(correlation) == live.nonce
+
+
+def _was_fetched(live: Live) -> bool:
+    """Whether it may have been said: numbers can be guessed, and others count their commands too."""
+    return live.life.state is not State.QUEUED or live.life.handed_at is not None or live.life.attempt > 1
 
 
 def _awaits_answer(live: Live) -> bool:

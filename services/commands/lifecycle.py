@@ -214,7 +214,8 @@ def _answered(life: Life, terms: Terms, it: Answered) -> Step:
     if not life.is_outstanding:
         return Step(life, "late_answer", said)
     if life.state is State.ACKNOWLEDGED and life.acknowledged_at is not None:
-        return Step(life, "answered_again", said)
+        repeated = (life.detail.get("ok"), life.detail.get("result")) == (it.ok, it.result)
+        return Step(life, "" if repeated else "answered_again", said)
     # An answer can be here before the gateway's word that it has sent.
     heard = replace(life, sent_at=life.sent_at or it.at, acknowledged_at=it.at, moved_at=it.now, detail=said)
     if not it.ok:

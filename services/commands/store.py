@@ -21,6 +21,8 @@ from services.tables import command_events, commands
 Library = Mapping[str, DeviceProfile]
 LATE_ANSWERS_FOR = timedelta(days=1)
 """How long after its end an answer may still belong to a command."""
+MOST_LATE_ANSWERS = 10
+"""In one command's history: a device that repeats itself all day must not fill it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +101,14 @@ def _note_late_answer(
 ) -> None:
     """Into the history of the command it was meant for; nothing else changes."""
     id = _ended_with(connection, device, correlation, now - LATE_ANSWERS_FOR)
-    if id is not None:
+    if id is not None and _late_answers(connection, id) < MOST_LATE_ANSWERS:
         row = {"id": new_id(now), "command": id, "at": now, "what": "late_answer", "who": None, "data": dict(said)}
         connection.execute(insert(command_events), row)
+
+
+def _late_answers(connection: Connection, id: str) -> int:
+    query = select(func.count()).where(command_events.c.command == id, command_events.c.what == "late_answer")
+    return int(connection.execute(query).scalar_one())
 
 
 def life_columns(life: Life) -> dict[str, Any]:
