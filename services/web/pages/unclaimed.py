@@ -79,6 +79,8 @@ async def adopt(request: Request, context: ContextOf, principal: Engineer, devic
                     "id": typed.get("id") or None,
                 }
             )
+            if said.name is None:
+                raise AdoptionMistakes([Mistake("name", "nothing", "what people call it, such as Pump 2")])
             now = context.clock.now()
             adopted = desk_of(context).adopt(principal.scope, device, said, by=principal.login, now=now)
         except (AdoptionMistakes, AdoptionConflict, ValidationError) as error:
