@@ -127,6 +127,8 @@ def _words(document: Document, path: tuple[Step, ...], details: list[ErrorDetail
         text = str(context.get("error", error["msg"]))
         expected = text.removeprefix("expected ").split(", found")[0]
         return shown(value), expected
+    if kind == "model_type" and context.get("class_name") == "Text" and isinstance(value, str):
+        return shown(value), f"a mapping of both languages: {{zh: {value}, en: {value}}}"
     return shown(value), " or ".join(dict.fromkeys(_plain(detail["msg"]) for detail in details))
 
 

@@ -65,3 +65,25 @@ def _sizes(unit: str) -> dict[str, float]:
                 found[f"quantity {i} per time"] = family[amount] / _TIME[time]
         found[f"{amount} per time"] = 1 / _TIME[time]
     return found
+
+
+_FREE = frozenset({"dBA", "dBi", "g/m³", "kg/m³", "m/s²", "mS", "MS", "mS/cm", "ppb", "pH", "Mbit/s", "Kbit/s"})
+"""Units that only look like a slip of the pen in one of the others."""
+
+
+@cache
+def misspelt(unit: str) -> str | None:
+    """The unit that was meant; None where this one is known, or may well be a unit that is not known here."""
+    if not unit or unit in KNOWN or unit in _FREE:
+        return None
+    by_case = [known for known in KNOWN if known.casefold() == unit.casefold() and len(unit) > 1]
+    if len(by_case) == 1:
+        return by_case[0]
+    # One letter too many or too few, in what is long enough for that to mean something.
+    near = [known for known in KNOWN if len(min(known, unit, key=len)) > 2 and _one_more(known, unit)]
+    return min(near, default=None)
+
+
+def _one_more(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))

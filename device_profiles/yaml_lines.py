@@ -16,6 +16,7 @@ from ruamel.yaml.scalarint import ScalarInt
 from ruamel.yaml.scalarstring import ScalarString
 
 from device_profiles.yaml_source import DEEPEST, line_of_tower
+from device_profiles.yaml_words import in_words
 
 LARGEST_TEXT = 10_000_000
 MOST_PARTS = 1_000_000
@@ -27,10 +28,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 class YamlMistake(Exception):
     """The text is no YAML (or has a key twice)."""
 
-    def __init__(self, line: int, problem: str) -> None:
+    def __init__(self, line: int, problem: str, expected: str = "well-formed YAML") -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
         self.problem = problem
+        self.expected = expected
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ def read_yaml(text: str) -> Document:
         marked = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if words := in_words(error.problem or "", error.context):
+            mark = error.context_mark if "quote" in words[0] else mark  # where it was opened
+            raise YamlMistake((mark.line + 1) if mark else 1, *words) from None
         raise YamlMistake((mark.line + 1) if mark else 1, _first_line(error.problem or str(error))) from None
     except RecursionError:
         raise YamlMistake(1, _TOO_DEEP) from None

@@ -14,6 +14,7 @@ from ruamel.yaml.reader import ReaderError
 
 from device_profiles.mistakes import Mistake, shown
 from device_profiles.yaml_quick import quick_data
+from device_profiles.yaml_words import in_words
 
 LARGEST_FILE = 1_000_000
 MOST_PARTS = 50_000
@@ -163,9 +164,10 @@ def parse(file: Path, text: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise Unreadable(
-            Mistake(file, line, "YAML", *_syntax(error.problem or error.context or "other text"))
-        ) from None
+        words = in_words(error.problem or "", error.context) or _syntax(error.problem or error.context or "other text")
+        if "quote" in words[0] and error.context_mark:
+            line = error.context_mark.line + 1  # where it was opened; the parser notices at the end of the file
+        raise Unreadable(Mistake(file, line, "YAML", *words)) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1
         raise Unreadable(

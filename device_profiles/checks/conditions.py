@@ -106,6 +106,10 @@ def value_paths(subject: Subject, path: Path, value: ValuePath) -> Mistakes:
 
 def value_path(subject: Subject, path: Path, text: str) -> Mistakes:
     """A path into a payload: its quotes and brackets close."""
-    bare = re.sub(r'"[^"]*"|\'[^\']*\'', "", text)
+    bare = re.sub(r'"[^"]*"|\'[^\']*\'', "quoted", text)
     if len(text) > 500 or '"' in bare or bare.count("[") != bare.count("]"):
         yield subject.mistake(path, shown(text), 'a path such as a.b[0]."c:d"')
+    elif ".." in bare or (len(bare) > 1 and bare.endswith(".")):
+        yield subject.mistake(
+            path, shown(text), 'a key between all dots, such as a.b; one with dots in quotes: a."b.c"'
+        )

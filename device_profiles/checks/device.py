@@ -10,6 +10,7 @@ from device_profiles.children import MOST_CHILDREN
 from device_profiles.expression import FUNCTIONS, ExpressionError, command_state, names_of_reading, parse_number
 from device_profiles.mistakes import shown
 from device_profiles.schema import Counter, Metric
+from device_profiles.units import misspelt
 
 RESERVED = FUNCTIONS | {"and", "or", "not", "in", "true", "false", "parent", "presence", "silence"}
 
@@ -76,6 +77,8 @@ def _children(subject: Subject) -> Mistakes:
 
 def _metric(subject: Subject, name: str, metric: Metric) -> Mistakes:
     path: Path = ("metrics", name)
+    if (meant := misspelt(metric.uom)) is not None:
+        yield subject.mistake((*path, "uom"), f"the unknown unit {metric.uom!r}", f"a unit (did you mean {meant}?)")
     if metric.range is not None and not metric.range[0] < metric.range[1]:
         yield subject.mistake((*path, "range"), shown(metric.range), "the lower bound first")
     if metric.period is not None and not metric.period:

@@ -45,12 +45,19 @@ def shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 64:
         return f"a whole number of {value.bit_length()} bits"
     if isinstance(value, bytes):
-        return f"{len(value)} bytes {_cut(value[:_LONGEST_SHOWN].hex())}"
+        return f"{len(value)} bytes {_text_or_hex(value)}"
     if value is None:
         return "nothing"
     if isinstance(value, str):
         return _cut(ascii(value[:_LONGEST_SHOWN]) if not value.isprintable() else repr(value[: _LONGEST_SHOWN + 1]))
     return _cut(repr(value))
+
+
+def _text_or_hex(value: bytes) -> str:
+    """Text where it is text, as a device's half a JSON; hex where it is not."""
+    text = value[: _LONGEST_SHOWN + 3].decode(errors="replace")[:_LONGEST_SHOWN]
+    readable = text and "\ufffd" not in text and all(one.isprintable() or one in "\r\n\t" for one in text)
+    return _cut(repr(" ".join(text.split()))) if readable else _cut(value[:_LONGEST_SHOWN].hex())
 
 
 def _cut(text: str) -> str:

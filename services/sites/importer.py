@@ -132,7 +132,7 @@ def _parse(file: str, text: str) -> Document:
     try:
         document = read_yaml(text)
     except YamlMistake as mistake:
-        raise SiteMistakes([SiteMistake(file, mistake.line, "YAML", mistake.problem, "well-formed YAML")]) from None
+        raise SiteMistakes([SiteMistake(file, mistake.line, "YAML", mistake.problem, mistake.expected)]) from None
     if not isinstance(document.data, dict):
         raise SiteMistakes([SiteMistake(file, 1, "file", "no keys", "a site file that begins with `site:`")])
     return document
@@ -170,6 +170,8 @@ def _expected(error: ErrorDetails) -> str:
     """What pydantic expects, in the words of somebody who writes a site file."""
     if error["type"] == "string_pattern_mismatch":
         return "letters, digits, '_', '.' and '-' only, with a letter or digit first"
+    if error["type"] == "string_type" and type(error["input"]) in (int, float):
+        return "a text: write quotes around it, as it is printed on the device"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("String should ")
     words = message.split(", unable to")[0]
     for theirs, ours in (
@@ -225,7 +227,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def _words(where: Where) -> str:
     text = ""
     for part in where:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 

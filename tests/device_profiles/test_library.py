@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from device_profiles.library import SHIPPED, ProfileMistakes, load, load_text, survey
+from device_profiles.units import misspelt
 from device_profiles.yaml_source import LARGEST_FILE
 from tests.device_profiles.profiles import LAMP, lamp, line_of, mistakes_of, spoiled
 
@@ -192,3 +193,21 @@ def test_of_two_that_take_a_message_the_users_own_is_asked_first_and_adapters_la
     assert next(iter(library)) == "zz_lamp"
     families = [profile.family == "adapter" for profile in list(library.values())[1:]]
     assert families == sorted(families) and True in families
+
+
+@pytest.mark.parametrize(
+    ("unit", "meant"),
+    [("dBmm", "dBm"), ("Kwh", "kWh"), ("kWhh", "kWh"), ("dBA", None), ("ppb", None), ("furlong", None), ("", None)],
+)
+def test_a_unit_is_a_mistake_only_where_a_known_one_is_near(unit: str, meant: str | None) -> None:
+    assert misspelt(unit) == meant
+
+
+def test_a_path_with_two_dots_is_a_mistake_on_its_line() -> None:
+    text = spoiled(("power: data.power", "power: data..power")) if "power: data.power" in LAMP else ""
+    if not text:
+        line = next(line for line in LAMP.splitlines() if "path: " in line)
+        path = line.split("path: ")[1].split(",")[0].split("}")[0].strip()
+        text = LAMP.replace(f"path: {path}", f"path: a..{path}", 1)
+    found = [one for one in mistakes_of(text) if ".." in one.found]
+    assert [one.line for one in found] == [line_of(text, "..")]

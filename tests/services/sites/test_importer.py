@@ -95,7 +95,7 @@ def test_two_sites_cannot_have_the_same_device(database: Database) -> None:
     other = YARD.replace("site: yard", "site: other")
     with pytest.raises(SiteMistakes) as caught:
         import_site(database, other, LIBRARY, MIDNIGHT)
-    assert {mistake.where for mistake in caught.value.mistakes} >= {"devices[0].id", "devices[1].id"}
+    assert {mistake.where for mistake in caught.value.mistakes} >= {"devices[1].id", "devices[2].id"}
     assert "site 'yard'" in str(caught.value)
     # Recipients of two sites may have the same id.
     fine = other.replace("id: pumps,", "id: p2,").replace("device: pumps", "device: p2").replace("gate-1", "g2")
@@ -131,20 +131,20 @@ def test_every_mistake_at_once_with_its_line_and_the_nearest_word() -> None:
         read_site(broken, LIBRARY)
     found = {(mistake.line, mistake.where): mistake.expected for mistake in caught.value.mistakes}
     assert found[3, "timezone"].startswith("'Asia/Shanghai'")
-    assert found[6, "buildings[1].id"] == "one that is not taken (line 5 has it)"
-    assert found[8, "devices[0].profile"] == "'pumps'"
-    assert found[9, "devices[1].building"] == "one of 1"
-    assert found[9, "devices[1].params.low"] == "at least 0 and at most 2 MPa"
-    assert found[9, "devices[1].params.lowest"] == "'low'"
-    assert found[9, "devices[1].params.pumps"] == "a whole number"
-    assert found[10, "devices[2].parent"].startswith("one of")
-    assert found[12, "supplies[0].needs"] == "at most 1, the number of members"
-    assert found[12, "supplies[0].buildings[0]"] == "one of 1"
-    assert found[13, "supplies[1].members[0].child"].startswith("'pump:1'")
-    assert found[13, "supplies[1].members[1].device"].startswith("'p")
-    assert found[13, "supplies[1].members[2].child"] == "pump:1 to pump:2"
-    assert found[15, "recipients[0].about"] == "[outage] for residents"
-    assert found[15, "recipients[0].buildings[0]"] == "one of 1"
+    assert found[6, "buildings[2].id"] == "one that is not taken (line 5 has it)"
+    assert found[8, "devices[1].profile"] == "'pumps'"
+    assert found[9, "devices[2].building"] == "one of 1"
+    assert found[9, "devices[2].params.low"] == "at least 0 and at most 2 MPa"
+    assert found[9, "devices[2].params.lowest"] == "'low'"
+    assert found[9, "devices[2].params.pumps"] == "a whole number"
+    assert found[10, "devices[3].parent"].startswith("one of")
+    assert found[12, "supplies[1].needs"] == "at most 1, the number of members"
+    assert found[12, "supplies[1].buildings[1]"] == "one of 1"
+    assert found[13, "supplies[2].members[1].child"].startswith("'pump:1'")
+    assert found[13, "supplies[2].members[2].device"].startswith("'p")
+    assert found[13, "supplies[2].members[3].child"] == "pump:1 to pump:2"
+    assert found[15, "recipients[1].about"] == "[outage] for residents"
+    assert found[15, "recipients[1].buildings[1]"] == "one of 1"
     assert len(found) == 15
     assert [mistake.line for mistake in caught.value.mistakes] == sorted(
         mistake.line for mistake in caught.value.mistakes
@@ -160,7 +160,7 @@ def test_every_mistake_at_once_with_its_line_and_the_nearest_word() -> None:
         ("site: yard\n  name: [\n", 2, "expected well-formed YAML"),
         ("site: yard\nsite: yard\n", 2, "duplicate key"),
         ("- a\n- b\n", 1, "a site file that begins with `site:`"),
-        ("site: yard\nname: Yard\ntimezone: UTC\ndevices:\n  - {id: a b, profile: gate}\n", 5, "devices[0].id"),
+        ("site: yard\nname: Yard\ntimezone: UTC\ndevices:\n  - {id: a b, profile: gate}\n", 5, "devices[1].id"),
         (
             "site: yard\nname: Yard\ntimezone: UTC\ndevices:\n  - {id: a, profile: gate, address: a/#}\n",
             5,
@@ -222,7 +222,7 @@ def test_an_address_that_its_channel_cannot_use_is_a_mistake(recipient: str, exp
     with pytest.raises(SiteMistakes) as caught:
         read_site(text, LIBRARY)
     (mistake,) = caught.value.mistakes
-    assert (mistake.line, mistake.where) == (5, "recipients[0].to")
+    assert (mistake.line, mistake.where) == (5, "recipients[1].to")
     assert expected in mistake.expected
 
 
@@ -234,3 +234,24 @@ def test_shape_mistakes_are_said_in_plain_words() -> None:
         "letters, digits, '_', '.' and '-' only, with a letter or digit first",
         "a whole number",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found", "expected"),
+    [
+        ("site: s\nname:\n\tzh: S\n", 3, "a tab", "blanks"),
+        ('site: s\nname: "S\ntimezone: UTC\n', 2, "a quote that is not closed", "the same quote"),
+        ("site: s\nname: S\n timezone: UTC\n", 3, "a colon", "in line with its neighbours"),
+        (
+            "site: s\nname: S\ntimezone: UTC\ndevices:\n  - {id: d, profile: gate, address: 24e1}\n",
+            5,
+            "240.0",
+            "quotes around it",
+        ),
+    ],
+)
+def test_slips_of_yaml_are_said_in_plain_words(text: str, line: int, found: str, expected: str) -> None:
+    with pytest.raises(SiteMistakes) as caught:
+        read_site(text, LIBRARY)
+    said = [one for one in caught.value.mistakes if found in one.found and expected in one.expected]
+    assert [one.line for one in said] == [line]
