@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.decode.paths import Path, getter, lenient_getter
+from gateway.decode.paths import Filter, Getter, Path, getter, lenient_getter
 
 
 class Scope(msgspec.Struct, eq=False):
@@ -31,7 +31,7 @@ def scope_getter(path: Path) -> ScopeGetter:
     """A closure from a scope to the raw value the path names."""
     get = getter(path)
     if path.absolute:
-        return lambda scope: get(scope.root)
+        return _of_root(path, get)
     if not path.segments:
         return attrgetter("node")
     key = path.segments[0] if len(path.segments) == 1 else None
@@ -41,6 +41,24 @@ def scope_getter(path: Path) -> ScopeGetter:
     def look(scope: Scope) -> Any:
         node = scope.node
         return node.get(key) if type(node) is dict else get(node)
+
+    return look
+
+
+def _of_root(path: Path, get: Getter) -> ScopeGetter:
+    """What the path names in the whole payload. Where it must be searched for, that is done once for all elements of a
+    message: thousands of them would search through thousands each."""
+    if not any(isinstance(segment, Filter) for segment in path.segments):
+        return lambda scope: get(scope.root)
+    searched: Any = get  # no payload
+    found: Any = None
+
+    def look(scope: Scope) -> Any:
+        nonlocal searched, found
+        if scope.root is not searched:
+            found = get(scope.root)
+            searched = scope.root
+        return found
 
     return look
 
@@ -64,20 +82,21 @@ def first_getter(paths: Sequence[Path]) -> ScopeGetter:
 def lenient_scope_getter(path: Path) -> ScopeGetter:
     get = lenient_getter(path)
     if path.absolute:
-        return lambda scope: get(scope.root)
+        return _of_root(path, get)
     return lambda scope: get(scope.node)
 
 
 def nearest_getter(path: Path) -> ScopeGetter:
     """What the path names in the element, otherwise in the whole payload."""
     get = lenient_getter(path)
+    of_root = _of_root(path, get)
     if path.absolute:
-        return lambda scope: get(scope.root)
+        return of_root
     key = path.segments[0] if len(path.segments) == 1 else None
 
     def look(scope: Scope) -> Any:
         node = scope.node
         found = node.get(key) if key is not None and type(node) is dict else get(node)
-        return found if found is not None or scope.node is scope.root else get(scope.root)
+        return found if found is not None or scope.node is scope.root else of_root(scope)
 
     return look

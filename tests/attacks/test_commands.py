@@ -1,4 +1,4 @@
-"""Commands under attack: forged answers, keys used twice, floods of answers, of parts and of alarms, clocks that jump."""
+"""Commands under attack: forged answers, keys used twice, floods of answers, parts and alarms, clocks that jump."""
 
 from __future__ import annotations
 
