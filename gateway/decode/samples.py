@@ -131,8 +131,16 @@ def _differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[
         if key not in found:
             out.append(f"expected one of {', '.join(found)}, found the key {key!r}")
         elif not (_same_parts if key in _PARTS else _same)(found[key], _readable(key, wanted)):
-            out.append(f"{key}: found {found[key]!r}, expected {wanted!r}")
+            out += _told_apart(key, found[key], wanted)
     return out
+
+
+def _told_apart(key: str, found: Any, wanted: Any) -> list[str]:
+    """What differs; of values and flags only those that do, for there may be dozens."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        same = {name for name in found.keys() & wanted.keys() if _same(found[name], wanted[name])}
+        found, wanted = ({name: one for name, one in some.items() if name not in same} for some in (found, wanted))
+    return [f"{key}: found {found!r}, expected {wanted!r}"]
 
 
 def _readable(key: str, wanted: Any) -> Any:

@@ -44,7 +44,10 @@ def test_a_sample_that_tells_the_truth() -> None:
 @pytest.mark.parametrize(
     ("sample", "says"),
     [
-        ({"expect": [{**_TRUE, "values": {"power": 6, "state": "busy"}}]}, "values: found"),
+        (
+            {"expect": [{**_TRUE, "values": {"power": 6, "state": "busy"}}]},
+            "values: found {'power': 5.0}, expected {'power': 6}",
+        ),
         ({"expect": [{**_TRUE, "values": {"power": 5}}]}, "values: found"),
         ({"expect": [{**_TRUE, "values": {"power": True, "state": "busy"}}]}, "values: found"),
         ({"expect": [{**_TRUE, "flags": {}}]}, "flags: found {'temp': 'impossible'}, expected {}"),
