@@ -31,6 +31,8 @@ class MetricDraft:
     period: str = ""
     decimals: int | None = None
     notes: list[str] = field(default_factory=list)
+    largest: float | None = None
+    """The largest value seen, in the metric's unit."""
 
 
 @dataclass
@@ -148,12 +150,16 @@ class Sheet:
         if quantity is not None:
             draft.range = quantity.range if found.uom == quantity.uom else None
             draft.decimals = quantity.decimals if found.uom == quantity.uom else None
+        if found.whole and draft.decimals is None:
+            draft.decimals = 0
         name = self._free(
             self._name(key, quantity.name if quantity else ""),
             lambda other: other in taken or not self._same_metric(other, draft),
             path,
         )
         known = self.metrics.setdefault(name, draft)
+        if found.largest is not None:
+            known.largest = max(found.largest, found.largest if known.largest is None else known.largest)
         if known is draft and not draft.notes and told is None and not draft.uom:
             draft.notes.append("no unit")
         return name

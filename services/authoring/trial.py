@@ -67,7 +67,7 @@ class Trial:
         binding = self._bindings.get(readings[0].binding) if readings else None
         if binding is None:
             return Outcome(message, readings)
-        unread, absent = overlooked(binding, message.payload)
+        unread, absent = overlooked(binding, message.payload, _given(readings))
         return Outcome(message, readings, unread=unread, absent=absent)
 
     def _refused(self, message: Message, error: DecodeError) -> Outcome:
@@ -116,6 +116,11 @@ def _shown(profile: DeviceProfile, name: str, value: Value) -> Text:
     return Text(zh=str(value), en=str(value))
 
 
+def _given(readings: Sequence[Reading]) -> frozenset[str]:
+    """The fields that found something: what became a value, and what is flagged."""
+    return frozenset(name for reading in readings for name in (*reading.values, *reading.flags))
+
+
 def _flag(reading: Reading, name: str) -> str:
     quality = reading.flags.get(name, reading.quality)
     return "" if quality.value == "good" else quality.value
@@ -124,8 +129,11 @@ def _flag(reading: Reading, name: str) -> str:
 # --- what was overlooked --------------------------------------------------------------------------------------------
 
 
-def overlooked(binding: Binding, payload: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(keys that nothing reads, fields that found nothing) of a JSON payload; empty for every other."""
+def overlooked(
+    binding: Binding, payload: bytes, given: frozenset[str] = frozenset()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(keys that nothing reads, fields that found nothing) of a JSON payload; empty for every other. Fields of `given`
+    found something: what a later step of the chain makes of a text stands in no key of the payload itself."""
     try:
         root = json.loads(payload)
     except (ValueError, RecursionError, UnicodeDecodeError):
@@ -140,7 +148,8 @@ def overlooked(binding: Binding, payload: bytes) -> tuple[tuple[str, ...], tuple
     absent = [
         f"{name} ({', '.join(some)})" + nearest(missing[-1], present - read)
         for name, some in paths.items()
-        if len(missing := [_missing(path, present) for path in some if _missing(path, present)]) == len(some)
+        if name not in given
+        and len(missing := [_missing(path, present) for path in some if _missing(path, present)]) == len(some)
     ]
     return tuple(ends)[:_MOST_OVERLOOKED], tuple(absent)[:_MOST_OVERLOOKED]
 

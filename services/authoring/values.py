@@ -74,6 +74,10 @@ WORDS = {
 Sort = Literal["metric", "state", "time", "name", "none"]
 
 
+_SHALLOW = 10
+"""A level below this that is no whole number is a depth."""
+
+
 @dataclass
 class Guess:
     """What a value is taken for. `entry` has the keys of its FieldMap beside the path."""
@@ -87,6 +91,10 @@ class Guess:
     """State words, with the raw one each."""
     time_format: str = ""
     notes: list[str] = field(default_factory=list)
+    largest: float | None = None
+    """Of a metric: the largest value seen, after its scale and offset."""
+    whole: bool = False
+    """Of a metric: only integers were seen, and they are taken as they are."""
 
 
 @dataclass(frozen=True)
@@ -202,10 +210,20 @@ def _numbers(path: Sequence[str], values: Sequence[float], *, whole: bool) -> Gu
         and all(-9 <= one <= 99 for one in distinct)
     ):
         return _codes(key, sorted(int(value) for value in distinct))
-    return _metric(path, values, quantity)
+    found = _metric(path, values, quantity)
+    found.whole = whole and "scale" not in found.entry
+    return found
 
 
 def _metric(path: Sequence[str], values: Sequence[float], quantity: Quantity | None) -> Guess:
+    found = _meant(path, values, quantity)
+    entry = found.entry
+    shown = [value * entry.get("scale", 1) + entry.get("offset", 0) for value in values if math.isfinite(value)]
+    found.largest = max(shown, default=None)
+    return found
+
+
+def _meant(path: Sequence[str], values: Sequence[float], quantity: Quantity | None) -> Guess:
     key = path[-1] if path else ""
     finite = [value for value in values if math.isfinite(value)]
     if quantity is None:
@@ -234,6 +252,8 @@ def _magnitude(quantity: Quantity, values: Sequence[float]) -> tuple[str, float,
         unit = next(unit for limit, unit in limits if top < limit)
         return unit, 1, f"unit {unit} from the size of the numbers"
     if name == "level":
+        if top < _SHALLOW and not whole:
+            return "m", 1, "m: too small for a percentage"
         return ("%", 1, "% because the numbers are below 100") if top <= 100 else ("mm", 1, "mm from the size")
     if name == "distance":
         unit = "mm" if top > 400 else "cm" if top > 10 else "m"

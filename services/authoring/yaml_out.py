@@ -15,6 +15,7 @@ _TOPIC = re.compile(r"[A-Za-z_/][\w/{}+.$:-]*")
 _DURATION = re.compile(r"\d+(?:ms|s|m|h|d)")
 _NOT_PLAIN = frozenset({"null", "true", "false", "~"})
 _WIDE = 110
+_BEYOND_ALL = 1e12
 
 
 def scalar(value: object) -> str:
@@ -241,25 +242,49 @@ def _event(event: EventDraft) -> dict[str, Any]:
     return entry
 
 
+def _thresholds(metric: MetricDraft) -> tuple[float, float, float]:
+    """(a usual value, a threshold above all that was seen, a value beyond it), all within the metric's range."""
+    usual = 0.0 if metric.largest is None else max(-_BEYOND_ALL, min(metric.largest, _BEYOND_ALL))
+    if metric.range is not None and usual >= metric.range[1]:
+        usual = (metric.range[0] + metric.range[1]) / 2
+    step = _round(abs(usual) * 0.1) or 1.0
+    limit, beyond = (_tidy(usual + times * step) for times in (2, 3))
+    if metric.range is not None and beyond > metric.range[1]:  # nothing can lie above: then between it and the end
+        limit, beyond = _tidy((usual + metric.range[1]) / 2), _tidy(metric.range[1])
+    return _tidy(usual), limit, beyond
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.0e}")
+
+
+def _tidy(value: float) -> float:
+    """Without the tail of an addition, and whole numbers as such."""
+    short = float(f"{value:.6g}")
+    return int(short) if short == int(short) else short
+
+
 def _next_steps(sheet: Sheet) -> str:
     """How a rule is written, on a name of this very profile."""
-    name = next(iter(sheet.metrics), None)
+    gauges = [name for name, metric in sheet.metrics.items() if metric.kind == "gauge"]
+    name = next(iter([*gauges, *sheet.metrics]), None)
     if name is None:
         return ""
     metric = sheet.metrics[name]
     scope = f"\n#     scope: {metric.scope}" if metric.scope else ""
+    usual, limit, beyond = _thresholds(metric)
     return (
         "# Next: say when it is unwell, and what then is to be done. A rule looks like this:\n"
         "# rules:\n"
         f"#   - id: {name}_high\n"
         f"#     name: {flow({'zh': f'{metric.zh}过高', 'en': f'{metric.en} too high'})}{scope}\n"
-        f"#     when: {name} > 80\n"
+        f"#     when: {name} > {scalar(limit)}\n"
         "#     for: 1m\n"
         "#     severity: major\n"
         "#     source: {kind: judgement, ref: say where the threshold comes from}\n"
         "#     tests:\n"
-        f"#       - {{given: [{{{name}: 90, hold: 2m}}], expect: raised}}\n"
-        f"#       - {{given: [{{{name}: 70, hold: 1h}}], expect: quiet}}\n"
+        f"#       - {{given: [{{{name}: {scalar(beyond)}, hold: 2m}}], expect: raised}}\n"
+        f"#       - {{given: [{{{name}: {scalar(usual)}, hold: 1h}}], expect: quiet}}\n"
     )
 
 

@@ -101,7 +101,9 @@ def _found(name: str, folders: list[Path] | None) -> tuple[DeviceProfile, Path]:
         return load(file)[name], file
     library = _sound(folders)
     if name not in library:
-        raise ValueError(f"expected a YAML file or one of {', '.join(library)}, found {name!r}{nearest(name, library)}")
+        own_folder = "" if own else ". Your own profiles: name their folder with COURTYARD_PROFILES_DIR or --profiles"
+        near = nearest(name, library)
+        raise ValueError(f"expected a YAML file or one of {', '.join(library)}, found {name!r}{near}{own_folder}")
     return library[name], library.file_of(name)
 
 

@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from device_profiles.library import ProfileMistakes, load_text
+from device_profiles.schema import DeviceProfile
 from gateway.commands.samples import prove
 from gateway.decode.topics import covers
 from gateway.mqtt import MqttUnavailable
@@ -71,12 +72,20 @@ class Watched:
                 out.print(f"[red]✗ {escape(line)}[/red]")
             out.print("[dim]The version before goes on. Mend it and save.[/dim]")
             return False
-        failures = prove(loaded)
-        for failure in failures[:8]:
-            out.print(f"[red]✗ {escape(failure)}[/red]")
-        held = len(loaded.samples) - len(failures)
-        out.print(f"[green]✓ {escape(loaded.id)} loaded[/green]: {held} of {len(loaded.samples)} samples hold")
+        _say_samples(loaded)
         return True
+
+
+def _say_samples(loaded: DeviceProfile) -> None:
+    failures = prove(loaded)
+    for failure in failures[:8]:
+        out.print(f"[red]✗ {escape(failure)}[/red]")
+    failing = {one.name for one in loaded.samples if any(f.startswith(f"sample {one.name!r}: ") for f in failures)}
+    held = sum(one.name not in failing for one in loaded.samples)
+    colour, mark = ("green", "✓") if not failures else ("yellow", "!") if held else ("red", "✗")
+    counted = f"{held} of {len(loaded.samples)} samples hold"
+    counted = counted if not failures else f"[{colour}]{counted}: the gateway does not take the profile like this[/]"
+    out.print(f"[{colour}]{mark} {escape(loaded.id)} loaded[/]: {counted}")
 
 
 @profile.command()

@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from device_profiles.library import load_text
 from gateway.decode.samples import check_samples
 from services.authoring.capture import Message
 from services.authoring.draft import Draft, NothingToDraft, Wanted, draft
+from services.rules.profile_tests import failures
 
 START = 1_772_352_000_000
 
@@ -240,6 +243,37 @@ def test_words_that_were_not_seen_are_other_words() -> None:
     field = drafted.profile.bindings[0].fields["status"]
     assert field.map == {"IDLE": "idle", "CHARGING": "charging"}
     assert field.default == "other"
+
+
+def _rule(drafted: Draft) -> dict[str, Any]:
+    """The example of a rule in the draft, taken as the person would: without the signs of the comment."""
+    lines = drafted.text.splitlines()
+    body = lines[lines.index("# rules:") : lines.index("", lines.index("# rules:"))]
+    return dict(YAML(typ="safe", pure=True).load("\n".join(line[2:] for line in body))["rules"][0])
+
+
+@pytest.mark.parametrize(
+    ("values", "name"), [((0.42, 0.44), "yali"), ((1.62, 1.63), "level"), ((99, 100), "humidity"), ((-90, -87), "rssi"),
+                         ((1.5e308, 1e308), "power")],
+)  # fmt: skip
+def test_the_example_of_a_rule_fits_what_was_seen(values: tuple[float, float], name: str) -> None:
+    drafted = _draft(*[("p/dev-001/d", {name: value}) for value in values])
+    rule = _rule(drafted)
+    raised, quiet = (float(one["given"][0][name]) for one in rule["tests"])
+    threshold = float(rule["when"].rpartition(" ")[2])
+    assert quiet < threshold < raised
+    limits = drafted.profile.metrics[name].range
+    assert limits is None or raised <= limits[1]
+    if name in ("yali", "level"):
+        assert max(values) < threshold < 2 * max(values)
+    loaded = load_text(drafted.text + "rules: " + json.dumps([rule], ensure_ascii=False))
+    assert list(failures(loaded)) == []
+
+
+def test_a_small_level_is_no_percentage_and_whole_numbers_have_no_decimals() -> None:
+    metrics = _draft(*[("p/dev-001/d", {"level": 1.6 + i / 10, "visitors": 7 + i}) for i in range(3)]).profile.metrics
+    assert metrics["level"].uom == "m" and metrics["level"].decimals > 0
+    assert metrics["visitors"].decimals == 0
 
 
 def test_the_period_is_read_off_the_spacing() -> None:

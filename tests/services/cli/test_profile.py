@@ -105,6 +105,7 @@ def test_what_a_profile_reads_and_raises_and_why() -> None:
     assert "Raises" in runner.invoke(app, ["profile", "show", "sump_pump_json"]).stdout
     wrong = runner.invoke(app, ["profile", "show", "sump_pump_jsn"])
     assert wrong.exit_code == 1 and "did you mean sump_pump_json?" in wrong.stderr
+    assert "COURTYARD_PROFILES_DIR" in wrong.stderr
 
 
 def test_one_profile_is_found_without_reading_the_library(tmp_path: Path) -> None:
@@ -137,6 +138,37 @@ def test_a_capture_is_watched_once(tmp_path: Path) -> None:
     assert "4 W" in result.stdout and "not read: q" in result.stdout
     assert "found" in result.stdout and "expected" in result.stdout
     assert "1 messages on topics that the profile does not bind" in result.stdout
+
+
+def test_what_a_later_step_finds_is_not_called_missing(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    layout = '{tlv: {entries: {"0175": {fields: [{name: battery, type: u8}]}}}, at: data}'
+    text = _METER.replace("fields: {power: p}", "fields: {power: data.battery, load: data.load}").replace(
+        "W}}", "W}, load: {name: {zh: 负载, en: Load}}}"
+    )
+    file.write_text(
+        text.replace("{json: true}", f"{{json: true}}, {{base64: true, at: data}}, {layout}"), encoding="utf-8"
+    )
+    result = runner.invoke(
+        app, ["profile", "watch", str(file), "--from", str(_capture(tmp_path, ("m/1/d", '{"data": "AXVc"}'))), "--once"]
+    )
+    assert "92 W" in result.stdout
+    assert "nothing found for load" in result.stdout and "power (data.battery)" not in result.stdout
+
+
+def test_failing_samples_are_counted_and_only_what_differs_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    samples = [
+        {"name": name, "topic": "m/1/d", "text": '{"p": 4}', "expect": [{"values": {"power": wanted}}]}
+        for name, wanted in (("good", 4), ("bad", 5))
+    ]
+    file.write_text(_METER + f"samples: {json.dumps(samples)}\n", encoding="utf-8")
+    result = runner.invoke(
+        app, ["profile", "watch", str(file), "--from", str(_capture(tmp_path, ("m/1/d", '{"p": 4}'))), "--once"]
+    )
+    assert "1 of 2 samples hold: the gateway does not take the profile like this" in result.stdout
+    assert "✓" not in result.stdout
+    assert "values: found {'power': 4.0}, expected {'power': 5}" in result.stdout
 
 
 @pytest.mark.mosquitto
