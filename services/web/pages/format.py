@@ -55,7 +55,9 @@ def age(at: datetime, t: Translations, *, now: datetime) -> str:
     seconds = (now - at).total_seconds()
     if -5 < seconds < 0:
         seconds = 0  # two clocks, or a moment of rounding
-    return _span(abs(seconds), _PAST if seconds >= 0 else _FUTURE, t)
+    if seconds < 0:
+        return _span(-seconds, _FUTURE, t, rounding=0.5)  # what is due in 1:59:37 is due in 2 h
+    return _span(seconds, _PAST, t)
 
 
 def duration(span: timedelta, t: Translations) -> str:
@@ -66,9 +68,9 @@ def age_words(t: Translations) -> dict[str, list[str]]:
     return {"past": [t.gettext(m) for m in _PAST], "future": [t.gettext(m) for m in _FUTURE]}
 
 
-def _span(seconds: float, words: tuple[str, ...], t: Translations) -> str:
+def _span(seconds: float, words: tuple[str, ...], t: Translations, *, rounding: float = 0.0) -> str:
     step = next(i for i, (below, _) in enumerate(_STEPS) if seconds < below)
-    return t.gettext(words[step], n=int(seconds // _STEPS[step][1]))
+    return t.gettext(words[step], n=int(seconds / _STEPS[step][1] + rounding))
 
 
 def size(count: int) -> str:

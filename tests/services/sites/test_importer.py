@@ -157,7 +157,7 @@ def test_every_mistake_at_once_with_its_line_and_the_nearest_word() -> None:
     [
         ("site: yard\nname: Yard\ntimezone: UTC\ndevcies: []\n", 4, "expected 'devices'"),
         ("site: yard\nname: Yard\n", 1, "timezone: found nothing, expected a value"),
-        ("site: yard\n  name: [\n", 2, "expected well-formed YAML"),
+        ("site: yard\n  name: [\n", 2, "in line with its neighbours"),
         ("site: yard\nsite: yard\n", 2, "duplicate key"),
         ("- a\n- b\n", 1, "a site file that begins with `site:`"),
         ("site: yard\nname: Yard\ntimezone: UTC\ndevices:\n  - {id: a b, profile: gate}\n", 5, "devices[1].id"),

@@ -19,7 +19,7 @@
     if (seconds < 0 && seconds > -5) seconds = 0; // two clocks, or a moment of rounding; nothing is due in a second
     const step = steps.findIndex(([below]) => Math.abs(seconds) < below);
     const text = (seconds >= 0 ? words.past : words.future)[step];
-    return text.replace("%(n)s", Math.floor(Math.abs(seconds) / steps[step][1]));
+    return text.replace("%(n)s", Math.floor(Math.abs(seconds) / steps[step][1] + (seconds < 0 ? 0.5 : 0)));
   }
 
   function showAges() {
