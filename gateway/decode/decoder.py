@@ -20,7 +20,7 @@ from gateway.decode.memory import Key, Memory
 from gateway.decode.routes import UNDECODED, Device, Router
 from gateway.decode.scope import Scope
 from gateway.decode.slowclocks import SlowClocks
-from gateway.decode.split import joined
+from gateway.decode.split import MOST_LOOKING_BACK, joined
 from gateway.decode.topics import fewest_filters
 from gateway.reading import DeviceEntry, Event, Millis, Presence, Quality, Reading, Registry, provisional_id
 
@@ -174,10 +174,12 @@ class Decoder:
         """The same for a message of the past: its readings are historic, and `memory` is what it may look at and
         change."""
         own, self.memory, self._quality = self.memory, memory, Quality.HISTORIC
+        self._router.replaying = True
         try:
             return self.decode(topic, payload, received_at, retained)
         finally:
             self.memory, self._quality = own, Quality.GOOD
+            self._router.replaying = False
 
     def captures_of(self, device: str) -> dict[str, str]:
         """What the topics held that the device last spoke on, as far as commands and polls need it."""
@@ -269,6 +271,13 @@ class Decoder:
             if device is None:
                 return []
             return [taken.bare(device.id, self._stamp(device.id, received_at), retained, Presence.UNSAID)]
+        if taken.looks_back and len(parts) > MOST_LOOKING_BACK:
+            raise DecodeError(
+                "too_many",
+                field="split",
+                found=f"{len(parts)} elements that each look at the whole message",
+                expected=f"at most {MOST_LOOKING_BACK}",
+            )
         newest = {part.owner.id: part.timed[0] for part in parts}
         stamps: dict[str, Millis] = {}
         arrived: set[str] = set()

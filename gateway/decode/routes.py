@@ -134,6 +134,8 @@ class Router:
         self._strangers_since: Millis = 0
         self.now: Millis = 0
         """When the message in hand was received."""
+        self.replaying = False
+        """It is a message of the past: its time says nothing about today."""
         self._tables = Tables()
         self.routes: dict[str, Route] = {}
         """By topic, as found before."""
@@ -186,7 +188,8 @@ class Router:
 
     def _stranger(self, binding: CompiledBinding, address: str) -> Device:
         check_address(address, levels_allowed=binding.address_levels)
-        if not 0 <= self.now - self._strangers_since < _STRANGERS_ANEW:
+        # A clock that goes back begins a new day; a message of the past that is replayed does not.
+        if not self.replaying and not 0 <= self.now - self._strangers_since < _STRANGERS_ANEW:
             self._strangers_since = self.now
             self._strangers.clear()
         if len(self._strangers) >= MOST_STRANGERS:

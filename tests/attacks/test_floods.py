@@ -93,6 +93,17 @@ def test_a_clock_that_goes_back_does_not_keep_strangers_out(monkeypatch: pytest.
     assert made.decode("t/second", b'{"p": 1}', NOW - 30 * DAY)[0].device == "mini:second"
 
 
+def test_a_replay_of_old_messages_does_not_begin_the_day_of_strangers_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.decode.routes.MOST_STRANGERS", 1)
+    made = decoder(flat(power="p"))
+    made.decode("t/first", b'{"p": 1}', NOW)
+    with pytest.raises(decoding.DecodeError) as caught:
+        made.decode_as_history("t/second", b'{"p": 1}', NOW - 30 * DAY, False, made.memory)
+    assert caught.value.code == "too_many"
+    assert error_of(made, "t/third", NOW + 1).code == "too_many", "what is live is bounded as before the replay"
+    assert made.decode("t/third", b'{"p": 1}', NOW + DAY)[0].device == "mini:third"
+
+
 def error_of(made: decoding.Decoder, topic: str, now: int) -> decoding.DecodeError:
     with pytest.raises(decoding.DecodeError) as caught:
         made.decode(topic, b'{"p": 1}', now)
