@@ -49,11 +49,11 @@ def _heard_by(gateways: Iterable[str]) -> Any:
 
 
 def _gateways_within(connection: Connection, scope: frozenset[str]) -> set[str]:
-    """Gateways that hear devices of these sites and of no others."""
+    """Gateways that hear devices of these sites and of no others; a retired device counts for neither."""
     query = (
         select(device_states.c.gateway, devices.c.site)
         .join(devices, devices.c.id == device_states.c.device)
-        .where(device_states.c.gateway.is_not(None), devices.c.site.is_not(None))
+        .where(device_states.c.gateway.is_not(None), devices.c.site.is_not(None), devices.c.retired_at.is_(None))
         .distinct()
     )
     inside: set[str] = set()

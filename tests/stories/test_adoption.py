@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gateway.reading import Event, Presence, provisional_id
 from gateway.telemetry.sqlite import SqliteTelemetry
@@ -23,7 +23,7 @@ from services.scope import EVERYWHERE, NotFound, Scope
 from services.sites.export import export_site
 from services.sites.importer import SiteMistakes, import_site
 from services.sites.store import list_supplies
-from services.tables import audit, events
+from services.tables import audit, devices, events
 from tests.stories.site import MIDNIGHT, YARD, Story
 
 ID = provisional_id("pumps", "P/9")
@@ -328,6 +328,19 @@ def test_who_sees_one_site_sees_the_new_devices_of_its_own_gateway(yard: Yard) -
     with pytest.raises(NotFound):
         yard.adopt(scope=mine)
     assert yard.adopt(scope=EVERYWHERE).site == "yard"
+
+
+def test_a_retired_device_of_another_site_hides_no_new_ones(yard: Yard) -> None:
+    yard.says(pressure=0.4)
+    mine = frozenset({"yard"})
+    other = YARD.replace("site: yard", "site: other").replace("id: pumps,", "id: p2,").replace("gate-1", "g2")
+    import_site(yard.site.database, other.replace("device: pumps", "device: p2"), yard.site.library, MIDNIGHT)
+    yard.site.restart().keeps_saying("p2", pressure=0.5).at("00:02")
+    assert yard.unclaimed(mine) == [], "the gateway serves another site too"
+    gone = update(devices).where(devices.c.id == "p2").values(retired_at=yard.site.clock.time)
+    with yard.site.database.write() as connection:
+        connection.execute(gone)
+    assert [one.id for one in yard.unclaimed(mine)] == [ID]
 
 
 def test_a_device_that_a_file_claims_brings_its_history(yard: Yard) -> None:
