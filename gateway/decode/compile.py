@@ -137,6 +137,7 @@ class CompiledBinding:
             CompiledEach(profile, each, own, captures) for each, own in zip(binding.each, each_fields, strict=True)
         )
         self._may_repeat = len(self._each) > 1 or any(not each.unique for each in self._each)
+        self.looks_back = any(each.looks_back for each in self._each)
         self._reply = None if binding.reply is None else ReplyReader(profile, binding.reply, captures)
         says_more = bool(fields or binding.each or binding.events or binding.reply)
         self._presence: PresenceReader | None = presence_reader(

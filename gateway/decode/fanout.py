@@ -46,6 +46,8 @@ class CompiledEach:
         elif each.over is not None:
             arrays = (each.over,)
             self._elements = elements_of(each.over, each.elements)
+        self.looks_back = any(parse_path(name).absolute for name in arrays)
+        """Whether its elements stand in the whole payload, wherever the message has been split."""
         self._arrays = tuple(scope_getter(parse_path(name)) for name in arrays)
         self.unique = self._elements is None or any(slot.name in POSITIONS for slot in key.slots)
         """Whether each of its readings is of another child."""

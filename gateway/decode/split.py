@@ -19,6 +19,8 @@ from gateway.decode.pipeline import wire_word
 from gateway.decode.scope import Scope, lenient_scope_getter
 from gateway.reading import Millis, Quality, Reading
 
+MOST_LOOKING_BACK = 64
+"""Elements that may each fan out over the whole message once more."""
 MOST_AT_ONCE = 100
 """Readings of one identity in one message."""
 
