@@ -63,7 +63,7 @@ class TicketTemplate(Part):
 class ResidentWording(Part):
     """What residents lose, in their words: no device ids, no jargon."""
 
-    service: Literal["water", "charging", "access", "video", "parking"]
+    service: Literal["water", "charging", "access", "video", "parking", "lift", "heating", "lighting"]
     loss: Literal["full", "degraded"] = "full"
     what: Text
     instead: Text | None = None

@@ -13,6 +13,9 @@ SERVICES: dict[str, Text] = {
     "access": Text(zh="门禁", en="Entrance doors"),
     "video": Text(zh="视频监控", en="Video"),
     "parking": Text(zh="停车出入口", en="Parking"),
+    "lift": Text(zh="电梯", en="Lift"),
+    "heating": Text(zh="供暖", en="Heating"),
+    "lighting": Text(zh="公共照明", en="Lighting"),
 }
 LOSSES: dict[str, Text] = {
     "full": Text(zh="中断", en="interrupted"),
@@ -96,4 +99,10 @@ _OUTAGE_WHAT: dict[tuple[str, str], Text] = {
     ("video", "degraded"): Text(zh="部分摄像机暂时中断。", en="Some cameras are out of use."),
     ("parking", "full"): Text(zh="停车出入口暂时无法使用。", en="The parking entrance does not work at the moment."),
     ("parking", "degraded"): Text(zh="部分停车出入口暂时无法使用。", en="Some parking entrances do not work."),
+    ("lift", "full"): Text(zh="电梯暂停使用。", en="The lift is out of use."),
+    ("lift", "degraded"): Text(zh="部分电梯暂停使用。", en="Some lifts are out of use."),
+    ("heating", "full"): Text(zh="供暖暂时中断。", en="There is no heating at the moment."),
+    ("heating", "degraded"): Text(zh="供暖温度可能偏低。", en="Rooms may stay cooler than usual."),
+    ("lighting", "full"): Text(zh="公共区域照明暂时中断。", en="The lights in shared areas are out."),
+    ("lighting", "degraded"): Text(zh="部分公共照明暂时不亮。", en="Some lights in shared areas are out."),
 }

@@ -91,7 +91,7 @@ class Supply(Part):
     """One service to some buildings and units (default: the whole site), from members of which `needs` must work."""
 
     id: Id
-    service: Literal["water", "charging", "access", "video", "parking"]
+    service: Literal["water", "charging", "access", "video", "parking", "lift", "heating", "lighting"]
     name: Words | None = None
     needs: int | None = Field(None, ge=1)
     """Members that must work for full service; default: all of them."""

@@ -161,6 +161,9 @@ SERVICES = {
     "access": (N_("Doors and gates"), "access"),
     "video": (N_("Cameras"), "video"),
     "parking": (N_("Parking"), "parking"),
+    "lift": (N_("Lifts"), "lift"),
+    "heating": (N_("Heating"), "heating"),
+    "lighting": (N_("Lighting"), "lighting"),
 }
 SERVICE_STATES = {
     "ok": Mark("ok", N_("Working"), "ok", "ok"),

@@ -128,7 +128,7 @@ def test_residents_of_other_buildings_are_left_alone() -> None:
     assert for_outage(outage(buildings=("1", "2")), audience(to("residents", buildings=("1",))), public_url="")
 
 
-@pytest.mark.parametrize("service", ["water", "charging", "access", "video", "parking"])
+@pytest.mark.parametrize("service", ["water", "charging", "access", "video", "parking", "lift", "heating", "lighting"])
 @pytest.mark.parametrize("loss", ["full", "degraded"])
 def test_every_service_has_plain_words(service: str, loss: str) -> None:
     assert outage_what(service, loss).zh
