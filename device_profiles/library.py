@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Library(Mapping[str, DeviceProfile]):
 
 
 def _turn(profile: DeviceProfile, file: Path) -> tuple[bool, bool, str]:
-    shipped = file.resolve().is_relative_to(SHIPPED)
+    shipped = _real(file).is_relative_to(SHIPPED)
     return shipped, shipped and profile.family == "adapter", profile.id
 
 
@@ -87,7 +88,7 @@ def survey(*folders: Path) -> tuple[Library, list[Mistake]]:
     mistakes = [Mistake(folder, 1, "folder", "nothing", "a folder with profiles") for folder in gone]
     profiles: dict[str, tuple[DeviceProfile, Path]] = {}
     # The shipped ones first: an id that they have is the mistake of the other file.
-    for file in sorted(files_of(*(folders or (SHIPPED,))), key=lambda one: not one.resolve().is_relative_to(SHIPPED)):
+    for file in sorted(files_of(*(folders or (SHIPPED,))), key=lambda one: not _real(one).is_relative_to(SHIPPED)):
         profile, found = _of_file(file)
         mistakes += found
         if profile is None:
@@ -108,7 +109,7 @@ _SOUND: dict[tuple[Path, int, int], DeviceProfile] = {}
 def _of_file(file: Path) -> tuple[DeviceProfile | None, list[Mistake]]:
     try:
         known = file.stat()
-        stamp = (file.resolve(), known.st_mtime_ns, known.st_size)
+        stamp = (_real(file), known.st_mtime_ns, known.st_size)
         if stamp in _SOUND:
             return _SOUND[stamp], []
         profile, mistakes = _checked(read(file))
@@ -137,11 +138,16 @@ def files_of(*folders: Path) -> list[Path]:
     files: dict[Path, Path] = {}
     for folder in folders:
         if folder.is_file():
-            files[folder.resolve()] = folder
+            files[_real(folder)] = folder
             continue
         for pattern in ("*.yaml", "*.yml"):
-            files |= {file.resolve(): file for file in folder.rglob(pattern)}
+            files |= {_real(file): file for file in folder.rglob(pattern)}
     return sorted(files.values())
+
+
+def _real(file: Path) -> Path:
+    """Where it really is; of links that lead round in circles, somewhere on the way."""
+    return Path(realpath(file))
 
 
 def _checked(document: Document) -> tuple[DeviceProfile | None, list[Mistake]]:

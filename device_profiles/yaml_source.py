@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -138,7 +139,10 @@ def _position(node: Any, step: Step) -> int | None:
 def read(file: Path) -> Document:
     """Read and parse; raises Unreadable."""
     try:
-        size = file.stat().st_size
+        found = file.stat()
+        if not S_ISREG(found.st_mode):
+            raise Unreadable(Mistake(file, 1, "file", "a folder or a device", "an ordinary file"))
+        size = found.st_size
         if size > LARGEST_FILE:
             raise Unreadable(Mistake(file, 1, "file", f"{size} bytes", f"at most {LARGEST_FILE}"))
         text = file.read_text(encoding="utf-8")
