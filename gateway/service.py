@@ -205,8 +205,10 @@ class Gateway:
     def status(self) -> GatewayStatus:
         stats = self._journal.stats()
         counters = self._ingest.counters
-        errors = [self._error, *(forwarder.error for forwarder in self._forwarders)]
         runner, polls = self._runner, self._poller.counters if self._poller else PollCounters()
+        errors = [self._error, *(forwarder.error for forwarder in self._forwarders)]
+        if runner is not None and runner.error:
+            errors.append(f"commands: {runner.error}")
         return GatewayStatus(
             connected=self._connected,
             journal_bytes=stats.bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalUnwritable
 from gateway.mqtt import BrokerAddress, Message, MqttSession, MqttUnavailable
 from gateway.reading import Registry
+from gateway.uplink import CommandOrder, CommandOutcome
 from services.bench.mosquitto import Mosquitto
 from tests.gateway.kit import Ledger, make_gateway, meter_profile, now_millis, publish, until
 
@@ -163,6 +165,33 @@ def test_services_that_hang_do_not_hold_up_collecting(mosquitto: Mosquitto, tmp_
     publish(mosquitto.port, [telemetry_message(n) for n in range(100)])
     until(lambda: telemetry.count() == 100, seconds=5, why="collecting waits for services")
     ledger.hangs.set()
+    gateway.stop()
+    telemetry.close()
+
+
+def test_why_commands_do_not_go_out_stands_in_the_status(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    class Broken:
+        """Services whose answer no gateway expects, until they are mended."""
+
+        mended = False
+
+        def orders(self, gateway: str, wait_seconds: float) -> list[CommandOrder]:
+            if not self.mended:
+                raise RuntimeError("orders in an unknown form")
+            time.sleep(0.05)
+            return []
+
+        def report(self, gateway: str, outcomes: list[CommandOutcome]) -> None:
+            raise AssertionError("there is nothing to report")
+
+    office = Broken()
+    gateway, telemetry = make_gateway(tmp_path / "data", mosquitto.url, Ledger())
+    gateway._commands = office
+    gateway.start()
+    until(lambda: gateway.status().connected)
+    until(lambda: gateway.status().last_error == "commands: orders in an unknown form")
+    office.mended = True
+    until(lambda: gateway.status().last_error == "")
     gateway.stop()
     telemetry.close()
 
