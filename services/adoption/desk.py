@@ -39,6 +39,7 @@ from services.tables import device_states, devices, rule_states, sites, supplies
 
 log = structlog.get_logger("courtyard.adoption")
 T = TypeVar("T")
+_LONGEST_FILED = 200
 
 
 class AdoptionDesk:
@@ -131,7 +132,8 @@ class AdoptionDesk:
         _move_states(connection, found.id, id)
         happened.rename(connection, found.id, id, site=said.site)
         _join(connection, said.site, id, row["serves"])
-        history.note_rename(connection, found.id, id, now)
+        for old in _filed_under(found):
+            history.note_rename(connection, old, id, now)
         _touch(connection, said.site, now)
 
     def ignore(self, scope: Scope, unclaimed: str, *, by: str, now: datetime) -> Unclaimed:
@@ -233,7 +235,8 @@ class AdoptionDesk:
                 connection.execute(delete(device_states).where(device_states.c.device == other.id))
                 connection.execute(delete(devices).where(devices.c.id == other.id))
                 happened.rename(connection, other.id, device, site=row.site)
-                history.note_rename(connection, other.id, device, now)
+                for old in _filed_under(other):
+                    history.note_rename(connection, old, device, now)
             listed = (row.replaced_address or row.address) if row.origin != "adopted" else None
             values = {"address": address, "replaced_address": None if listed == address else listed}
             connection.execute(update(devices).where(devices.c.id == device).values(**values))
@@ -333,6 +336,11 @@ def _columns(said: Place, profile: DeviceProfile, id: str, found: Unclaimed | No
         "parent": said.parent,
         "serves": members_of(said, profile),
     }
+
+
+def _filed_under(found: Any) -> list[str]:
+    """What a new device's history may be called: a long name is whole in the time series, and shortened here."""
+    return list(dict.fromkeys((provisional_id(found.profile, found.address)[:_LONGEST_FILED], found.id)))
 
 
 def _as_new(row: Any, id: str) -> dict[str, Any]:
