@@ -81,3 +81,14 @@ def test_its_samples_are_read_as_if_it_were_alone(profile_id: str, everything: G
             assert isinstance(found, str), f"{sample.name}: found {found}, expected the error {expected}"
         else:
             assert found == expected, sample.name
+
+
+def test_a_name_is_one_type_in_all_profiles_of_a_family() -> None:
+    """They share one measurement of the time series, and there a field has one type."""
+    types: dict[tuple[str, str], set[str]] = {}
+    for profile in LIBRARY.values():
+        lasting = [name for name, event in profile.events.items() if event.lasting]
+        for kind, names in (("number", profile.metrics), ("text", profile.states), ("boolean", lasting)):
+            for name in names:
+                types.setdefault((profile.family, name), set()).add(kind)
+    assert {key: kinds for key, kinds in types.items() if len(kinds) > 1} == {}
