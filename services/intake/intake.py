@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("courtyard.intake")
 T = TypeVar("T")
+TickPart = Callable[[datetime, Memory, Work, Consequences], None]
 
 GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
@@ -99,6 +100,10 @@ class Intake:
         """Readings that could not be judged, and devices that cannot be when time passes."""
         self._benched: set[str] = set()
         """Those devices."""
+        self.tick_failures = 0
+        """How often breaks or commands could not be judged when time passed; the log says why."""
+        self._tick_errors: dict[str, str] = {}
+        """What became of each part when it was last tried."""
         self._refusals = (0, 0)
         """Which batch (its first sequence) a constraint has refused, and how often in a row."""
         self.refused_unclaimed = 0
@@ -338,29 +343,63 @@ class Intake:
         with self._lock:
             self._reload_if_imported()
             try:
-                self._tick(now, None)
+                with self._transaction(now) as parts:
+                    self._tick_devices(now, *parts)
+                    self._watch_breaks(now, *parts)
+                    self._tick_commands(now, *parts)
             except Exception as error:
                 if not is_in_the_data(error):
                     raise
-                self._tick_one_by_one(now)
+                self._tick_apart(now)
 
-    def _tick(self, now: datetime, only: str | None) -> None:
-        with self._transaction(now) as (memory, work, consequences):
-            ids = (None, *memory.gateways)
-            views = {id: memory.view(id, now, self._silent_after) for id in ids}
-            view_of = memory.branches.views()
-            for device in memory.devices.values():
-                if device.id not in self._benched and only in (None, device.id):
-                    view = view_of(device, views.get(device.gateway, views[None]))
-                    self._tick_one(device, view, work, consequences)
-            if only is None:
-                watch(memory, self._breaks, consequences, now)
-                consequences.commands.tick()
+    def _tick_devices(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        views = {id: memory.view(id, now, self._silent_after) for id in (None, *memory.gateways)}
+        view_of = memory.branches.views()
+        for device in memory.devices.values():
+            if device.id not in self._benched:
+                view = view_of(device, views.get(device.gateway, views[None]))
+                self._tick_one(device, view, work, consequences)
+
+    def _watch_breaks(self, now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
+        watch(memory, self._breaks, consequences, now)
+
+    def _tick_commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
+        consequences.commands.tick()
+
+    def _tick_apart(self, now: datetime) -> None:
+        """Devices, breaks and commands each in a transaction of its own: what fails in one holds up no other."""
+        if self._try_tick(self._tick_devices, now) is not None:
+            self._tick_one_by_one(now)
+        for what, part in (("breaks", self._watch_breaks), ("commands", self._tick_commands)):
+            error = self._try_tick(part, now)
+            if error is not None:
+                self.tick_failures += 1
+            if error is not None and repr(error) != self._tick_errors.get(what):
+                log.error("tick_failed", part=what, exc_info=error)  # once: it fails at every tick
+            self._tick_errors[what] = repr(error)
+
+    def _try_tick(self, tick: TickPart, now: datetime) -> Exception | None:
+        """Why it fails, where that lies in what it looks at and it would fail again."""
+        try:
+            with self._transaction(now) as parts:
+                tick(now, *parts)
+        except Exception as error:
+            if not is_in_the_data(error):
+                raise
+            return error
+        return None
 
     def _tick_one_by_one(self, now: datetime) -> None:
+        """Some device cannot be judged: find out which, and leave it out."""
         for id in list(self._loaded(now).devices):
+            if id in self._benched:
+                continue
             try:
-                self._tick(now, id)
+                with self._transaction(now) as (memory, work, consequences):
+                    device = memory.devices.get(id)
+                    if device is not None:
+                        view = memory.view(device.gateway, now, self._silent_after)
+                        self._tick_one(device, memory.branches.view_of(device, view), work, consequences)
             except Exception as error:
                 if not is_in_the_data(error):
                     raise

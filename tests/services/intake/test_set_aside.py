@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from structlog.testing import capture_logs
 
 from gateway.reading import Reading
 from services.intake import set_aside
 from services.intake.set_aside import MOST_KEPT, PATIENCE, SetAside, keep, list_set_aside
+from services.presence.branches import Branches
 from services.rules import engine
 from tests.stories.site import MIDNIGHT, Story, opened
 
@@ -108,8 +110,61 @@ def test_a_device_that_the_clock_chokes_on_is_left_out(site: Story, monkeypatch:
     monkeypatch.setattr(engine, "tick", chokes)
     site.keeps_saying("pumps", pressure=0.2).at("00:02").expect_alarms("low")
     assert [(one.device, one.reading) for one in kept(site)] == [("gate-1", "")]
-    assert len(calls) == 2, "once among all, once alone, and never again"
+    assert len(calls) == 3, "once among all, once among the devices, once alone, and never again"
     site.says("gate-1", door="forced").expect_alarms("low", "forced")
+
+
+@pytest.mark.parametrize("part", ["watch", "commands"])
+def test_breaks_or_commands_that_fail_hold_up_nothing_else(
+    site: Story, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    ticked: list[str] = []
+
+    def fails(*_: object) -> None:
+        raise KeyError("a row that nobody understands")
+
+    def notes(*_: object) -> None:
+        ticked.append("the other one")
+
+    watch, commands = (fails, notes) if part == "watch" else (notes, fails)
+    monkeypatch.setattr("services.intake.intake.watch", watch)
+    monkeypatch.setattr("services.commands.dispatch.Dispatcher.tick", commands)
+    one_by_one: list[object] = []
+    monkeypatch.setattr(site.intake, "_tick_one_by_one", one_by_one.append)
+    with capture_logs() as logs:
+        site.keeps_saying("pumps", pressure=0.2).at("00:02").expect_alarms("low")
+    failed = "breaks" if part == "watch" else part
+    assert [one["part"] for one in logs if one["event"] == "tick_failed"] == [failed], "said once"
+    assert ticked, "what does not fail is done"
+    assert site.intake.tick_failures > 0
+    assert one_by_one == [], "no device is to blame"
+    assert kept(site) == []
+
+
+def test_a_bad_device_is_found_in_one_look_at_each(site: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, looks = engine.tick, []
+
+    def chokes(device: Any, view: Any) -> Any:
+        looks.append(device.id)
+        if device.id == "gate-1":
+            raise ZeroDivisionError
+        return real(device, view)
+
+    monkeypatch.setattr(engine, "tick", chokes)
+    monkeypatch.setattr("services.presence.branches.Branches.views", counted(Branches.views, seen := []))
+    with capture_logs():
+        site.intake.tick(MIDNIGHT)
+    assert len(seen) == 2, "once for all, once for the devices alone"
+    assert all(looks.count(id) <= 3 for id in looks)
+    assert [one.device for one in kept(site)] == ["gate-1"]
+
+
+def counted(real: Any, seen: list[object]) -> Any:
+    def count(self: Any) -> Any:
+        seen.append(self)
+        return real(self)
+
+    return count
 
 
 def test_only_the_newest_are_kept_in_characters_that_every_database_takes(site: Story) -> None:
