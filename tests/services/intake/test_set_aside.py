@@ -151,7 +151,8 @@ def test_a_bad_device_is_found_in_one_look_at_each(site: Story, monkeypatch: pyt
         return real(device, view)
 
     monkeypatch.setattr(engine, "tick", chokes)
-    monkeypatch.setattr("services.presence.branches.Branches.views", counted(Branches.views, seen := []))
+    seen: list[object] = []
+    monkeypatch.setattr("services.presence.branches.Branches.views", counted(Branches.views, seen))
     with capture_logs():
         site.intake.tick(MIDNIGHT)
     assert len(seen) == 2, "once for all, once for the devices alone"
