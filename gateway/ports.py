@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 _LISTEN = "0A"
+_QUIET_PORTS = range(20_000, 32_000)
+_TRIES = 50
 
 
 def is_free(host: str, port: int) -> bool:
@@ -26,7 +29,15 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago."""
+    """A port that was free a moment ago.
+
+    Not one of those that the system gives to clients: who tries again and again to connect to such a port while nobody
+    listens comes to be given the same one, meets himself there, and keeps the server from coming back for a minute.
+    """
+    for _ in range(_TRIES):
+        port = secrets.choice(_QUIET_PORTS)
+        if is_free(host, port):
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
