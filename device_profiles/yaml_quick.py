@@ -18,7 +18,12 @@ from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.resolver import BaseResolver
 
-_TAG = re.compile(r"(?:^|[\s,\[{])!(?!=)", re.MULTILINE)
+_TAG = re.compile(r"(?:^|[\s,\[{])(?:(?<!\w )!|!(?!=))", re.MULTILINE)
+"""A word that begins with an exclamation mark, but for the `!=` of a condition."""
+_DISPUTED = re.compile(
+    r"\t|(?:^|\s)[|>][-+0-9]*\s*#|&[\w-]+ +!|(?:^|[\s,\[{])[&*](?![\w-]+(?:[\s,\]}]|$)| )", re.MULTILINE
+)
+"""Tabs, comments at a block's header, names of anchors and aliases: where libyaml takes what YAML does not allow."""
 _MANY_LEVELS = re.compile(r"^ {120}|(?:[-?] +){12}", re.MULTILINE)
 """Levels that libyaml would climb on the machine's own stack."""
 _WORD = re.compile(r"[A-Za-z_{$@/][^\n]*")
@@ -34,7 +39,12 @@ class _Unordinary(Exception):
 
 def quick_data(text: str, *, most_parts: int, deepest: int) -> Any | None:
     """The data of an ordinary file; None for one that wants the careful reader."""
-    if text.lstrip("\ufeff").startswith("%") or _TAG.search(text) or _MANY_LEVELS.search(text):
+    if (
+        text.lstrip("\ufeff").startswith("%")
+        or _TAG.search(text)
+        or _MANY_LEVELS.search(text)
+        or _DISPUTED.search(text)
+    ):
         return None
     try:
         return _Plain(most_parts, deepest).of(_composed(text), 0)

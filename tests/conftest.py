@@ -1,9 +1,17 @@
-"""Fixtures that need a real server, from the modules that own them; and tracebacks without all that was in reach."""
+"""Fixtures that need a real server, from the modules that own them; what holds for all tests."""
+
+import os
 
 import structlog
+from hypothesis import settings
 
 from tests.fixtures_mosquitto import *  # noqa: F403
 from tests.fixtures_postgresql import *  # noqa: F403
 
 # As the product writes them. With every local variable, one traceback of the intake takes half a minute to print.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)])
+
+# The same cases on every run: whether the product is sound is no matter of luck. `HYPOTHESIS_PROFILE=search` looks on.
+settings.register_profile("courtyard", derandomize=True)
+settings.register_profile("search", derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "courtyard"))

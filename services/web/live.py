@@ -33,23 +33,27 @@ async def live(
     principal: Annotated[Principal, Depends(requires(Role.CREW))],
     context: Annotated[Context, Depends(get_context)],
     site: Annotated[str, Query(max_length=64)] = "",
+    since: Annotated[int | None, Query()] = None,
 ) -> StreamingResponse:
-    """`changes`: {kind: [id, …]} or {"reload": true}; `beat`: nothing new."""
+    """`changes`: {kind: [id, …]} or {"reload": true}; `beat`: nothing new. `since`: what the page has seen."""
 
     async def look() -> Principal | None:
         now = await identify(request)
         return None if now is None else now.narrowed(Role.CREW)
 
-    stream = _stream(context.changes, principal, site, look)
+    stream = _stream(gathered(context.changes, since), principal, site, look)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 async def _stream(
-    changes: Changes, principal: Principal, site: str, look: Callable[[], Awaitable[Principal | None]]
+    source: AsyncGenerator[list[Change] | None, None],
+    principal: Principal,
+    site: str,
+    look: Callable[[], Awaitable[Principal | None]],
 ) -> AsyncIterator[str]:
     yield event("beat", {})  # the page is live before anything changes
     scope, looked = principal.scope, time.monotonic()
-    async with aclosing(gathered(changes)) as batches:
+    async with aclosing(source) as batches:
         async for batch in batches:
             if time.monotonic() - looked >= LOOK_SECONDS:
                 current = await look()
@@ -62,10 +66,10 @@ async def _stream(
 
 
 async def gathered(
-    changes: Changes, *, pause: float = PAUSE_SECONDS, beat: float = BEAT_SECONDS
+    changes: Changes, since: int | None = None, *, pause: float = PAUSE_SECONDS, beat: float = BEAT_SECONDS
 ) -> AsyncGenerator[list[Change] | None, None]:
     """Batches of changes with at least `pause` between them; an empty one after `beat` of silence; None: reload."""
-    source = changes.subscribe()
+    source = changes.subscribe(since)
     following = asyncio.ensure_future(anext(source))
     try:
         while True:

@@ -70,6 +70,39 @@ def test_a_page_that_missed_some_is_told_to_reload() -> None:
     assert None in changes_heard(act, 1)
 
 
+def heard_since(since: int, changes: Changes) -> object:
+    """What a page that has seen `since` is told first."""
+
+    async def scene() -> object:
+        feed = live.gathered(changes, since, pause=0, beat=0.05)
+        try:
+            return await anext(feed)
+        finally:
+            await feed.aclose()
+
+    return asyncio.run(asyncio.wait_for(scene(), 10))
+
+
+def test_what_happens_between_reading_a_page_and_hearing_its_feed_is_told() -> None:
+    changes = Changes()
+    changes.publish([device("before")])
+    seen = changes.number
+    changes.publish([device("a")])
+    changes.publish([device("b")])
+    assert heard_since(seen, changes) == [device("a"), device("b")]
+    assert heard_since(changes.number, changes) == []
+
+
+def test_a_page_of_an_earlier_run_or_of_long_ago_is_told_to_reload() -> None:
+    changes = Changes()
+    seen = changes.number
+    for n in range(1001):
+        changes.publish([device(f"d{n}")])
+    assert heard_since(seen, changes) is None
+    assert heard_since(changes.number + 1, changes) is None
+    assert heard_since(seen - 1_000_000, changes) is None
+
+
 def test_nobody_hears_of_other_sites() -> None:
     batch = [device("a"), Change("ticket", "t", "west"), Change("gateway", "g", "")]
     assert live.within(batch, frozenset({"east"}), "") == [batch[0], batch[2]]

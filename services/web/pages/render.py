@@ -33,10 +33,11 @@ _YEAR = 365 * 24 * 3600
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads the page: language, and now."""
+    """Who reads the page: language, and now. `seen`: the changes that had happened before anything was read."""
 
     language: Language
     now: datetime
+    seen: int
     principal: Principal | None = None
 
     @property
@@ -51,7 +52,8 @@ def reader_of(request: Request, principal: Principal | None = None) -> Reader:
         account=principal.language if principal else None,
         accepts=request.headers.get("accept-language"),
     )
-    return Reader(language, get_context(request).clock.now(), principal)
+    context = get_context(request)
+    return Reader(language, context.clock.now(), context.changes.number, principal)
 
 
 def render(request: Request, template: str, reader: Reader, /, status: int = 200, **values: Any) -> HTMLResponse:
@@ -70,6 +72,7 @@ def _common(request: Request, reader: Reader) -> dict[str, Any]:
     return {
         "path": request.url.path,
         "now": reader.now,
+        "seen": reader.seen,
         "principal": principal,
         "csrf": principal.csrf if principal else "",
         "is_engineer": principal is not None and principal.narrowed(Role.ENGINEER).scope != frozenset(),
