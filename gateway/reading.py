@@ -128,6 +128,8 @@ class Batch(msgspec.Struct, frozen=True):
     progress_at: Millis
     readings: list[Reading]
     status: GatewayStatus | None = None
+    stored: bool = False
+    """The gateway itself writes these readings to the time series that services read."""
 
 
 class DeviceEntry(msgspec.Struct, frozen=True):
@@ -141,6 +143,8 @@ class DeviceEntry(msgspec.Struct, frozen=True):
     timezone: str = "UTC"
     params: dict[str, float | int | str | bool] = {}
     parent: str = ""
+    building: str = ""
+    """Where it stands, for the time series; "" for the site as a whole."""
 
 
 class Registry(msgspec.Struct, frozen=True):

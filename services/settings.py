@@ -41,6 +41,24 @@ class Settings(BaseSettings):
     commands: Literal["on", "off"] = Field(
         "on", description='"off": nothing is sent to any device, by no person and by no rule. For maintenance.'
     )
+    influx_url: str = Field(
+        "", description="http://HOST:8086 of InfluxDB 1 or 2 for the time series; empty: the embedded store."
+    )
+    influx_token: str = Field(
+        "", description="Its token (InfluxDB 2) or USER:PASSWORD (InfluxDB 1); may be a secret file."
+    )
+    influx_org: str = Field("courtyard", description="InfluxDB 2's organisation.")
+    influx_gzip: bool = Field(
+        False, description="Compress what is written to InfluxDB: costs ten times the CPU, worth it over a thin line."
+    )
+    influx_raw_days: int = Field(30, ge=1, description="How long InfluxDB keeps readings as measured.")
+    influx_5m_days: int = Field(400, ge=1, description="How long InfluxDB keeps means of five minutes.")
+    influx_1h_days: int = Field(1830, ge=1, description="How long InfluxDB keeps means of an hour.")
+    metrics: str = Field(
+        "", description="HOST:PORT of a plain listener for Prometheus at /metrics, without a password; empty: none."
+    )
+    grafana_url: str = Field("", description="http://HOST:3000 of Grafana, for `courtyard grafana`.")
+    grafana_token: str = Field("", description="Token of a Grafana service account; may be a secret file.")
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
     event_days: int = Field(
         90, ge=1, description="How long events of devices are kept; of each device the newest 20,000 at most."

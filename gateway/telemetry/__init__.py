@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -33,6 +33,12 @@ class TelemetryStore(Protocol):
     ) -> dict[str, list[Point]]:
         """Points per metric with start <= at < end, oldest first. More than `limit` points are thinned so that the
         lowest and the highest of every stretch stay visible."""
+        ...
+
+    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
+        """Every reading of these devices with start <= measured_at < end, as measured, in order of measured_at (then
+        device, child), a few thousand in memory at a time: for backtests and reports. What the store does not keep
+        (events, replies, the binding in InfluxDB) is empty. Raises TelemetryUnavailable."""
         ...
 
     def rename(self, old: str, new: str) -> None:

@@ -83,6 +83,7 @@ def device_entries(site: SiteFile) -> list[DeviceEntry]:
             timezone=site.timezone,
             params=dict(device.params),
             parent=device.parent or "",
+            building=device.building or "",
         )
         for device in site.devices
     ]

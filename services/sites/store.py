@@ -305,6 +305,7 @@ def device_entries(connection: Connection) -> list[DeviceEntry]:
             timezone=row.timezone,
             params=row.params,
             parent=row.parent or "",
+            building=row.building or "",
         )
         for row in connection.execute(query)
     ]
