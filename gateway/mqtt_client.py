@@ -11,6 +11,7 @@ import random
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -36,6 +37,13 @@ class Will(NamedTuple):
     qos: int = 1
 
 
+class _Said(NamedTuple):
+    topic: str
+    payload: bytes
+    retain: bool
+    qos: int
+
+
 class MqttPublisher:
     """Publishes at QoS 1 over MQTT 3.1.1; what is published while offline goes out after the reconnect.
 
@@ -49,6 +57,9 @@ class MqttPublisher:
         self.last_error = ""
         self._keepalive = keepalive_seconds
         self._settled = threading.Condition()
+        self._order = threading.Lock()
+        self._flowing = False
+        self._waiting: deque[_Said] = deque()
         self._published = 0
         self._acknowledged = 0
         self._connected = threading.Event()
@@ -91,14 +102,29 @@ class MqttPublisher:
         """Queue a message; at QoS 1 it is sent again until the broker acknowledged it."""
         with self._settled:
             self._published += 1
-        sent = self._client.publish(topic, payload, qos=qos, retain=retain)
-        lost = sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE or (
-            qos == 0 and sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS
-        )  # offline, paho keeps QoS 1 and forgets QoS 0
-        if lost:
+        with self._order:
+            kept = self._send_or_keep(_Said(topic, payload, retain, qos))
+        if not kept:
             with self._settled:
                 self._published -= 1
                 self.dropped += 1
+
+    def _send_or_keep(self, said: _Said) -> bool:
+        """Whether it goes out, now or after the connect. Until then it waits here: paho would send what is published
+        between its connect and the broker's answer before what it holds from earlier."""
+        if self._flowing:
+            return self._send(said)
+        if said.qos == 0 or len(self._waiting) >= _MOST_QUEUED:
+            return False
+        self._waiting.append(said)
+        return True
+
+    def _send(self, said: _Said) -> bool:
+        sent = self._client.publish(said.topic, said.payload, qos=said.qos, retain=said.retain)
+        return not (
+            sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+            or (said.qos == 0 and sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS)
+        )  # offline, paho keeps QoS 1 and forgets QoS 0
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until the broker has acknowledged everything; False when it did not in time."""
@@ -124,13 +150,24 @@ class MqttPublisher:
             except OSError as error:
                 self.last_error = str(error)
             self._connected.clear()
+            with self._order:
+                self._flowing = False
             self._failures += 1
             self._stopping.wait(self._pause())
 
     def _pump(self) -> None:
         while self._client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if self._connected.is_set() and not self._flowing:
+                self._flow()
             if self._stopping.is_set():
                 break
+
+    def _flow(self) -> None:
+        """What waited goes first, behind what paho itself has just sent again."""
+        with self._order:
+            while self._waiting and self._send(self._waiting[0]):
+                self._waiting.popleft()
+            self._flowing = not self._waiting
 
     def _pause(self) -> float:
         """Backoff with jitter: after a broker restart a thousand devices must not come back in one second."""

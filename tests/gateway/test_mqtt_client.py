@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -96,3 +99,65 @@ def test_where_no_broker_is_the_reason_is_told_and_closing_does_not_hang(tmp_pat
     began = time.monotonic()
     assert not publisher.close()
     assert time.monotonic() - began < 5
+
+
+def test_what_is_published_before_the_broker_has_answered_goes_out_behind_what_waited(mosquitto: Mosquitto) -> None:
+    with _SlowAnswer(mosquitto.url) as slow, _Listener(mosquitto, "t/#") as listener:
+        publisher = MqttPublisher(slow.url, "p1")
+        for i in range(5):
+            publisher.publish("t/x", str(i).encode())
+        with publisher:
+            assert slow.asked.wait(10)
+            for i in range(5, 10):
+                publisher.publish("t/x", str(i).encode())
+            slow.answer.set()
+            for i in range(10, 15):
+                publisher.publish("t/x", str(i).encode())
+            assert publisher.flush(15)
+            _until(lambda: len(listener.heard) >= 15)
+    assert [int(payload) for _, payload, _ in listener.heard] == list(range(15))
+
+
+class _SlowAnswer:
+    """Stands before a broker and keeps its answers back until `answer` is set; `asked` once a client has spoken."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("mqtt://").partition(":")
+        self._broker = (host, int(port))
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"mqtt://127.0.0.1:{self._door.getsockname()[1]}"
+        self.asked, self.answer = threading.Event(), threading.Event()
+        self._ends: list[socket.socket] = [self._door]
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+
+    def __enter__(self) -> _SlowAnswer:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answer.set()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            client, _ = self._door.accept()
+            broker = socket.create_connection(self._broker)
+            self._ends += [client, broker]
+            back = threading.Thread(target=self._carry, args=(broker, client, self.answer), daemon=True)
+            self._threads.append(back)
+            back.start()
+            self._carry(client, broker, None)
+
+    def _carry(self, source: socket.socket, target: socket.socket, wait_for: threading.Event | None) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if wait_for is None:
+                    self.asked.set()
+                else:
+                    wait_for.wait(20)
+                target.sendall(data)
