@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 
 from gateway.ports import free_port
+from services.stack.shim import Shim
 
 START_SECONDS = 20.0
 
@@ -21,39 +22,90 @@ def installed() -> bool:
     return shutil.which("influxd") is not None
 
 
+class Influx:
+    """A server that a test may kill, stop and start again; `url` is that of the shim, which stays.
+
+    `settings` are InfluxDB's own, such as INFLUXDB_DATA_CACHE_MAX_MEMORY_SIZE."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._address = f"127.0.0.1:{free_port()}"
+        self._rpc = f"127.0.0.1:{free_port()}"
+        self.direct_url = f"http://{self._address}"
+        self._shim = Shim("127.0.0.1:0", self.direct_url)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = httpx.Client(base_url=self.direct_url, trust_env=False, timeout=30)
+
+    @property
+    def url(self) -> str:
+        return self._shim.url
+
+    def __enter__(self) -> Influx:
+        self._shim.start()
+        try:
+            self.start()
+            self.query("CREATE DATABASE telemetry")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.client.close()
+        self._shim.stop()
+
+    def start(self) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "INFLUXDB_REPORTING_DISABLED": "true",
+            "INFLUXDB_BIND_ADDRESS": self._rpc,
+            "INFLUXDB_META_DIR": str(self.folder / "meta"),
+            "INFLUXDB_DATA_DIR": str(self.folder / "data"),
+            "INFLUXDB_DATA_WAL_DIR": str(self.folder / "wal"),
+            "INFLUXDB_HTTP_BIND_ADDRESS": self._address,
+            "INFLUXDB_HTTP_LOG_ENABLED": "false",
+            "INFLUXDB_MONITOR_STORE_ENABLED": "false",
+        } | self._settings
+        program = ["influxd", "run", "-config", os.devnull]
+        self.process = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._wait(self.process)
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL: what it has not written down is lost to it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def query(self, text: str, database: str = "telemetry") -> list[dict[str, object]]:
+        """The series of all statements; times in milliseconds. An error of any statement fails."""
+        answer = self.client.post("/query", params={"db": database, "epoch": "ms"}, data={"q": text})
+        answer.raise_for_status()
+        results = answer.json()["results"]
+        assert not [result["error"] for result in results if "error" in result], results
+        return [series for result in results for series in result.get("series", [])]
+
+    def _wait(self, server: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.client.get("/ping").raise_for_status()
+                return
+            except httpx.HTTPError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
 @contextmanager
 def influxdb(folder: Path) -> Iterator[httpx.Client]:
-    """A client of a fresh server with one database, `telemetry`."""
-    address = f"127.0.0.1:{free_port()}"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "INFLUXDB_REPORTING_DISABLED": "true",
-        "INFLUXDB_BIND_ADDRESS": f"127.0.0.1:{free_port()}",
-        "INFLUXDB_META_DIR": str(folder / "meta"),
-        "INFLUXDB_DATA_DIR": str(folder / "data"),
-        "INFLUXDB_DATA_WAL_DIR": str(folder / "wal"),
-        "INFLUXDB_HTTP_BIND_ADDRESS": address,
-        "INFLUXDB_HTTP_LOG_ENABLED": "false",
-    }
-    program = ["influxd", "run", "-config", os.devnull]
-    with subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            with httpx.Client(base_url=f"http://{address}", trust_env=False) as client:
-                _wait_for(client, server)
-                client.post("/query", params={"q": "CREATE DATABASE telemetry"}).raise_for_status()
-                yield client
-        finally:
-            server.terminate()
-
-
-def _wait_for(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            client.get("/ping").raise_for_status()
-            return
-        except httpx.HTTPError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    """A client of a fresh server with one database, `telemetry`; no shim."""
+    with ExitStack() as stack:
+        yield stack.enter_context(Influx(folder)).client

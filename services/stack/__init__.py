@@ -1,0 +1,1 @@
+"""The whole stack from programs installed on this machine, without containers."""
