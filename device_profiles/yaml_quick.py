@@ -16,7 +16,6 @@ from ruamel.yaml.error import YAMLError as RuamelError
 from yaml import YAMLError
 from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.resolver import BaseResolver
 
 _TAG = re.compile(r"(?:^|[\s,\[{])(?:(?<!\w )!|!(?!=))", re.MULTILINE)
 """A word that begins with an exclamation mark, but for the `!=` of a condition."""
@@ -26,7 +25,8 @@ _DISPUTED = re.compile(
 """Tabs, comments at a block's header, names of anchors and aliases: where libyaml takes what YAML does not allow."""
 _MANY_LEVELS = re.compile(r"^ {120}|(?:[-?] +){12}", re.MULTILINE)
 """Levels that libyaml would climb on the machine's own stack."""
-_WORD = re.compile(r"[A-Za-z_{$@/][^\n]*")
+_WORD = re.compile(r"(?:[^\W\d]|[{$@/°])[^\n]*")
+_DURATION = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:ms|[smhd])")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -63,12 +63,18 @@ def _composed(text: str) -> Node:
     return node
 
 
-class _Loader(CParser, BaseResolver):  # type: ignore[misc]
-    """libyaml's parser without YAML 1.1's ideas of what is a number or a boolean."""
+class _Loader(CParser):  # type: ignore[misc]
+    """libyaml's parser without YAML 1.1's ideas of what is a number or a boolean: it asks for the tag of each node and
+    is told none."""
 
-    def __init__(self, text: str) -> None:
-        CParser.__init__(self, text)
-        BaseResolver.__init__(self)
+    def resolve(self, *_node: object) -> str:
+        return ""
+
+    def descend_resolver(self, *_node: object) -> None:
+        pass
+
+    def ascend_resolver(self) -> None:
+        pass
 
 
 class _Plain:
@@ -115,7 +121,7 @@ def _plain_scalar(text: str) -> Any:
     """What stands without quotes, by YAML 1.2."""
     if text in _WORDS:
         return _WORDS[text]
-    if _WORD.fullmatch(text) and text not in _ODD_WORDS:
+    if _DURATION.fullmatch(text) or (_WORD.fullmatch(text) and text not in _ODD_WORDS):
         return text
     if _INTEGER.fullmatch(text):
         return int(text)
@@ -126,7 +132,7 @@ def _plain_scalar(text: str) -> Any:
 
 @lru_cache(maxsize=10_000)
 def _rare(text: str) -> Any:
-    """`30s`, `1e3`, `-40`, `.5`, `0x1f`: as the careful reader takes it."""
+    """`1e3`, `+40`, `.5`, `0x1f`: as the careful reader takes it."""
     try:
         found = YAML(typ="safe", pure=True).load(f"- {text}\n")
     except RuamelError as error:

@@ -12,6 +12,7 @@ import typer
 from services.cli import app
 from services.cli.console import Console
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
+from services.startup import collector_at_rest
 
 console = Console()
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for journal, databases and secrets.")]
@@ -40,15 +41,17 @@ def gateway(
         raise ValueError("a gateway alone needs a broker: --mqtt mqtt://host[:port] (or COURTYARD_MQTT)")
     if not settings.services_url:
         raise ValueError("a gateway alone needs services: --services http://host:port (or COURTYARD_SERVICES_URL)")
-    from services import folder
-    from services.clock import SystemClock
-    from services.gateway_node import start_remote_gateway
+    with collector_at_rest():
+        from services import folder
+        from services.clock import SystemClock
+        from services.gateway_node import start_remote_gateway
 
     set_up_logging(settings.log_level)
     stopping = stopped_by_signal()
     with ExitStack() as stack:
         folder.claim(stack, settings.data_dir)
-        start_remote_gateway(stack, settings, SystemClock())
+        with collector_at_rest():
+            start_remote_gateway(stack, settings, SystemClock())
         console.print(f"Gateway {settings.gateway_id} collects from its broker and delivers to {settings.services_url}")
         stopping.wait()
 
@@ -67,20 +70,22 @@ def services(
 ) -> None:
     """Run services and pages alone; gateways elsewhere deliver to them over HTTP."""
     settings = settings_with(data_dir=data, http=http, database_url=database)
-    from services import bootstrap, folder
-    from services.accounts.desk import first_start
-    from services.clock import SystemClock
+    with collector_at_rest():
+        from services import bootstrap, folder
+        from services.accounts.desk import first_start
+        from services.clock import SystemClock
 
     set_up_logging(settings.log_level)
     clock = SystemClock()
     stopping = stopped_by_signal()
     with ExitStack() as stack:
         folder.claim(stack, settings.data_dir)
-        core = bootstrap.start_core(stack, settings, clock)
-        password = first_start(core.database, clock.now())
-        bootstrap.start_clockwork(stack, core)
-        bootstrap.start_outbox(stack, core)
-        bootstrap.start_web(stack, core, None)
+        with collector_at_rest():
+            core = bootstrap.start_core(stack, settings, clock)
+            password = first_start(core.database, clock.now())
+            bootstrap.start_clockwork(stack, core)
+            bootstrap.start_outbox(stack, core)
+            bootstrap.start_web(stack, core, None)
         folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http))
         console.print(f"Services and pages: {settings.effective_public_url}")
         if password is not None:

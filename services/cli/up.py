@@ -18,6 +18,7 @@ from services.cli import app
 from services.cli.console import Console
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.settings import Settings
+from services.startup import collector_at_rest
 
 console = Console()
 _MQTT_PORT = 1883
@@ -48,7 +49,8 @@ def up(
     set_up_logging("debug" if verbose else settings.log_level)
     stopping = stopped_by_signal()
     with ExitStack() as stack:
-        start(stack, settings, demo=demo)
+        with collector_at_rest():
+            start(stack, settings, demo=demo)
         stopping.wait()
         console.print("\nStopping…")
         began = time.monotonic()

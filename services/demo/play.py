@@ -18,14 +18,16 @@ from services.clock import SystemClock, to_millis
 from services.demo import SITE
 from services.demo.script import demo_script
 from services.sites.importer import device_entries, read_site
+from services.startup import collector_at_rest
 
 SEED = 430
 
 
 def play(mqtt_url: str, stopping: threading.Event) -> None:
     """Play the site and its script over the broker until `stopping`."""
-    library = load(SHIPPED)
-    entries = device_entries(read_site(SITE, library))
+    with collector_at_rest():
+        library = load(SHIPPED)
+        entries = device_entries(read_site(SITE, library))
     clock = SystemClock()
     with MqttPublisher(mqtt_url, "courtyard-demo") as publisher:
         # What is said before anybody listens is lost to them, and the script's clock would have started.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from device_profiles.library import SHIPPED
-from device_profiles.yaml_quick import quick_data
+from device_profiles.yaml_quick import _rare, quick_data
 from device_profiles.yaml_source import DEEPEST, MOST_PARTS, Unreadable, parse, read
 
 FILE = Path("any.yaml")
@@ -26,6 +26,8 @@ ODD = [
     "a: b: c", "a: [", "\ta: 1", "a: {b}", "a: #c", "a: b #c", "a: b#c", "--- \na: 1", "a: 1\n---\nb: 2", "%YAML 1.1\n---\na: yes",
     "a: @b", "a: `b`", "a: %b", "a: ,", "? a", "a: ? b", "a: - b", "a: {x: 1, x: 2}", "a: {0: idle}", 'a: {"0": idle}', "a: \ud800",
     "a: {k: 1,\n b: 2}", "a: [a?b, 'c:d']", "a: {n: m:k}", "a: é", "a: 温度", "\ufeffa: 1", "a: x\x00y", "a: 1 # é\nb: °C",
+    "a: 1.5m", "a: 0d", "a: 250ms", "a: 007s", "a: 1.m", "a: -5s", "a: 5 m", "a: 1e9b9", "a: 1e9s", "a: 1_0s", "a: ٣", "a: ０x1", "a: ｎull",
+    "a: 否: 是", "a: 否 #x", "[°: 1]", "°: 1", "a: ÿ\ufffe", "a: é\x07",
 ]  # fmt: skip
 
 
@@ -116,3 +118,11 @@ def test_lines_are_known_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "one.yaml"
     file.write_text("a: 1\nb:\n  - c: 2\n  - d: 3\n")
     assert read(file).line("b", 1, "d") == 4
+
+
+def test_words_and_durations_of_profiles_are_no_work_for_the_careful_reader() -> None:
+    """A start reads a hundred thousand of them; each that is asked about costs as much as a hundred that are not."""
+    _rare.cache_clear()
+    for file in SHIPPED_FILES:
+        quick_data(file.read_text(), most_parts=MOST_PARTS, deepest=DEEPEST)
+    assert _rare.cache_info().misses < 5 * len(SHIPPED_FILES)
