@@ -68,6 +68,7 @@ class Forwarder:
     def __init__(self, journal: Journal, consumer: Consumer, signal: Signal, *, batch: int = 500) -> None:
         self.error = ""
         self.failures = 0
+        self.consumer = consumer.name
         self._journal = journal
         self._consumer = consumer
         self._signal = signal

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 from zlib import crc32
 
 from gateway.decode import LARGEST_PAYLOAD, DecodeError, Decoder
 from gateway.journal import Journal, NewEntry, NewQuarantine
+from gateway.measure import Timing
 from gateway.mqtt import Message
 from gateway.reading import DeviceEntry, Millis, provisional_id
 
@@ -46,6 +48,9 @@ class Ingest:
     ) -> None:
         self.decoder = decoder
         self.counters = IngestCounters()
+        self.decode_seconds = Timing()
+        self.commit_seconds = Timing()
+        """Both per batch of messages."""
         self._journal = journal
         self._now = now_millis
         self._on_commit = on_commit
@@ -107,6 +112,7 @@ class Ingest:
         suspects = self._suspects
         again: list[int] = []
         ignored = readings_count = 0
+        began = perf_counter()
         for message in messages:
             topic, payload, mid, _, dup, retained = message
             # Packet id and digest: a redelivery carries the same. Spelt out here, because this runs per message.
@@ -126,7 +132,10 @@ class Ingest:
                 readings_count += len(readings)
             else:
                 ignored += 1
+        decoded = perf_counter()
         self._store(entries, poison)
+        self.decode_seconds.note(decoded - began)
+        self.commit_seconds.note(perf_counter() - decoded)
         source.acknowledge(messages)
         suspects.difference_update(again)
         self._tail.extend(tokens)

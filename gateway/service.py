@@ -15,13 +15,14 @@ from typing import TypeVar
 import structlog
 
 from device_profiles.schema import DeviceProfile
-from gateway.commands.runner import CommandRunner
+from gateway.commands.runner import CommandCounters, CommandRunner
 from gateway.decode import Decoder
 from gateway.decode.memory import Memory
 from gateway.decode.modbus import remember_request
 from gateway.forward import Consumer, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
 from gateway.ingest import Ingest, adopted_names
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
+from gateway.metrics import GatewayFigures, journal_figures
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
 from gateway.polling import PollCounters, Poller, Request
@@ -226,6 +227,22 @@ class Gateway:
             commands_failed=runner.counters.failed + runner.counters.expired + runner.counters.unsure if runner else 0,
             polls_sent=polls.sent,
             polls_unanswered=polls.unanswered,
+        )
+
+    def figures(self) -> GatewayFigures:
+        """What metrics show of it; from any thread."""
+        runner, poller = self._runner, self._poller
+        return GatewayFigures(
+            connected=self._connected,
+            counters=self._ingest.counters,
+            ingest_failures=self.failures,
+            decode_seconds=self._ingest.decode_seconds.read(),
+            commit_seconds=self._ingest.commit_seconds.read(),
+            registry_failures=self._registry.failures,
+            journal=journal_figures(self._journal, self._reader, self._forwarders),
+            commands=runner.counters if runner else CommandCounters(),
+            commands_waiting=runner.waiting if runner else 0,
+            polls=poller.counters if poller else PollCounters(),
         )
 
     def quarantine_list(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:

@@ -8,7 +8,7 @@ from threading import Lock
 import msgspec
 import structlog
 
-from gateway.journal.entries import Entry, QuarantineEntry, connect, decode
+from gateway.journal.entries import ROW_OVERHEAD, Entry, QuarantineEntry, connect, decode
 from gateway.reading import Millis, Reading
 
 log = structlog.get_logger("courtyard.journal")
@@ -34,6 +34,13 @@ class JournalReader:
         with self._lock:
             row = self._db.execute(query, (seq,)).fetchone()
         return row[0] if row else None
+
+    def mean_size_after(self, seq: int, limit: int = 500) -> float:
+        """Bytes of an entry, as the journal counts them: the mean of the first `limit` behind `seq`; 0 without any."""
+        query = "SELECT AVG(LENGTH(body)) FROM (SELECT body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?)"
+        with self._lock:
+            (mean,) = self._db.execute(query, (seq, limit)).fetchone()
+        return 0.0 if mean is None else mean + ROW_OVERHEAD
 
     def quarantine(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:
         """Newest first."""
