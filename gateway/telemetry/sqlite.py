@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.reading import Millis, Reading, Value
 from gateway.telemetry import Point, TelemetryUnavailable
+from gateway.telemetry.sqlite_scan import scan
 from gateway.telemetry.thinning import Thinner
 
 _SCHEMA = """
@@ -180,6 +181,14 @@ class SqliteTelemetry:
                 if metric in values:
                     thinner.add(at, values[metric])
         return {metric: thinner.points() for metric, thinner in thinners.items()}
+
+    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
+        """See TelemetryStore.scan."""
+        try:
+            with closing(self._reading_connection()) as db:
+                yield from scan(db, devices, start, end)
+        except sqlite3.DatabaseError as error:
+            raise TelemetryUnavailable(str(error)) from error
 
     def _reading_connection(self) -> sqlite3.Connection:
         """One per call, so that a long chart holds up nobody."""
