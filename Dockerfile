@@ -18,7 +18,8 @@ RUN uv pip install --python /opt/courtyard/bin/python --no-deps . \
  && /opt/courtyard/bin/courtyard --help > /dev/null
 
 FROM python:${PYTHON}
-RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin courtyard \
+RUN groupadd --gid 10001 courtyard \
+ && useradd --system --uid 10001 --gid 10001 --home-dir /data --shell /usr/sbin/nologin courtyard \
  && install -d -o courtyard -g courtyard -m 700 /data
 COPY --from=build /opt/courtyard /opt/courtyard
 ENV PATH=/opt/courtyard/bin:$PATH PYTHONUNBUFFERED=1 COURTYARD_DATA_DIR=/data

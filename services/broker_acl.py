@@ -20,8 +20,10 @@ _HEAD = """\
 # Written by `python -m services.broker_acl` from the shipped profiles; topics of your own profiles go to the end of the
 # account they concern.
 
-# Best: one account per device, named as the device names itself on the wire; it cannot speak for another one.
+# Best: one account per device (`courtyard secrets device NAME`), named as the device names itself on the wire: it
+# speaks for no other one, and hears no other one's commands.
 pattern write courtyard/+/+/%u/#
+pattern read courtyard/+/+/%u/command
 """
 
 
@@ -40,10 +42,11 @@ def acl(profiles: Iterable[DeviceProfile]) -> str:
             *(f"topic read {platform}/#" for platform in platforms),
             *(f"topic write {topic}" for topic in commanded),
             "",
-            "# One account for equipment that cannot have its own. It may speak on the topics of the shipped profiles,",
-            "# but for those that begin with any word: name these here for the equipment you have.",
+            "# One account for equipment that cannot have its own. It may speak and hear commands on the topics of the",
+            "# shipped profiles, but for those that begin with any word: name these here for the equipment you have.",
             "user devices",
             *(f"topic write {topic}" for topic in spoken),
+            *(f"topic read {topic}" for topic in commanded),
             "",
         ]
     )

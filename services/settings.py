@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_SECRETS = Path("/run/secrets")
+_SECRETS = Path(os.environ.get("COURTYARD_SECRETS_DIR") or "/run/secrets")
 """Where containers find secrets as files: `courtyard_mqtt` holds the setting COURTYARD_MQTT, and so on."""
 
 

@@ -3,6 +3,7 @@
 from services.cli import (
     account,
     app,
+    backup,
     bench,
     capture,
     check,
@@ -17,6 +18,7 @@ from services.cli import (
     profile_watch,
     quarantine,
     run,
+    secrets,
     simulate,
     site,
     up,
@@ -25,6 +27,7 @@ from services.cli import (
 __all__ = [
     "account",
     "app",
+    "backup",
     "bench",
     "capture",
     "check",
@@ -39,6 +42,7 @@ __all__ = [
     "profile_watch",
     "quarantine",
     "run",
+    "secrets",
     "simulate",
     "site",
     "up",

@@ -98,6 +98,12 @@ def services(
 def migrate(
     data: Data = None,
     database: Annotated[str | None, typer.Option("--database", metavar="URL", help="postgresql://…")] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            "--reader", metavar="ROLE", help="Let this role of PostgreSQL (Grafana's) read alarms, tickets and outages."
+        ),
+    ] = None,
 ) -> None:
     """Bring the database to this version's tables. Safe to run again."""
     settings = settings_with(data_dir=data, database_url=database)
@@ -106,3 +112,7 @@ def migrate(
     with ExitStack() as stack:
         opened = bootstrap.open_database(stack, settings)
         console.print(f"{opened.engine.dialect.name}: the tables are this version's.")
+        if reader is not None:
+            from services.stack.reader import let_read
+
+            console.print(f"{reader} may read {', '.join(let_read(opened, reader))}.")

@@ -18,7 +18,7 @@ from gateway.reading import DeviceEntry
 from gateway.simulator import ScriptedFault, filters_for, run_simulation
 from services.cli import app
 from services.cli.console import Console
-from services.cli.shared import explained, stopped_by_signal
+from services.cli.shared import explained, settings_with, stopped_by_signal
 from services.clock import SystemClock, to_millis
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -33,8 +33,11 @@ _FAULT = re.compile(
 def simulate(
     site: Annotated[Path | None, typer.Argument(metavar="SITE.yaml", help="The site whose devices are played.")] = None,
     mqtt: Annotated[
-        str, typer.Option("--mqtt", metavar="URL", help="mqtt://[user:password@]host[:port], or mqtts://…")
-    ] = "mqtt://127.0.0.1:1883",
+        str | None,
+        typer.Option(
+            "--mqtt", metavar="URL", help="mqtt://[user:password@]host[:port], or mqtts://…; default: COURTYARD_MQTT."
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Play the demo site; without --fault, a port overheats and a pump fails.")
     ] = False,
@@ -69,7 +72,13 @@ def simulate(
 
         script = list(demo_script())
     chosen = random.randrange(1 << 31) if seed is None else seed
-    _play(entries, library, script, mqtt, chosen, speed)
+    _play(entries, library, script, mqtt or _broker(), chosen, speed)
+
+
+def _broker() -> str:
+    """The broker of the settings; that of `courtyard up` where they name none."""
+    named = settings_with().mqtt
+    return "mqtt://127.0.0.1:1883" if named == "embedded" else named
 
 
 def parse_fault(text: str) -> ScriptedFault:
