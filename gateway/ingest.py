@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -15,6 +15,8 @@ from gateway.measure import Timing
 from gateway.mqtt import Message
 from gateway.reading import DeviceEntry, Millis, provisional_id
 
+Place = tuple[str, str]
+"""A device's profile and address."""
 HEAD_OF_TOO_LARGE = 64 * 1024
 """Kept of a payload refused for its size: a few whole ones would push all else out of the quarantine."""
 
@@ -22,6 +24,19 @@ HEAD_OF_TOO_LARGE = 64 * 1024
 def adopted_names(devices: Iterable[DeviceEntry]) -> dict[str, str]:
     """What devices that have their place were called before -> what they are called now."""
     return {provisional_id(one.profile, one.address): one.id for one in devices}
+
+
+def changed_names(before: Mapping[Place, str], devices: Sequence[DeviceEntry]) -> dict[str, str]:
+    """What devices were called -> what they are called from now on: those that have got their place, those that have
+    lost it, and those that stand there under another id. `before`: ids by profile and address.
+
+    An id that is still there keeps what is remembered under it: another module stands in for the one it had.
+    """
+    now = {(one.profile, one.address): one.id for one in devices}
+    names = adopted_names(devices)
+    kept = set(now.values())
+    names |= {id: now.get(place) or provisional_id(*place) for place, id in before.items() if id not in kept}
+    return names
 
 
 class Acknowledges(Protocol):
@@ -84,15 +99,16 @@ class Ingest:
     def adopt(self, decoder: Decoder, devices: Iterable[DeviceEntry]) -> None:
         """Decode with another decoder from now on. Raises like `take`, and then nothing has changed.
 
-        Who has got its place (`devices` are those that have one) was called otherwise until now: its counters go on,
-        and what lasts there can end.
+        Who has got its place (`devices` are those that have one) or lost it was called otherwise until now: its
+        counters go on, and what lasts there can end.
         """
-        memory = decoder.memory
+        memory, names = decoder.memory, changed_names(self.decoder.registered(), tuple(devices))
         try:
-            memory.rename(adopted_names(devices))
+            memory.rename(names)
             self._store((), ())
         finally:
             memory.rollback()
+        decoder.hand_on(names)
         self.decoder = decoder
 
     def _store(self, entries: Sequence[NewEntry], poison: Sequence[NewQuarantine]) -> None:

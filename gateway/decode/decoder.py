@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -112,6 +112,17 @@ class Decoder:
     def known_device(self, profile: str, address: str) -> Device | None:
         """The registered device of this profile and address."""
         return self._devices.get((profile, address))
+
+    def registered(self) -> dict[tuple[str, str], str]:
+        """The ids of the registered devices, by profile and address."""
+        return {place: device.id for place, device in self._devices.items()}
+
+    def hand_on(self, names: Mapping[str, str]) -> None:
+        """Stamps of devices that are called otherwise now go on from where they were. `names`: old id -> new id."""
+        stamps = self.stamps
+        for old, new in names.items() if stamps else ():
+            if old in stamps:
+                stamps[new] = max(stamps[old], stamps.get(new, 0))
 
     # --- one message -------------------------------------------------------------------------------------------------
 

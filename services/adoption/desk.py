@@ -36,6 +36,7 @@ from services.intake import Intake
 from services.scope import NotFound, Scope, in_scope
 from services.sites.store import Device, get_device, get_site
 from services.tables import device_states, devices, rule_states, sites, supplies
+from services.wire_names import unclaimed_id
 
 log = structlog.get_logger("courtyard.adoption")
 T = TypeVar("T")
@@ -178,7 +179,7 @@ class AdoptionDesk:
             ).all()
             if below:
                 raise AdoptionConflict(f"{', '.join(below[:5])} hang on it.", "Give them another parent first.")
-            old = provisional_id(row.profile, row.address)[:64]
+            old = unclaimed_id(row.profile, row.address)
             _leave(connection, row.site, device)
             connection.execute(update(devices).where(devices.c.id == device).values(retired_at=now, serves=[]))
             connection.execute(insert(devices).values(**_as_new(row, old)))

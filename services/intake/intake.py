@@ -7,11 +7,11 @@ known by their sequence numbers, so the same one twice changes nothing.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import RLock
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import Connection
 
 from device_profiles.schema import Text
+from gateway.measure import Timing
 from gateway.presence import Liveness, announced
 from gateway.reading import Batch, Millis, Quality, Reading, Registry, provisional_address
 from services.changes import Changes
@@ -38,6 +39,7 @@ from services.rules import engine
 from services.rules.engine import Firing
 from services.rules.state import DeviceState
 from services.sites.store import device_entries, forget_unclaimed
+from services.wire_names import LONGEST_ADDRESS, LONGEST_ID, UNWRITABLE, writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +58,6 @@ _MOST_UNCLAIMED = 5_000
 _UNCLAIMED_KEPT = timedelta(days=1)
 _MOST_CHILDREN = 512
 """Children are named by messages. Each costs a row and its rules at every tick, so a device cannot have any number."""
-_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
-_LONGEST_KEY = 64
-_LONGEST_ADDRESS = 128
 
 
 class BatchRefused(Exception):
@@ -110,6 +109,11 @@ class Intake:
         """Readings of unclaimed devices beyond the number that is kept."""
         self.refused_children = 0
         """Readings of children beyond the number that is kept per device."""
+        self.rule_seconds = Timing()
+        """Judging a batch of readings, and what follows from them in memory."""
+        self.batch_seconds = Timing()
+        """A batch of readings until it is committed."""
+        self.tick_seconds = Timing()
 
     def start(self) -> None:
         self.reload()
@@ -157,6 +161,7 @@ class Intake:
         """
         now = self._clock.now()
         with self._lock:
+            began = perf_counter()
             before = self.cursor(batch.gateway)
             readings = self._behind(batch, before)
             reached = max(before, batch.last_seq)
@@ -169,6 +174,8 @@ class Intake:
                 self._commit(batch, [], reached, now)
             self._refusals = (0, 0)
             self.readings += len(readings)
+            if readings:  # else a mere sign of life
+                self.batch_seconds.note(perf_counter() - began)
             return reached
 
     def _commit(self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime) -> None:
@@ -181,10 +188,13 @@ class Intake:
             if put_right is not None:
                 self._rewind(gateway, put_right, memory, work)
             _note_gateway(gateway, batch, readings, now)
+            began = perf_counter()
             for reading in readings:
                 # A backlog is judged by the time it was heard, not by the time it is handed over.
                 gateway.progress = max(gateway.progress or 0, reading.received_at)
                 self._take_one(reading, gateway, memory, work, consequences)
+            if readings:
+                self.rule_seconds.note(perf_counter() - began)
             if cursor >= batch.last_seq:
                 gateway.progress = max(gateway.progress or 0, batch.progress_at)
             work.change("gateway", gateway.id, "")
@@ -230,7 +240,7 @@ class Intake:
     def _set_aside(self, device: str, child: str, now: datetime, error: Exception, reading: Reading | None) -> None:
         log.error("set_aside", device=device, child=child, exc_info=error)
         with self._database.write() as connection:
-            keep(connection, now=now, device=_writable(device), child=_writable(child), error=error, reading=reading)
+            keep(connection, now=now, device=writable(device), child=writable(child), error=error, reading=reading)
         self.set_aside += 1
 
     def _gateway(self, memory: Memory, id: str, now: datetime) -> GatewayState:
@@ -261,8 +271,8 @@ class Intake:
         device = memory.devices.get(reading.device) or self._unknown(reading, memory, work)
         if device is None:
             return
-        if len(reading.child) > _LONGEST_KEY or _UNWRITABLE.search(reading.child):
-            reading = msgspec.structs.replace(reading, child=_writable(reading.child))
+        if len(reading.child) > LONGEST_ID or UNWRITABLE.search(reading.child):
+            reading = msgspec.structs.replace(reading, child=writable(reading.child))
         if reading.child not in device.children and len(device.children) > _MOST_CHILDREN:
             self.refused_children += 1
             # The device has been heard all the same.
@@ -302,7 +312,7 @@ class Intake:
         claimed = memory.by_address.get((reading.profile, address))
         if claimed is not None:
             return memory.devices[claimed]
-        id = _writable(reading.device)
+        id = writable(reading.device)
         if id in memory.devices:
             return memory.devices[id]
         if id in memory.retired:
@@ -311,8 +321,8 @@ class Intake:
             self.refused_unclaimed += 1
             return None
         memory.unclaimed += 1
-        address = _writable(address or reading.device, _LONGEST_ADDRESS)
-        profile = _writable(reading.profile)
+        address = writable(address or reading.device, LONGEST_ADDRESS)
+        profile = writable(reading.profile)
         memory.devices[id] = DeviceState(id=id, site=None, profile_id=profile, profile=None, params={})
         memory.cards[id] = Card(name=Text(zh=id, en=id), place=Text(zh="", en=""), building=None)
         memory.by_address[profile, address] = id
@@ -342,6 +352,7 @@ class Intake:
         """
         with self._lock:
             self._reload_if_imported()
+            began = perf_counter()
             try:
                 with self._transaction(now) as parts:
                     self._tick_devices(now, *parts)
@@ -351,6 +362,7 @@ class Intake:
                 if not is_in_the_data(error):
                     raise
                 self._tick_apart(now)
+            self.tick_seconds.note(perf_counter() - began)
 
     def _tick_devices(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
         views = {id: memory.view(id, now, self._silent_after) for id in (None, *memory.gateways)}
@@ -555,11 +567,3 @@ def _note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Readin
     gateway.broker_lost_at = None if connected else gateway.broker_lost_at or now
     if batch.status is not None:
         gateway.status = msgspec.to_builtins(batch.status)
-
-
-def _writable(key: str, longest: int = _LONGEST_KEY) -> str:
-    """A name off the wire as a database takes it: short, and without NUL and half characters."""
-    key = _UNWRITABLE.sub("?", key)
-    if len(key) <= longest:
-        return key
-    return f"{key[: longest - 17]}~{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -277,3 +277,48 @@ def test_what_lasts_at_a_new_device_ends_under_the_id_that_it_gets(journal: Jour
     journal.close()
     journal.start()
     assert {key[1] for key, _ in journal.memory} == {"cam-1"}, "stored with it"
+
+
+def test_whose_adoption_is_undone_goes_on_counting_under_the_name_it_calls_itself(journal: Journal) -> None:
+    name = {"zh": "甲", "en": "A"}
+    profile = DeviceProfile.model_validate(
+        {
+            "profile": "meter",
+            "family": "meter",
+            "name": name,
+            "availability": {"period": "60s"},
+            "metrics": {"energy": {"name": name, "counter": {"total": "total"}}, "total": {"name": name}},
+            "bindings": [
+                {"id": "t", "topic": "m/{address}", "decode": [{"json": True}], "fields": {"energy": "energy"}}
+            ],
+        }
+    )
+    one, two = (DeviceEntry(id=f"meter-{n}", profile="meter", address=str(n), site="yard") for n in (1, 2))
+    memory = Memory(journal.memory)
+    stamps: dict[str, int] = {}
+
+    def listed(*entries: DeviceEntry) -> Decoder:
+        version = ",".join(entry.id for entry in entries)
+        return Decoder([profile], Registry(version=version, devices=list(entries)), stamps, memory=memory)
+
+    ingest = Ingest(decoder=listed(one, two), journal=journal, now_millis=lambda: NOW, on_commit=lambda: None)
+
+    def total(device: int, energy: int) -> tuple[str, object]:
+        ingest.take([Message(f"m/{device}", b'{"energy": %d}' % energy, energy, 1, False, False)], Nobody())
+        reader = journal.reader()
+        reading = list(reader.after(0, 100))[-1].readings[0]
+        reader.close()
+        return reading.device, reading.values["total"]
+
+    for n in (1, 2):
+        total(n, 90)
+        assert total(n, 5) == (f"meter-{n}", 95), "the counter began anew, the total goes on"
+    ingest.adopt(listed(two), [two])
+    assert total(1, 6) == ("meter:1", 96)
+    renamed = DeviceEntry(id="main-meter", profile="meter", address="2", site="yard")
+    ingest.adopt(listed(one, renamed), [one, renamed])
+    assert total(1, 7) == ("meter-1", 97)
+    assert total(2, 6) == ("main-meter", 96), "another id in the site file, the same device"
+    swapped = DeviceEntry(id="main-meter", profile="meter", address="3", site="yard")
+    ingest.adopt(listed(one, swapped), [one, swapped])
+    assert total(3, 2) == ("main-meter", 98), "another module in its place: the place goes on counting"

@@ -241,6 +241,23 @@ def test_an_adoption_can_be_undone_and_done_again(yard: Yard) -> None:
     assert [alarm.device for alarm in yard.site.alarms(state=None)] == ["pumps-9"]
 
 
+def test_devices_with_long_names_are_the_same_ones_again_when_adoption_is_undone(yard: Yard) -> None:
+    """Two names that begin alike and are longer than an id."""
+    long = [provisional_id("pumps", f"{'substation-4-basement-' * 4}{n}") for n in (1, 2)]
+    for device in long:
+        yard.says(device, pressure=0.4)
+    before = {one.id for one in yard.unclaimed()}
+    for n, device in enumerate(sorted(before)):
+        yard.adopt(device, id=f"pumps-{n}")
+    for n in range(2):
+        yard.desk.unadopt(EVERYWHERE, f"pumps-{n}", by="chen", now=yard.site.clock.time)
+    assert {one.id for one in yard.unclaimed()} == before
+    for device in long:
+        yard.says(device, pressure=0.5)
+    yard.site.restart()
+    assert {one.id: one.latest.values for one in yard.unclaimed()} == {id: {"pressure": 0.5} for id in before}
+
+
 def test_what_hangs_on_it_must_go_first(yard: Yard) -> None:
     yard.says(pressure=0.4)
     yard.says("pumps:B", pressure=0.4)
