@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from device_profiles.schema import DeviceProfile
@@ -13,6 +13,7 @@ from gateway.telemetry import TelemetryStore
 from services.changes import Changes
 from services.clock import Clock
 from services.database import Database
+from services.metrics import Metrics
 from services.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,3 +41,4 @@ class Context:
     intake: Intake
     gateway: LocalGateway | None = None
     """None where gateways run elsewhere and deliver over HTTP."""
+    metrics: Metrics = field(default_factory=Metrics)

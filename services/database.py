@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, DateTime, Dialect, Engine, ExceptionContext, MetaData, create_engine, event
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData(
@@ -19,6 +21,18 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+KINDS = ("operational", "integrity", "data", "other")
+
+
+def kind_of(error: BaseException | None) -> str:
+    """Which of KINDS: operational means away, locked or full; integrity a constraint; data a value it cannot take."""
+    if isinstance(error, OperationalError | InterfaceError | InternalError):
+        return "operational"
+    if isinstance(error, IntegrityError):
+        return "integrity"
+    return "data" if isinstance(error, DataError) else "other"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -45,6 +59,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.errors: Counter[str] = Counter()
+        """What has failed since the start, by one of KINDS; also what somebody expected and caught."""
         self._engine: Engine | None = None
 
     @classmethod
@@ -59,6 +75,7 @@ class Database:
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite}
         url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
         self._engine = create_engine(url, **options)
+        event.listen(self._engine, "handle_error", self._count_error)
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
 
@@ -66,6 +83,9 @@ class Database:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+    def _count_error(self, failed: ExceptionContext) -> None:
+        self.errors[kind_of(failed.sqlalchemy_exception)] += 1
 
     @property
     def engine(self) -> Engine:

@@ -23,7 +23,16 @@ class IdSource:
             if number >> _RANDOM_BITS == self._last >> _RANDOM_BITS:
                 number = self._last + 1 + secrets.randbits(32)  # later in the same millisecond, still not guessable
             self._last = number
-        return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+        return _text(number)
+
+
+def lowest_id(at: datetime) -> str:
+    """No id made at that time or later is below it."""
+    return _text(int(at.timestamp() * 1000) << _RANDOM_BITS)
+
+
+def _text(number: int) -> str:
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 _ids = IdSource()

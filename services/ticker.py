@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Thread
+from time import perf_counter
 
 import structlog
 
@@ -23,17 +24,26 @@ class Chore:
     work: Callable[[datetime], object]
     due_at: datetime | None = None
     failures: int = 0
+    runs: int = 0
+    last_seconds: float = 0.0
+    """How long it took, done or failed."""
+    done_at: datetime | None = None
+    """When it was last begun that was then done."""
 
     def run_if_due(self, now: datetime) -> None:
         # Due times further off than one period are of a clock that has gone back since.
         if self.due_at is not None and now < self.due_at <= now + self.every:
             return
         self.due_at = now + self.every
+        self.runs += 1
+        began = perf_counter()
         try:
             self.work(now)
+            self.done_at = now
         except Exception:  # the loop's edge: one chore must not stop the others
             self.failures += 1
             log.exception("chore_failed", chore=self.name, failures=self.failures)
+        self.last_seconds = perf_counter() - began
 
 
 class Ticker:

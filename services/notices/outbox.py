@@ -7,6 +7,7 @@ import os
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -141,6 +142,8 @@ class Outbox:
         self._forget_changes: Callable[[], None] | None = None
         self.errors = 0
         """How often the loop itself failed, such as when the database did not answer."""
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """(channel, what came of an attempt): delivered, retry, rejected or given_up."""
 
     def start(self) -> None:
         self._forget_changes = self._changes.listen(self._on_changes)
@@ -280,14 +283,19 @@ class Outbox:
         now = self._clock.now()
         with self._database.write() as connection:
             if isinstance(outcome, Delivered):
+                what = "delivered"
                 sending.record_delivered(connection, due.id, now)
             elif isinstance(outcome, RetryLater) and due.attempts < ATTEMPTS:
+                what = "retry"
                 pause = max(backoff(due.attempts, self._dice()), outcome.after or timedelta(0))
                 sending.record_retry(connection, due.id, at=now + pause, error=outcome.reason)
             else:
+                what = "rejected" if isinstance(outcome, Rejected) else "given_up"
                 reason = outcome.reason if isinstance(outcome, Rejected) else f"given up: {outcome.reason}"
                 sending.record_failed(connection, due.id, error=reason)
                 log.warning("notice.failed", notice=due.id, channel=due.channel, reason=reason)
+        with self._lock:
+            self.outcomes[due.channel, what] += 1
         self._changes.publish([Change("notice", due.id, due.site)])
 
 
