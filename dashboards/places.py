@@ -1,0 +1,159 @@
+"""Which folders there are in Grafana, and which dashboards stand in which. Pure.
+
+    Courtyard                     what concerns all sites, and one dashboard per kind of device
+      Osmanthus Garden            one folder per site: the same dashboards, held to that site
+      …
+
+With one language the root is `Courtyard`; with both there is one root for each.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dashboards.capabilities import Capabilities
+from device_profiles.schema import Text
+
+Board = dict[str, Any]
+OURS = "courtyard"
+"""The tag of every dashboard of ours."""
+_ROOTS = {"zh": "Courtyard 社区设施", "en": "Courtyard"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site, as far as dashboards care."""
+
+    id: str
+    name: Text
+    profiles: frozenset[str]
+    """Of the devices that stand there; and the families of these."""
+    families: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Folder:
+    uid: str
+    title: str
+    parent: str = ""
+    """The uid of the folder around it; empty: none."""
+    team: str = ""
+    """The team that may look into it, where teams are kept apart."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder and what belongs into it."""
+
+    folder: Folder
+    boards: tuple[Board, ...]
+
+
+def arrange(
+    boards: Iterable[Board], places: Sequence[Place], languages: Sequence[str], grafana: Capabilities
+) -> list[Shelf]:
+    """Every folder with its dashboards, roots first. `boards`: of all languages; each has its language as a tag."""
+    everything = list(boards)
+    return [
+        shelf
+        for language in languages
+        for shelf in _of_language(
+            [board for board in everything if language in board["tags"]], places, language, grafana
+        )
+    ]
+
+
+def _of_language(boards: list[Board], places: Sequence[Place], language: str, grafana: Capabilities) -> Iterator[Shelf]:
+    root = Folder(f"{OURS}-{language}", _ROOTS[language])
+    yield Shelf(root, tuple(boards))
+    for place in places:
+        mine = [held_to(board, place, language) for board in boards if concerns(board, place)]
+        if mine:
+            yield Shelf(_folder_of(place, root, language, grafana), tuple(mine))
+
+
+def _folder_of(place: Place, root: Folder, language: str, grafana: Capabilities) -> Folder:
+    name = place.name.in_(language) or place.id
+    title = name if grafana.nested_folders else f"{root.title} · {name}"
+    parent = root.uid if grafana.nested_folders else ""
+    return Folder(_short(f"{root.uid}-{place.id}", place.id), title, parent, team=f"Courtyard {place.id}")
+
+
+def concerns(board: Board, place: Place) -> bool:
+    """Whether this dashboard can be held to one site, and has something to show there."""
+    tags = set(board["tags"])
+    if not any(variable["name"] == "site" for variable in _variables(board)):
+        return False
+    if "family" in tags:
+        return bool(place.families & tags)
+    return "site" in tags or board["uid"].rpartition("-")[0] in {f"cy-{profile}"[:37] for profile in place.profiles}
+
+
+def held_to(board: Board, place: Place, language: str) -> Board:
+    """The same dashboard with its site fixed; the choice of a site is gone from its head."""
+    held = copy.deepcopy(board)
+    held["uid"] = _short(f"{board['uid']}-{place.id}", f"{board['uid']} {place.id}")
+    held["title"] = f"{board['title']} · {place.name.in_(language) or place.id}"
+    fixed = {"name": "site", "type": "constant", "query": place.id, "hide": 2, "skipUrlSync": True}
+    variables = _variables(held)
+    variables[:] = [fixed if variable["name"] == "site" else variable for variable in variables]
+    return held
+
+
+def _variables(board: Board) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = board.get("templating", {}).get("list", [])
+    return found
+
+
+def _short(readable: str, whole: str) -> str:
+    """An uid that says what it is and stays one of a kind: Grafana takes 40 of letters, digits, `-` and `_`."""
+    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    clean = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_") else "-" for sign in readable)
+    return f"{clean[:31]}-{mark}"
+
+
+# --- what a dashboard needs ----------------------------------------------------------------------------------------
+
+_SAME = {"postgres": "grafana-postgresql-datasource"}
+
+
+def needs(board: Board) -> frozenset[str]:
+    """The kinds of datasource it asks, as newest Grafana calls them."""
+    kinds = {str(variable["query"]) for variable in _variables(board) if variable.get("type") == "datasource"}
+    return frozenset(_SAME.get(kind, kind) for kind in kinds)
+
+
+def with_annotations(board: Board, language: str) -> Board:
+    """The same dashboard, showing the episodes that Courtyard keeps in Grafana's own annotations.
+
+    For installations whose Grafana cannot ask PostgreSQL: there the dashboards' own annotations find nothing.
+    """
+    if "grafana-postgresql-datasource" in needs(board) or not any(v["name"] == "site" for v in _variables(board)):
+        return board
+    shown = copy.deepcopy(board)
+    listed = shown.setdefault("annotations", {}).setdefault("list", [])
+    sites = [f"site:{v['query']}" for v in _variables(board) if v["name"] == "site" and v["type"] == "constant"]
+    listed.extend(_query([kind, *sites], name.in_(language), colour) for kind, (name, colour) in _SHOWN.items())
+    return shown
+
+
+_SHOWN: Mapping[str, tuple[Text, str]] = {
+    "alarm": (Text(zh="告警", en="Alarms"), "red"),
+    "outage": (Text(zh="停服", en="Outages"), "purple"),
+    "ticket": (Text(zh="工单", en="Tickets"), "blue"),
+}
+
+
+def _query(tags: list[str], name: str, colour: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "datasource": {"type": "grafana", "uid": "-- Grafana --"},
+        "enable": True,
+        "iconColor": colour,
+        # One tag with the key `courtyard` each: with two, Grafana would count two hits for one and find none.
+        "target": {"type": "tags", "tags": [OURS, *tags], "matchAny": False, "limit": 500},
+    }

@@ -1,0 +1,177 @@
+"""`courtyard grafana sync`: what a Grafana holds becomes what it should. A second run finds nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dashboards.capabilities import Capabilities
+from dashboards.grafana import Grafana, GrafanaRefused
+from dashboards.places import OURS
+from dashboards.plan import Do, Found, FoundBoard, Step, Wanted, differences, mark_of, marked
+
+MESSAGE = "Published by Courtyard"
+"""In the history of a dashboard: whether the last who saved it was us."""
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Failed:
+    step: Step
+    refused: GrafanaRefused
+
+
+# --- looking -------------------------------------------------------------------------------------------------------
+
+
+def look(grafana: Grafana, wanted: Wanted, abilities: Capabilities) -> Found:
+    """What is there of all that is wanted, and of what was published before. Raises GrafanaRefused."""
+    listed = {str(one["uid"]): one for one in _search(grafana, {"type": "dash-db", "tag": OURS})}
+    by_uid = {board["uid"]: board for shelf in wanted.shelves for board in shelf.boards}
+    boards = {}
+    for uid in [*by_uid, *(uid for uid in listed if uid not in by_uid and uid.startswith("cy-"))]:
+        there = _board(grafana, uid, listed=uid in listed, wanted=by_uid.get(uid))
+        if there is not None:
+            boards[uid] = there
+    folders = _folders(grafana, {shelf.folder.uid for shelf in wanted.shelves}, abilities)
+    gone = {uid for uid in folders if uid not in {shelf.folder.uid for shelf in wanted.shelves}}
+    going = {uid for uid, there in boards.items() if uid not in by_uid and mark_of(there.board)} | gone
+    occupied = frozenset(uid for uid in gone if _others_in(grafana, uid, going))
+    return Found(_datasources(grafana), folders, boards, occupied)
+
+
+def _search(grafana: Grafana, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    page = 1
+    while True:
+        found = grafana.get("/search", {**params, "limit": _PAGE, "page": page})
+        yield from found
+        if len(found) < _PAGE:
+            return
+        page += 1
+
+
+def _datasources(grafana: Grafana) -> dict[str, Mapping[str, Any]] | None:
+    try:
+        listed = grafana.get("/datasources")
+    except GrafanaRefused as refused:
+        if refused.status == 403:
+            return None
+        raise
+    # The list leaves out which secrets are set; only the single one says.
+    return {
+        str(one["uid"]): grafana.get(f"/datasources/uid/{one['uid']}")
+        if str(one["uid"]).startswith(f"{OURS}-")
+        else one
+        for one in listed
+    }
+
+
+def _board(grafana: Grafana, uid: str, *, listed: bool, wanted: Mapping[str, Any] | None) -> FoundBoard | None:
+    answer = _find(grafana, f"/dashboards/uid/{uid}", listed=listed)
+    if answer is None:
+        return None
+    board, meta = answer["dashboard"], answer.get("meta", {})
+    edited = False
+    if wanted is not None and mark_of(board) and any(differences(marked(dict(wanted)), board)):
+        edited = not _last_saved_by_us(grafana, uid)
+    return FoundBoard(board, str(meta.get("folderUid") or ""), int(board.get("version") or 0), _origin(meta), edited)
+
+
+def _origin(meta: Mapping[str, Any]) -> str:
+    if meta.get("provisioned"):
+        return str(meta.get("provisionedExternalId") or "a provisioning file")
+    # Since Grafana 12 a repository can own dashboards as well.
+    return str(meta.get("managedBy") or meta.get("managerKind") or "")
+
+
+def _find(grafana: Grafana, path: str, *, listed: bool) -> Any | None:
+    """None where it is not there. Who is no administrator is told 403 of what is not there, too."""
+    try:
+        return grafana.get(path)
+    except GrafanaRefused as refused:
+        if refused.status == 404 or (refused.status == 403 and not listed):
+            return None
+        raise
+
+
+def _last_saved_by_us(grafana: Grafana, uid: str) -> bool:
+    """True as well where the history is not to be had: what differs is then Grafana's own rewriting, for all we know."""
+    try:
+        answer = grafana.get(f"/dashboards/uid/{uid}/versions", {"limit": 1})
+    except GrafanaRefused:
+        return True
+    versions = answer.get("versions", []) if isinstance(answer, dict) else answer
+    return not versions or str(versions[0].get("message", "")).startswith(MESSAGE)
+
+
+def _folders(grafana: Grafana, wanted: Iterable[str], abilities: Capabilities) -> dict[str, Mapping[str, Any]]:
+    found = {str(one["uid"]): one for one in grafana.get("/folders", {"limit": _PAGE})}
+    ours = {uid: folder for uid, folder in found.items() if uid.startswith(f"{OURS}-")}
+    if abilities.nested_folders:
+        for root in list(ours):
+            for one in grafana.get("/folders", {"parentUid": root, "limit": _PAGE}):
+                if str(one["uid"]).startswith(f"{OURS}-"):
+                    ours[str(one["uid"])] = {**one, "parentUid": root}
+    for uid in wanted:
+        # Somebody may have moved it somewhere else.
+        if uid not in ours and (moved := _find(grafana, f"/folders/{uid}", listed=False)):
+            ours[uid] = moved
+    return ours
+
+
+def _others_in(grafana: Grafana, folder: str, going: set[str]) -> bool:
+    return any(str(one["uid"]) not in going for one in _search(grafana, {"folderUIDs": folder}))
+
+
+# --- doing ---------------------------------------------------------------------------------------------------------
+
+
+def apply(grafana: Grafana, steps: Iterable[Step], done: Callable[[Step], None] = lambda _: None) -> list[Failed]:
+    """Do every step that is to be done; one that fails does not keep the others. `done` hears of each."""
+    failed = []
+    for step in steps:
+        try:
+            if step.do in (Do.CREATE, Do.CHANGE, Do.REMOVE):
+                _APPLY[step.kind](grafana, step)
+        except GrafanaRefused as refused:
+            if refused.status in (0, 401):
+                raise  # it is gone, or lets nobody in: the others would fare no better
+            failed.append(Failed(step, refused))
+        done(step)
+    return failed
+
+
+def _apply_datasource(grafana: Grafana, step: Step) -> None:
+    if step.do is Do.CREATE:
+        grafana.post("/datasources", step.body)
+    else:
+        grafana.put(f"/datasources/uid/{step.uid}", step.body)
+
+
+def _apply_folder(grafana: Grafana, step: Step) -> None:
+    if step.do is Do.CREATE:
+        grafana.post("/folders", step.body)
+    elif step.do is Do.REMOVE:
+        grafana.delete(f"/folders/{step.uid}")
+    else:
+        for difference in step.differences:
+            if difference.where == "title":
+                grafana.put(f"/folders/{step.uid}", {"title": step.body["title"], "overwrite": True})
+            else:
+                grafana.post(f"/folders/{step.uid}/move", {"parentUid": step.body.get("parentUid", "")})
+
+
+def _apply_dashboard(grafana: Grafana, step: Step) -> None:
+    if step.do is Do.REMOVE:
+        grafana.delete(f"/dashboards/uid/{step.uid}")
+        return
+    # Not `overwrite`: what somebody saved since we looked is not lost without a word.
+    grafana.post("/dashboards/db", {**step.body, "overwrite": False, "message": MESSAGE})
+
+
+_APPLY: Mapping[str, Callable[[Grafana, Step], None]] = {
+    "datasource": _apply_datasource,
+    "folder": _apply_folder,
+    "dashboard": _apply_dashboard,
+}
