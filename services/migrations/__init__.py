@@ -35,9 +35,24 @@ def upgrade(database: Database) -> None:
 def current(database: Database) -> str | None:
     """The version that the database is at; None for an empty one."""
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return current_on(connection)
+
+
+def current_on(connection: Connection) -> str | None:
+    """The same, within the caller's transaction."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade_on(connection: Connection, revision: str = "head") -> None:
+    """To a version, within the caller's transaction, on a database that nobody else uses."""
+    command.upgrade(config_for(connection), revision)
 
 
 def newest() -> str | None:
     """The version that this product wants."""
     return ScriptDirectory.from_config(config_for()).get_current_head()
+
+
+def known() -> frozenset[str]:
+    """Every version that this product can bring forward."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(config_for()).walk_revisions())
