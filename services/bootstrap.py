@@ -27,8 +27,10 @@ from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
 from services.events.store import expire as expire_events
-from services.gateway_node import make_gateway
+from services.gateway_node import make_gateway, start_metrics, watch_gateway
 from services.intake import Intake
+from services.metrics import Metrics, parts
+from services.metrics.state import of_state
 from services.notices import sending
 from services.notices.outbox import Outbox
 from services.profiles import load_library
@@ -52,6 +54,7 @@ class Core:
     telemetry: SqliteTelemetry
     changes: Changes
     intake: Intake
+    metrics: Metrics
 
     @property
     def context(self) -> Context:
@@ -63,6 +66,7 @@ class Core:
             changes=self.changes,
             clock=self.clock,
             intake=self.intake,
+            metrics=self.metrics,
         )
 
 
@@ -115,7 +119,11 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
         break_alarm_after=settings.break_alarm_after,
     )
     intake.start()
-    return Core(settings, clock, library, database, telemetry, changes, intake)
+    metrics = start_metrics(stack, settings, clock)
+    metrics.watch("intake", parts.of_intake(intake))
+    metrics.watch("telemetry", parts.of_telemetry(telemetry))
+    metrics.watch("state", of_state(database, clock))
+    return Core(settings, clock, library, database, telemetry, changes, intake, metrics)
 
 
 def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
@@ -136,6 +144,7 @@ def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
     )
     gateway.start()
     stack.callback(gateway.stop)
+    watch_gateway(stack, core.metrics, gateway, core.clock)
     return gateway
 
 
@@ -182,6 +191,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     )
     ticker.start()
     stack.callback(ticker.stop)
+    core.metrics.watch("chores", parts.of_ticker(ticker))
     return ticker
 
 
@@ -189,6 +199,7 @@ def start_outbox(stack: ExitStack, core: Core) -> Outbox:
     outbox = Outbox(core.context)
     outbox.start()
     stack.callback(outbox.stop)
+    core.metrics.watch("outbox", parts.of_outbox(outbox))
     return outbox
 
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from device_profiles.schema import DeviceProfile
+from gateway.metrics import of_gateway
 from gateway.service import Gateway, GatewayConfig
 from gateway.telemetry import TelemetryStore
 from gateway.uplink import CommandUplink, Uplink
 from gateway.uplink_http import HttpUplink
 from services.clock import Clock, to_millis
+from services.metrics import Metrics
+from services.metrics.listener import start_listener
+from services.metrics.process import of_process
 from services.profiles import load_library
 from services.settings import Settings
 
@@ -29,7 +33,22 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
     gateway = make_gateway(settings, clock, library, uplink, None, settings.mqtt, commands=uplink)
     gateway.start()
     stack.callback(gateway.stop)
+    watch_gateway(stack, start_metrics(stack, settings, clock), gateway, clock)
     return gateway
+
+
+def start_metrics(stack: ExitStack, settings: Settings, clock: Clock) -> Metrics:
+    """This process's figures, and the listener for them where one is set."""
+    metrics = Metrics()
+    metrics.watch("process", of_process(settings.data_dir, clock))
+    start_listener(stack, metrics, settings.metrics_address)
+    return metrics
+
+
+def watch_gateway(stack: ExitStack, metrics: Metrics, gateway: Gateway, clock: Clock) -> None:
+    """Its figures, until it is stopped: a closed journal tells nothing."""
+    metrics.watch("gateway", of_gateway(gateway, lambda: to_millis(clock.now())))
+    stack.callback(metrics.forget, "gateway")
 
 
 def make_gateway(

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _SECRETS = Path(os.environ.get("COURTYARD_SECRETS_DIR") or "/run/secrets")
@@ -81,9 +81,11 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("info", description="debug, info, warning or error.")
 
-    @field_validator("http")
+    @field_validator("http", "metrics")
     @classmethod
-    def _host_and_port(cls, value: str) -> str:
+    def _host_and_port(cls, value: str, field: ValidationInfo) -> str:
+        if not value and field.field_name == "metrics":
+            return value
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"expected HOST:PORT such as 127.0.0.1:8080, found {value!r}")
@@ -91,8 +93,12 @@ class Settings(BaseSettings):
 
     @property
     def http_address(self) -> tuple[str, int]:
-        host, _, port = self.http.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.http)
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """None: no listener of its own."""
+        return _address(self.metrics) if self.metrics else None
 
     @property
     def effective_public_url(self) -> str:
@@ -101,3 +107,8 @@ class Settings(BaseSettings):
     @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'courtyard.db'}"
+
+
+def _address(value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -10,6 +10,7 @@ from fastapi.routing import APIRouter
 from fastapi.staticfiles import StaticFiles
 
 from services.context import Context
+from services.metrics.web import CountRequests, WebFigures
 from services.web import api, intake_api, problems, security, session_routes
 from services.web.headers import BodyCap, SecurityHeaders
 from services.web.pages.errors import install as install_error_pages
@@ -39,11 +40,14 @@ def create_app(context: Context) -> FastAPI:
     api.describe_access(app)
     app.add_middleware(BodyCap, cap=BODY_CAP, larger={f"{api.PREFIX}/intake": intake_api.BATCH_CAP})
     app.add_middleware(SecurityHeaders)
+    figures = WebFigures(app)
+    app.add_middleware(CountRequests, figures=figures)  # around all others: what they refuse is counted as well
+    context.metrics.watch("web", figures)
     return app
 
 
 def _mount_pages(app: FastAPI) -> None:
-    for module in ("services.web.pages", "services.web.live"):
+    for module in ("services.web.pages", "services.web.live", "services.metrics.api"):
         router: Any = getattr(import_module(module), "router", None)
         if isinstance(router, APIRouter):
             app.include_router(router)
