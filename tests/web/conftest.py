@@ -38,7 +38,7 @@ class SetAside:
         messages = [
             NewQuarantine(now - 9000, 1, "somewhere/else", b'{"a": 1}', False, "no_binding", "no binding takes it"),
             NewQuarantine(
-                now - 8000, 2, "courtyard/x/sumps/s1/telemetry", b"\xff\x00<script>", True, "bad", "not JSON"
+                now - 8000, 2, "courtyard/x/sumps/s1/telemetry", b"\xff\x00<script>", True, "malformed", "not JSON"
             ),
             NewQuarantine(
                 now - 7000, 3, "courtyard/x/sumps/s1/status", b"online", False, "no_binding", "no binding took it then"

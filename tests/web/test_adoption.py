@@ -259,6 +259,26 @@ def test_what_was_typed_stays_beside_what_is_to_be_mended(yard: Courtyard) -> No
     assert 'value="many"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "The name is missing: what people call it, such as Pump 2."),
+        ("zh", "缺少名称：大家怎么叫它，例如“2 号泵”。"),
+    ],
+)
+def test_a_device_without_a_name_is_not_adopted(yard: Courtyard, language: str, said: str) -> None:
+    client = yard.client("wu.min")
+    typed = {"site": SITE, "id": "pumps-3", "name_zh": " ", "name_en": "", "where": "9/2"}
+    answer = client.post(f"/unclaimed/{PATH}/adopt", params={"lang": language}, data=typed)
+    assert answer.status_code == 422
+    alert = answer.text.split('role="alert"', 1)[1].split("</div></div>", 1)[0]
+    assert said in alert
+    assert "None" not in alert and "expected" not in alert
+    assert 'value="pumps-3"' in answer.text, "what was typed stays"
+    with yard.context.database.read() as connection:
+        assert connection.execute(select(devices).where(devices.c.id == "pumps-3")).one_or_none() is None
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
 def test_a_device_is_adopted_on_a_phone(chromium: Browser, yard: Courtyard, language: str) -> None:

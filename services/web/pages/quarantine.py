@@ -11,6 +11,7 @@ from services.accounts.policy import Role
 from services.clock import from_millis
 from services.intake.set_aside import list_set_aside
 from services.sites.store import unclaimed_devices
+from services.web.pages.quarantine_words import reason_of
 from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem
 from services.web.security import ContextOf, Principal, requires_everywhere
@@ -48,7 +49,9 @@ def quarantine(
             {
                 "id": entry.id,
                 "topic": entry.topic,
-                "reason": entry.reason,
+                "code": entry.code,
+                "why": reason_of(entry.code),
+                "details": entry.reason.removeprefix(entry.code).lstrip(": "),
                 "retained": entry.retained,
                 "received_at": from_millis(entry.received_at),
                 "size": len(entry.payload),

@@ -21,6 +21,7 @@ from services.authoring.tryout import Form as WrittenAs
 from services.clock import from_millis
 from services.context import Context
 from services.web.i18n import N_
+from services.web.pages.quarantine_words import reason_of
 from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem
 from services.web.security import ContextOf, Engineer, Principal
@@ -101,6 +102,7 @@ def _page(
         library=sorted(context.library.values(), key=lambda one: (one.family, one.id)),
         tried=tried,
         outcome=outcome,
+        why=reason_of(outcome.error.code) if outcome and outcome.error else None,
         rows=[_shown(profile, one) for one in readings] if profile else [],
         problem=problem,
         largest=LARGEST_YAML,

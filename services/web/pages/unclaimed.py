@@ -80,7 +80,10 @@ async def adopt(request: Request, context: ContextOf, principal: Engineer, devic
                 }
             )
             if said.name is None:
-                raise AdoptionMistakes([Mistake("name", "nothing", "what people call it, such as Pump 2")])
+                t = reader_of(request, principal).t
+                raise AdoptionMistakes(
+                    [Mistake("", t.gettext("The name is missing: what people call it, such as Pump 2."), "")]
+                )
             now = context.clock.now()
             adopted = desk_of(context).adopt(principal.scope, device, said, by=principal.login, now=now)
         except (AdoptionMistakes, AdoptionConflict, ValidationError) as error:
