@@ -12,6 +12,7 @@ from services.cli import (
     decode,
     doctor,
     enrol,
+    grafana,
     notice,
     profile,
     profile_show,
@@ -21,6 +22,7 @@ from services.cli import (
     secrets,
     simulate,
     site,
+    stack,
     up,
 )
 
@@ -36,6 +38,7 @@ __all__ = [
     "decode",
     "doctor",
     "enrol",
+    "grafana",
     "notice",
     "profile",
     "profile_show",
@@ -45,5 +48,6 @@ __all__ = [
     "secrets",
     "simulate",
     "site",
+    "stack",
     "up",
 ]
