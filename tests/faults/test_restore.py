@@ -1,0 +1,53 @@
+"""The disk of services is lost under load: restored from a backup, nothing is missing and nothing is there twice."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.bench.mosquitto import Mosquitto
+from services.cli.main import app
+from tests.faults import kit
+from tests.faults.kit import Load, Yard
+from tests.gateway.kit import now_millis
+
+pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(120)]
+
+PER_SECOND = 150
+"""The gateway keeps its newest 2,000 messages, delivered or not: more than it takes from the backup to the restore."""
+EPISODE = 8
+
+
+def courtyard(*arguments: str) -> None:
+    done = CliRunner().invoke(app, list(arguments), prog_name="courtyard")
+    assert done.exit_code == 0, done.output
+
+
+def test_services_go_on_from_a_backup(mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alarms are open and tickets are opened while the backup is taken. Between it and the loss services took more; the
+    gateway still has that, and delivers it again to the services that stand in the same place."""
+    monkeypatch.setattr(kit, "EPISODE", EPISODE)
+    yard = Yard(tmp_path, mosquitto)
+    data, file = str(tmp_path / "services"), str(tmp_path / "backup.zip")
+    start_ms = now_millis() - 360_000
+    with ExitStack() as stack:
+        yard.start(stack)
+        load = Load(yard.broker, start_ms, PER_SECOND)
+        load.start()
+        time.sleep(4)  # some episodes are over, some are open
+        courtyard("backup", file, "--data", data, "--telemetry")
+        time.sleep(0.5)
+        yard.services.kill()
+        shutil.rmtree(data)
+        courtyard("restore", file, "--data", data)
+        yard.services.start()
+        yard.services.wait_until_ready()
+        time.sleep(2)
+        acknowledged = load.end()
+        figures = yard.check_against(acknowledged, start_ms)
+    assert figures["tickets"] >= 80
