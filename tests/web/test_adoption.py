@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import insert, select, update
 
-from gateway.reading import provisional_address, provisional_id
+from gateway.decode import Decoder
+from gateway.reading import Batch, Registry, provisional_address, provisional_id
 from services.accounts import desk
 from services.accounts.policy import Grant, Role
 from services.clock import to_millis
@@ -257,6 +258,25 @@ def test_what_was_typed_stays_beside_what_is_to_be_mended(yard: Courtyard) -> No
     assert "params.pumps" in answer.text
     assert 'value="Third"' in answer.text
     assert 'value="many"' in answer.text
+
+
+def test_what_home_assistant_was_told_long_ago_names_a_new_device(yard: Courtyard) -> None:
+    """The broker has kept the announcement since long before the gateway listened."""
+    profile = yard.context.library["homeassistant"]
+    said = (
+        b'{"name": "Bilge leak", "dev_cla": "moisture", "stat_t": "bilge/leak", "dev": {"mdl": "WL-2", "sw": "1.4.0"}}'
+    )
+    decoder = Decoder([profile], Registry(version="", devices=[]))
+    now = to_millis(datetime.now(UTC))
+    readings = decoder.decode("homeassistant/binary_sensor/bilge/config", said, now, retained=True)
+    yard.context.intake.take(
+        Batch(gateway="gateway-2", first_seq=1, last_seq=1, progress_at=now, readings=readings, status=None)
+    )
+    (found,) = [one for one in yard.client("chen.yu").get("/api/v1/unclaimed").json()["items"] if "bilge" in one["id"]]
+    assert (found["announced"]["name"], found["announced"]["model"]) == ("Bilge leak", "WL-2")
+    page = yard.client("chen.yu").get("/unclaimed").text
+    entry = page.split("binary_sensor.bilge", 1)[1].split("</li>", 1)[0]
+    assert "Bilge leak" in entry and "WL-2" in entry and "1.4.0" in entry
 
 
 @pytest.mark.parametrize(
