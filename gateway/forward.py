@@ -18,6 +18,8 @@ log = structlog.get_logger("courtyard.forward")
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
+TELEMETRY_BATCH = 10_000
+"""Entries at once: a database takes few large requests far faster than many small ones."""
 
 
 class Consumer(Protocol):
@@ -113,7 +115,10 @@ class Forwarder:
         """One batch; returns whether everything that waited was read."""
         self._consumer.prepare()
         entries = reader.after(self._journal.cursor(self._consumer.name), self._batch)
-        all_read = len(entries) < self._batch
+        # Fewer than asked for do not say it alone, for a batch is bounded in bytes as well. What is committed and not
+        # yet counted in `last_seq` comes with a signal.
+        last = entries[-1].seq if entries else self._journal.last_seq
+        all_read = len(entries) < self._batch and last >= self._journal.last_seq
         reached = self._consumer.take(entries, all_read=all_read)
         if reached is not None:
             self._journal.advance(self._consumer.name, reached)
@@ -174,11 +179,14 @@ class UplinkConsumer:
         *,
         progress_at: Callable[[], Millis],
         status: Callable[[], GatewayStatus],
+        stored: bool = False,
     ) -> None:
+        """`stored`: this gateway writes the time series itself; services need not."""
         self._uplink = uplink
         self._gateway = gateway_id
         self._progress_at = progress_at
         self._status = status
+        self._stored = stored
         self._known: Millis = 0
         self._cursor = 0
 
@@ -200,6 +208,7 @@ class UplinkConsumer:
                 progress_at=max(self._known, arrived) if all_read else arrived,
                 readings=[reading for entry in entries for reading in entry.readings],
                 status=self._status(),
+                stored=self._stored,
             )
         )
         return self._cursor

@@ -112,6 +112,10 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     polls_sent: int = 0
     """Requests to devices that wait to be asked."""
     polls_unanswered: int = 0
+    telemetry_waiting: int = 0
+    """Entries that the time series has not taken yet; 0 where this gateway does not write one."""
+    telemetry_refused: int = 0
+    """Values that the time series will never take, set aside with their reasons; ever, on this disk."""
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from gateway.commands.runner import CommandCounters, CommandRunner
 from gateway.decode import Decoder
 from gateway.decode.memory import Memory
 from gateway.decode.modbus import remember_request
-from gateway.forward import Consumer, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
+from gateway.forward import TELEMETRY_BATCH, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
 from gateway.ingest import Ingest, adopted_names
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.metrics import GatewayFigures, journal_figures
@@ -27,7 +27,7 @@ from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
 from gateway.polling import PollCounters, Poller, Request
 from gateway.quarantine import QuarantineEntry, Replay
-from gateway.reading import GatewayStatus, Millis
+from gateway.reading import GatewayStatus, Millis, Registry
 from gateway.registry import RegistryWatch
 from gateway.subscriptions import Subscriptions, change
 from gateway.telemetry import TelemetryStore
@@ -131,7 +131,7 @@ class Gateway:
         )
         # Not the last message alone: after a quiet hour that would tell services that the clock went back an hour.
         self._seen_until = max(self._journal.last_received_at, self._now())
-        self._forwarders = [Forwarder(self._journal, consumer, self._signal) for consumer in self._consumers()]
+        self._forwarders = self._make_forwarders()
         for forwarder in self._forwarders:
             forwarder.start()
         self._thread.start()
@@ -180,10 +180,20 @@ class Gateway:
 
         self._on_ingest_thread(note)
 
-    def _consumers(self) -> list[Consumer]:
-        progress_at = lambda: self._seen_until  # noqa: E731 - read at each call
-        uplink = UplinkConsumer(self._uplink, self._config.id, progress_at=progress_at, status=self.status)
-        return [uplink] if self._telemetry is None else [uplink, TelemetryConsumer(self._telemetry)]
+    def _make_forwarders(self) -> list[Forwarder]:
+        store = self._telemetry
+        uplink = UplinkConsumer(
+            self._uplink,
+            self._config.id,
+            progress_at=lambda: self._seen_until,
+            status=self.status,
+            stored=store is not None,
+        )
+        forwarders = [Forwarder(self._journal, uplink, self._signal)]
+        if store is not None:
+            consumer = TelemetryConsumer(store)
+            forwarders.append(Forwarder(self._journal, consumer, self._signal, batch=TELEMETRY_BATCH))
+        return forwarders
 
     def stop(self) -> None:
         """Take nothing more, hand over what is journaled if that goes quickly, close. The rest waits on disk."""
@@ -227,6 +237,8 @@ class Gateway:
             commands_failed=runner.counters.failed + runner.counters.expired + runner.counters.unsure if runner else 0,
             polls_sent=polls.sent,
             polls_unanswered=polls.unanswered,
+            telemetry_waiting=stats.entries_waiting.get("telemetry", 0),
+            telemetry_refused=self._telemetry.refused if self._telemetry is not None else 0,
         )
 
     def figures(self) -> GatewayFigures:
@@ -244,6 +256,11 @@ class Gateway:
             commands_waiting=runner.waiting if runner else 0,
             polls=poller.counters if poller else PollCounters(),
         )
+
+    @property
+    def registry(self) -> Registry:
+        """The devices it serves, as it knows them now."""
+        return self._registry.latest
 
     def quarantine_list(self, *, limit: int = 100, before: int | None = None) -> list[QuarantineEntry]:
         """Newest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +14,9 @@ from gateway.reading import Millis, Reading
 
 log = structlog.get_logger("courtyard.journal")
 
+_LARGEST_BATCH = 4 * 1024**2
+"""Bytes as stored; in memory they are some five times that."""
+
 
 class JournalReader:
     """Reads in order from its own connection; safe to share between threads."""
@@ -22,10 +26,11 @@ class JournalReader:
         self._db.execute("PRAGMA query_only=1")
         self._lock = Lock()
 
-    def after(self, seq: int, limit: int = 500) -> list[Entry]:
+    def after(self, seq: int, limit: int = 500, *, max_bytes: int = _LARGEST_BATCH) -> list[Entry]:
+        """Entries behind `seq`, up to `limit` or to `max_bytes`; at least one if there is one."""
         query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._lock:
-            rows = self._db.execute(query, (seq, limit)).fetchall()
+            rows = _as_far_as(self._db.execute(query, (seq, limit)), max_bytes)
         return [Entry(row_seq, _readings(row_seq, body)) for row_seq, body in rows]
 
     def oldest_after(self, seq: int) -> Millis | None:
@@ -62,6 +67,18 @@ class JournalReader:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+
+def _as_far_as(rows: Iterable[tuple[int, bytes]], max_bytes: int) -> list[tuple[int, bytes]]:
+    """A message can be one of thousands of readings: counting messages alone would not bound memory."""
+    taken: list[tuple[int, bytes]] = []
+    size = 0
+    for row in rows:
+        size += len(row[1])
+        if taken and size > max_bytes:
+            break
+        taken.append(row)
+    return taken
 
 
 def _readings(seq: int, body: bytes) -> list[Reading]:

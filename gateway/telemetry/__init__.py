@@ -24,6 +24,11 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
 class TelemetryStore(Protocol):
     """Write readings and read ranges. Writing a reading twice changes nothing."""
 
+    @property
+    def refused(self) -> int:
+        """Values or readings that it will never take and has left out, as far as it counts them."""
+        ...
+
     def write(self, readings: Sequence[Reading]) -> None:
         """Store readings durably; raises TelemetryUnavailable."""
         ...

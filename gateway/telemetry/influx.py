@@ -1,0 +1,240 @@
+"""The time series in InfluxDB 1 or 2. Writing, and what happens with what the database does not take.
+
+Batches come from a journal, which keeps them until `write` returns. So there is no queue here and no retry: what cannot
+be written now raises TelemetryUnavailable and comes again, and writing a point twice changes nothing. What the database
+will never take is set aside with its reason, and everything else of the batch is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS, WriteApi
+from influxdb_client.domain.write_precision import WritePrecision
+from influxdb_client.rest import ApiException
+
+from device_profiles.schema import DeviceProfile
+from device_profiles.telemetry import RAW
+from gateway.reading import Millis, Reading, Registry
+from gateway.telemetry import Point, TelemetryUnavailable
+from gateway.telemetry.influx_rename import Renaming
+from gateway.telemetry.influxql import InfluxQl, refusal
+from gateway.telemetry.lines import LineBuilder, Lines, Refused
+from gateway.telemetry.refused import RefusedPoints
+from gateway.telemetry.verdict import Kind, Verdict, verdict, words_of
+
+LINES_PER_REQUEST = 5000
+_CONNECT_SECONDS = 5.0
+_MILLIS: WritePrecision = WritePrecision.MS  # type: ignore[assignment]  # the library's enum is of plain texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfluxAddress:
+    """Where, and as whom. `token` is InfluxDB 2's, or USER:PASSWORD of InfluxDB 1."""
+
+    url: str
+    token: str = ""
+    org: str = ""
+    gzip: bool = False
+    timeout_seconds: float = 30.0
+    """For one request; a database that hangs holds up its own thread so long, and nothing else."""
+
+    @property
+    def shown(self) -> str:
+        """Without what may be secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+class _Reader(Protocol):
+    def range(
+        self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
+    ) -> dict[str, list[Point]]: ...
+
+    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]: ...
+
+
+class _Line(NamedTuple):
+    text: str
+    reading: Reading
+    without: frozenset[tuple[str, str]] = frozenset()
+    """Fields, (measurement, name), that have been left out since the database does not take them."""
+
+
+class InfluxTelemetry:
+    """See gateway.telemetry.TelemetryStore. One `write` works at a time; reads come from any thread."""
+
+    def __init__(
+        self,
+        address: InfluxAddress,
+        *,
+        library: Mapping[str, DeviceProfile],
+        registry: Callable[[], Registry],
+        set_aside: RefusedPoints,
+        now_millis: Callable[[], Millis],
+    ) -> None:
+        """`registry` says where devices stand; it must answer from memory."""
+        self.address = address
+        self.set_aside = set_aside
+        self.points_written = 0
+        """Lines since start, those written again included."""
+        self._now = now_millis
+        self._builder = LineBuilder(library, registry)
+        self._lock = Lock()
+        self._client: InfluxDBClient
+        self._api: WriteApi
+        self._ql: InfluxQl
+        self._reader: _Reader
+
+    def start(self) -> None:
+        """Connects to nothing yet: the database may come later. Raises ValueError for an address that is none."""
+        at = self.address
+        millis = (int(_CONNECT_SECONDS * 1000), int(at.timeout_seconds * 1000))
+        from gateway.telemetry.influx_read import InfluxReader
+
+        self._ql = InfluxQl(at.url, at.token, at.org, timeout_seconds=at.timeout_seconds)
+        self._reader = InfluxReader(self._ql)
+        self._client = InfluxDBClient(
+            url=at.url, token=at.token or "none", org=at.org, timeout=millis, enable_gzip=at.gzip, retries=False
+        )
+        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+        self.set_aside.start()
+
+    def close(self) -> None:
+        self._api.close()  # type: ignore[no-untyped-call]
+        self._client.close()  # type: ignore[no-untyped-call]
+        self._ql.close()
+
+    # --- the port ----------------------------------------
+
+    @property
+    def refused(self) -> int:
+        """Ever, as long as its file is kept."""
+        return self.set_aside.count
+
+    def write(self, readings: Sequence[Reading]) -> None:
+        """Returns when the database has everything but what it will never take. Raises TelemetryUnavailable."""
+        with self._lock:
+            built = self._builder.build(readings)
+            refused = built.refused + self._store(_lines(built))
+            self.set_aside.add(refused, self._now())
+
+    def range(
+        self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
+    ) -> dict[str, list[Point]]:
+        return self._reader.range(device=device, child=child, metrics=metrics, start=start, end=end, limit=limit)
+
+    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
+        return self._reader.scan(devices=devices, start=start, end=end)
+
+    def rename(self, old: str, new: str) -> None:
+        """Raises TelemetryUnavailable; what was done by then is right, and the next call does the rest."""
+        with self._lock:
+            tags = self._builder.tags_of(new)
+        Renaming(self._ql, self._client, self.post).run(old, new, tags)
+
+    # --- writing ----------------------------------------
+
+    def _store(self, lines: list[_Line]) -> list[Refused]:
+        """Write lines, in order; returns what the database will not take."""
+        refused: list[Refused] = []
+        waiting = [lines[at : at + LINES_PER_REQUEST] for at in range(0, len(lines), LINES_PER_REQUEST)][::-1]
+        while waiting:
+            some = waiting.pop()
+            said = self.post("\n".join([line.text for line in some]).encode())
+            if said is None:
+                self.points_written += len(some)
+            else:
+                waiting += reversed(self._sort_out(some, said, refused))
+        return refused
+
+    def post(self, body: bytes, bucket: str = RAW.bucket) -> Verdict | None:
+        """One request; None when all is stored. Raises TelemetryUnavailable where it is not the lines' fault."""
+        try:
+            self._api.write(bucket, record=body, write_precision=_MILLIS)
+        except ApiException as error:
+            status, text = error.status or 0, error.body or ""
+            said = verdict(status, words_of(text))
+            if said is None:
+                raise TelemetryUnavailable(f"{refusal(status, text)} ({self.address.shown})") from error
+            return said
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} does not answer: {_short(error)}") from error
+        return None
+
+    def _sort_out(self, lines: list[_Line], said: Verdict, refused: list[Refused]) -> list[list[_Line]]:
+        """Refuse what is certain; returns what to write (again), in groups that will tell more."""
+        if said.kind is Kind.TOO_OLD and said.dropped <= len(lines):
+            return _without_oldest(lines, said, refused)
+        if said.kind is Kind.CONFLICT:
+            field = (said.measurement, said.field)
+            having = [line for line in lines if _has(line, field)]
+            if having and len(having) < len(lines):
+                return [having, [line for line in lines if not _has(line, field)]]
+            if having and (said.dropped >= len(lines) or len(lines) == 1):
+                return [self._stripped(lines, field, said, refused)]
+        if said.kind is Kind.BAD and (named := {line.text for line in lines if f"parse '{line.text}'" in said.message}):
+            refused += [_refused(line, said) for line in lines if line.text in named]
+            rest = [line for line in lines if line.text not in named]
+            return [rest] if rest else []
+        if len(lines) == 1:
+            refused.append(_refused(lines[0], said))
+            return []
+        return [lines[: len(lines) // 2], lines[len(lines) // 2 :]]
+
+    def _stripped(
+        self, lines: list[_Line], field: tuple[str, str], said: Verdict, refused: list[Refused]
+    ) -> list[_Line]:
+        """The lines without this field; what else they say is fine, or the database will say."""
+        kept = []
+        for line in lines:
+            refused.append(_refused(line, said, field[1]))
+            without = line.without | {field}
+            kept += _lines(self._builder.build([line.reading], without), without)
+        return kept
+
+
+def _lines(built: Lines, without: frozenset[tuple[str, str]] = frozenset()) -> list[_Line]:
+    return [_Line(text, reading, without) for text, reading in zip(built.texts, built.readings, strict=True)]
+
+
+def _has(line: _Line, field: tuple[str, str]) -> bool:
+    measurement, name = field
+    return (
+        field not in line.without
+        and line.text.startswith((measurement + ",", measurement + " "))
+        and (name in line.reading.values)
+    )
+
+
+def _without_oldest(lines: list[_Line], said: Verdict, refused: list[Refused]) -> list[list[_Line]]:
+    """The database counts what it left out for its age: these are the oldest."""
+    in_time = sorted(lines, key=lambda line: line.reading.measured_at)
+    refused += [_refused(line, said) for line in in_time[: said.dropped]]
+    rest = in_time[said.dropped :]
+    return [rest] if rest else []
+
+
+def _refused(line: _Line, said: Verdict, field: str = "") -> Refused:
+    reading = line.reading
+    value = ascii(reading.values.get(field)) if field else line.text
+    return Refused(
+        reading.device,
+        reading.child,
+        reading.measured_at,
+        line.text.partition(",")[0],
+        field,
+        value[:500],
+        f"{said.kind.value}: {said.message[:300]}" if said.kind is not Kind.TOO_OLD else said.kind.value,
+    )
+
+
+def _short(error: Exception) -> str:
+    """Without the pool's name and its address in memory."""
+    return f"{type(error).__name__}: {str(error).rpartition('>: ')[2] or error}"[:200]
