@@ -1,59 +1,119 @@
 """InfluxQL queries of panels and variables: the one language that InfluxDB 1, 2 and 3 all answer.
 
-Measurement = the profile's family; tags site, building, device, child; fields = metrics and states.
+Names are those of device_profiles.telemetry. `$resolution` is the level: autogen (as measured), 5m or 1h. Family, field
+and level are identifiers by the profiles' schema: nothing in them needs quoting.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from device_profiles.telemetry import COUNT, DELAY, QUALITY, RAW
 
-from dashboards.sdk import Dataquery, cog, common
-
-DATASOURCE = common.DataSourceRef(type_val="influxdb", uid="${datasource}")
-
-
-@dataclass(frozen=True)
-class InfluxQuery(Dataquery, cog.Builder["InfluxQuery"]):
-    """The SDK knows no InfluxDB; this is what Grafana's datasource of type influxdb takes, as a raw query."""
-
-    ref_id: str
-    query: str
-    alias: str
-
-    def build(self) -> InfluxQuery:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "refId": self.ref_id,
-            "datasource": DATASOURCE.to_json(),
-            "rawQuery": True,
-            "resultFormat": "time_series",
-            "query": self.query,
-            "alias": self.alias,
-        }
+CHOSEN = '"site" =~ /^${site:regex}$/ AND "device" =~ /^${device:regex}$/'
+AT_SITE = '"site" =~ /^${site:regex}$/'
+EVERYTHING = "/.*/"
+"""All measurements; a series says which one it is of as `$m` in its alias."""
 
 
-def series(family: str, field: str, scope: str | None, aggregate: str) -> str:
-    """One field of the chosen devices over time, or of all their children of one kind."""
-    group = ', "device", "child"' if scope else ', "device"'
-    # Family and field are identifiers by the profile's schema: nothing in them needs quoting.
+def gauge(family: str, field: str, scope: str | None, *, where: str = CHOSEN, fill: str = "none") -> str:
+    """The mean of the chosen devices over time, and at summed-up levels the lowest and the highest beside it.
+
+    A regular expression that fits no field gives no column: as measured there is only the mean.
+    """
+    what = f'mean("{field}") AS "mean", min(/^{field}_min$/) AS "lowest", max(/^{field}_max$/) AS "highest"'
+    return _over_time(what, family, where, scope, fill)
+
+
+def last(family: str, field: str, scope: str | None, *, where: str = CHOSEN, fill: str = "none") -> str:
+    """Counters and states: the last value of each stretch."""
+    return _over_time(f'last("{field}")', family, where, scope, fill)
+
+
+def of_family(family: str, field: str, *, is_gauge: bool) -> str:
+    """The same for every profile of a family, whether the device or a child of it has the field."""
+    if is_gauge:
+        return gauge(family, field, "", where=CHOSEN)
+    return last(family, field, "", where=CHOSEN)
+
+
+def _over_time(what: str, family: str, where: str, scope: str | None, fill: str) -> str:
+    # Only None keeps to the device itself; "" takes the device and all its children.
+    group = '"device"' if scope is None else '"device", "child"'
     return (
-        f'SELECT {aggregate}("{field}") FROM "{family}" '  # noqa: S608
-        f"WHERE $timeFilter AND {_chosen()} AND {_scope(scope)} "
-        f"GROUP BY time($__interval){group} fill(none)"
+        f'SELECT {what} FROM "$resolution"."{family}" '  # noqa: S608
+        f"WHERE $timeFilter AND {' AND '.join([where, *_scope(scope)])} "
+        f"GROUP BY time($__interval), {group} fill({fill})"
     )
 
 
-def tag_values(family: str, tag: str) -> str:
-    within = """ WHERE "site" =~ /^$site$/""" if tag != "site" else ""
-    return f'SHOW TAG VALUES FROM "{family}" WITH KEY = "{tag}"{within}'
-
-
-def _chosen() -> str:
-    return '"site" =~ /^$site$/ AND "device" =~ /^$device$/'
-
-
-def _scope(scope: str | None) -> str:
+def _scope(scope: str | None) -> list[str]:
+    if scope == "":
+        return []
     # A missing tag equals the empty string: the device's own values carry no child.
-    return f'"child" =~ /^{scope}:/' if scope else "\"child\" = ''"
+    return [f'"child" =~ /^{scope}:/' if scope else "\"child\" = ''"]
+
+
+def key_values(fields: list[str]) -> str:
+    """The headline gauges of whichever family `$family` is."""
+    names = "|".join(fields)
+    return (
+        f'SELECT mean(/^({names})$/) FROM "$resolution"."$family" '  # noqa: S608
+        f'WHERE $timeFilter AND {AT_SITE} GROUP BY time($__interval), "device", "child" fill(none)'
+    )
+
+
+def bad_readings(measurement: str, quality: str) -> str:
+    """How many readings were of this quality."""
+    return (
+        f'SELECT count("{QUALITY}") FROM "{RAW.name}".{measurement} '  # noqa: S608
+        f"WHERE $timeFilter AND {CHOSEN} AND \"{QUALITY}\" = '{quality}' GROUP BY time($__interval) fill(0)"
+    )
+
+
+def worst_devices(measurement: str) -> str:
+    """The twenty devices with the most readings that are not good."""
+    inner = (
+        f'SELECT count("{QUALITY}") AS "readings" FROM "{RAW.name}".{measurement} '  # noqa: S608
+        f'WHERE $timeFilter AND {CHOSEN} GROUP BY "device"'
+    )
+    return f'SELECT top("readings", "device", 20) AS "readings" FROM ({inner})'  # noqa: S608
+
+
+def delay(measurement: str) -> str:
+    """The longest way from the device to us, in seconds."""
+    return (
+        f'SELECT max("{DELAY}") FROM "{RAW.name}".{measurement} '  # noqa: S608
+        f"WHERE $timeFilter AND {CHOSEN} GROUP BY time($__interval) fill(none)"
+    )
+
+
+def readings_per_minute(measurement: str) -> str:
+    """From the numbers of readings that the summed-up levels keep; `$summed` is 5m or 1h, and a duration as well.
+
+    The growth of their sum per minute is the same whatever the level.
+    """
+    return (
+        f'SELECT derivative(cumulative_sum(sum("{COUNT}")), 1m) FROM "$summed".{measurement} '  # noqa: S608
+        f"WHERE $timeFilter AND {CHOSEN} GROUP BY time($summed) fill(0)"
+    )
+
+
+def heard(measurement: str) -> str:
+    """How many devices said something."""
+    inner = (
+        f'SELECT sum("{COUNT}") AS "n" FROM "$summed".{measurement} '  # noqa: S608
+        f'WHERE $timeFilter AND {CHOSEN} GROUP BY "device"'
+    )
+    return f'SELECT count("n") AS "devices" FROM ({inner})'  # noqa: S608
+
+
+def sites(family: str = "") -> str:
+    of = f' FROM "{family}"' if family else ""
+    return f'SHOW TAG VALUES{of} WITH KEY = "site"'
+
+
+def devices(family: str) -> str:
+    return f'SHOW TAG VALUES FROM "{family}" WITH KEY = "device" WHERE {AT_SITE}'
+
+
+def families() -> str:
+    return f"SHOW MEASUREMENTS WHERE {AT_SITE}"

@@ -11,18 +11,28 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from grafana_foundation_sdk.builders import dashboard as boards
-    from grafana_foundation_sdk.builders import statetimeline, timeseries
-    from grafana_foundation_sdk.builders.common import GraphThresholdsStyleConfig, VizLegendOptions, VizTooltipOptions
+    from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
+    from grafana_foundation_sdk.builders.common import (
+        GraphThresholdsStyleConfig,
+        ReduceDataOptions,
+        StackingConfig,
+        VizLegendOptions,
+        VizTooltipOptions,
+    )
     from grafana_foundation_sdk.cog import builder as cog
     from grafana_foundation_sdk.cog import plugins
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.cog.variants import Dataquery
     from grafana_foundation_sdk.models import common, dashboard
+    from grafana_foundation_sdk.models.common import GraphDrawStyle
 
 __all__ = [
     "Dataquery",
+    "GraphDrawStyle",
     "GraphThresholdsStyleConfig",
     "JSONEncoder",
+    "ReduceDataOptions",
+    "StackingConfig",
     "VizLegendOptions",
     "VizTooltipOptions",
     "boards",
@@ -30,6 +40,8 @@ __all__ = [
     "common",
     "dashboard",
     "plugins",
+    "stat",
     "statetimeline",
+    "table",
     "timeseries",
 ]
