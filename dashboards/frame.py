@@ -81,12 +81,16 @@ def with_series(made: boards.Dashboard, language: str) -> boards.Dashboard:
 
 def with_tables(made: boards.Dashboard, language: str) -> boards.Dashboard:
     """The PostgreSQL that is asked, and Courtyard's own address for links."""
+    made.with_variable(boards.DatasourceVariable("database").type("postgres").label(word("database", language)))
+    return with_address(made, language)
+
+
+def with_address(made: boards.Dashboard, language: str) -> boards.Dashboard:
+    """Courtyard's own address, for links."""
     address = boards.TextBoxVariable("courtyard").label(word("courtyard", language)).default_value(PUBLIC_URL)
     address.current(dashboard.VariableOption(text=PUBLIC_URL, value=PUBLIC_URL))
     address.hide(dashboard.VariableHide.HIDE_VARIABLE)
-    return made.with_variable(
-        boards.DatasourceVariable("database").type("postgres").label(word("database", language))
-    ).with_variable(address)
+    return made.with_variable(address)
 
 
 def chosen(name: str, query: str, language: str, *, source: common.DataSourceRef = SERIES) -> boards.QueryVariable:

@@ -11,7 +11,7 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from grafana_foundation_sdk.builders import dashboard as boards
-    from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
+    from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, table, timeseries
     from grafana_foundation_sdk.builders.common import (
         GraphThresholdsStyleConfig,
         ReduceDataOptions,
@@ -40,6 +40,7 @@ __all__ = [
     "common",
     "dashboard",
     "plugins",
+    "prometheus",
     "stat",
     "statetimeline",
     "table",
