@@ -17,6 +17,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from device_profiles.schema import DeviceProfile
 from gateway.damage import set_aside
 from gateway.service import Gateway
+from gateway.telemetry import TelemetryStore
+from gateway.telemetry.spool import FILE as SPOOL_FILE
+from gateway.telemetry.spool import SpooledTelemetry
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
 from services.adoption import history
@@ -28,6 +31,7 @@ from services.context import Context
 from services.database import Database
 from services.events.store import expire as expire_events
 from services.gateway_node import make_gateway, start_metrics, watch_gateway
+from services.influx import make_influx
 from services.intake import Intake
 from services.metrics import Metrics, parts
 from services.metrics.state import of_state
@@ -35,6 +39,7 @@ from services.notices import sending
 from services.notices.outbox import Outbox
 from services.profiles import load_library
 from services.settings import Settings
+from services.sites.known import KnownDevices
 from services.ticker import Chore, Ticker
 from services.uplink import InProcessCommands, InProcessUplink
 from services.web.app import create_app
@@ -51,7 +56,7 @@ class Core:
     clock: Clock
     library: Mapping[str, DeviceProfile]
     database: Database
-    telemetry: SqliteTelemetry
+    telemetry: TelemetryStore
     changes: Changes
     intake: Intake
     metrics: Metrics
@@ -85,8 +90,22 @@ def open_database(stack: ExitStack, settings: Settings) -> Database:
     return database
 
 
-def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
-    """The time series. A damaged file is moved aside: it is missed, but must keep no alarm from being raised."""
+def open_telemetry(
+    stack: ExitStack, settings: Settings, clock: Clock, library: Mapping[str, DeviceProfile], database: Database
+) -> TelemetryStore:
+    """The time series, as settings say. InfluxDB may be away: what is written waits on disk."""
+    if not settings.influx_url:
+        return _open_embedded(stack, settings)
+    influx = make_influx(settings, clock, library, KnownDevices(database).registry)
+    influx.start()
+    spool = SpooledTelemetry(influx, settings.data_dir / SPOOL_FILE, max_bytes=settings.journal_max_bytes)
+    spool.start()
+    stack.callback(spool.close)
+    return spool
+
+
+def _open_embedded(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
+    """A damaged file is moved aside: it is missed, but must keep no alarm from being raised."""
     path = settings.data_dir / "telemetry.db"
     telemetry = SqliteTelemetry(path)
     try:
@@ -106,7 +125,7 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
     """Database, telemetry and the intake with its state; time does not pass yet."""
     library = load_library(settings)
     database = open_database(stack, settings)
-    telemetry = open_telemetry(stack, settings)
+    telemetry = open_telemetry(stack, settings, clock, library, database)
     changes = Changes()
     intake = Intake(
         database,
@@ -137,7 +156,8 @@ def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
         core.clock,
         core.library,
         uplink,
-        core.telemetry,
+        # A gateway has a journal of its own: its readings need not go through that of services.
+        core.telemetry.store if isinstance(core.telemetry, SpooledTelemetry) else core.telemetry,
         mqtt_url,
         commands=orders,
         command_wait_seconds=1.0,
@@ -152,6 +172,8 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     """Time begins to pass: rules' delays and silence each second, retention each hour."""
 
     def expire(now: datetime) -> None:
+        if not isinstance(core.telemetry, SqliteTelemetry):
+            return  # InfluxDB keeps its own retention
         gone = core.telemetry.expire(to_millis(now - timedelta(days=core.settings.telemetry_days)))
         if gone:
             log.info("telemetry_expired", readings=gone)

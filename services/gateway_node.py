@@ -12,6 +12,7 @@ from gateway.telemetry import TelemetryStore
 from gateway.uplink import CommandUplink, Uplink
 from gateway.uplink_http import HttpUplink
 from services.clock import Clock, to_millis
+from services.influx import make_influx
 from services.metrics import Metrics
 from services.metrics.listener import start_listener
 from services.metrics.process import of_process
@@ -20,7 +21,10 @@ from services.settings import Settings
 
 
 def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> Gateway:
-    """A gateway alone: it needs nothing but its disk to go on collecting; services take telemetry with the readings."""
+    """A gateway alone: it needs nothing but its disk to go on collecting.
+
+    With an InfluxDB in its settings it writes the time series itself; else services store what they take.
+    """
     library = load_library(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     if settings.gateway_token_file is None:
@@ -30,7 +34,12 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
     now_millis = lambda: to_millis(clock.now())  # noqa: E731 - handed on
     uplink = HttpUplink(settings.services_url, settings.gateway_token_file, now_millis=now_millis)
     stack.callback(uplink.close)
-    gateway = make_gateway(settings, clock, library, uplink, None, settings.mqtt, commands=uplink)
+    telemetry = None
+    if settings.influx_url:
+        telemetry = make_influx(settings, clock, library, lambda: gateway.registry)
+        telemetry.start()
+        stack.callback(telemetry.close)
+    gateway = make_gateway(settings, clock, library, uplink, telemetry, settings.mqtt, commands=uplink)
     gateway.start()
     stack.callback(gateway.stop)
     watch_gateway(stack, start_metrics(stack, settings, clock), gateway, clock)

@@ -167,9 +167,10 @@ def _take(context: Context, principal: Principal, batch: Batch) -> int:
     batch = msgspec.structs.replace(batch, readings=context.intake.as_claimed(batch.readings))
     if principal.scope is not None:
         _check_sites(context, principal.scope, batch)
-    # A gateway elsewhere has no time series of its own. Stored first: a reading written twice changes nothing, while
-    # one that is committed below and not stored would be missing for good.
-    context.telemetry.write(batch.readings)
+    # Stored first, unless the gateway itself writes to InfluxDB: a reading written twice changes nothing, while one
+    # that is committed below and not stored would be missing for good.
+    if not (batch.stored and context.settings.influx_url):
+        context.telemetry.write(batch.readings)
     return context.intake.take(batch)
 
 
