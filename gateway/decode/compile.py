@@ -149,8 +149,12 @@ class CompiledBinding:
             field.when_missing == "erase" for own in (fields, *each_fields) for field in own.values()
         )
         self._eventful = bool(self._events.declared or self._gaps)
+        # A sign of life need not be looked into. But where the profile says how it is written, it must be written so:
+        # noise with a wrong checksum is no sign of life. Any text will do where it says no more than that.
+        written_so = any(codec != _TEXT for codec in binding.decode)
         self.needs_decoding = bool(
             says_more
+            or written_so
             or binding.split
             or binding.presence
             or binding.time

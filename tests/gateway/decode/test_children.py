@@ -167,6 +167,19 @@ def test_a_keepalive_is_a_sign_of_life_and_an_ignored_message_is_nothing() -> No
     assert made.decode("t/d1", b"\xff\x00", NOW) == []
 
 
+def test_a_broken_frame_is_no_sign_of_life() -> None:
+    fields = [{"name": "slave", "type": "u8"}, {"name": "function", "type": "u8"}]
+    crc: dict[str, Any] = {"kind": "crc16_modbus"}
+    link = {"id": "link", "topic": "t/{address}", "keepalive": True}
+    framed = {**link, "decode": [{"struct": {"fields": fields, "tail": "ignore", "integrity": [crc]}}]}
+    assert one(framed, bytes.fromhex("010741e2")).presence is Presence.UNSAID
+    assert error(framed, bytes.fromhex("010741e3")).code == "integrity"
+    crc["on_failure"] = "accept_flagged"
+    assert one(framed, bytes.fromhex("010741e3")).quality is Quality.SUSPECT
+    assert error({**link, "decode": [{"json": True}]}, "alive{").code == "malformed"
+    assert one({**link, "decode": [{"text": True}]}, b"\xff\x00").presence is Presence.UNSAID, "any text will do"
+
+
 def test_a_payload_of_more_than_a_mebibyte_is_refused_unread() -> None:
     with pytest.raises(DecodeError) as caught:
         decoder(flat(power="p")).decode("t/d1", b"1" * ((1 << 20) + 1), NOW)
