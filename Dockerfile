@@ -15,9 +15,11 @@ COPY services ./services
 COPY dashboards ./dashboards
 RUN uv pip install --python /opt/courtyard/bin/python --no-deps . \
  && ! find /opt/courtyard -name urllib3_future.pth | grep . \
- && /opt/courtyard/bin/courtyard --help > /dev/null
+ && /opt/courtyard/bin/courtyard sbom --lock requirements.lock --to /opt/courtyard/sbom.json
 
 FROM python:${PYTHON}
+LABEL org.opencontainers.image.title=Courtyard \
+      org.opencontainers.image.licenses=Apache-2.0
 RUN groupadd --gid 10001 courtyard \
  && useradd --system --uid 10001 --gid 10001 --home-dir /data --shell /usr/sbin/nologin courtyard \
  && install -d -o courtyard -g courtyard -m 700 /data

@@ -1,4 +1,4 @@
-# The two commands of the README are `make up` and `make test`. Everything else is for those who change the code.
+# The commands of the README are `make up`, `make stack` and `make test`. Everything else is for those who change the code.
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 VENV := .venv
@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 # The lock carries hashes and no download hosts, so it works with any package index. Why: docs/decisions/0001.
 SYNC := URLLIB3_NO_OVERRIDE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-binary urllib3-future
 
-.PHONY: up test check bench lock clean help fmt
+.PHONY: up stack test check bench lock clean help fmt
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
 
 up: $(VENV)/ready ## start everything with a demo site: make up ARGS="--http 127.0.0.1:9000"
 	@exec $(BIN)/courtyard up --demo $(ARGS)
+
+stack: $(VENV)/ready ## docker-compose.yml without containers, with a demo site: Mosquitto, InfluxDB, PostgreSQL
+	@sh tests/needs.sh install mosquitto influxdb postgresql
+	@exec $(BIN)/courtyard stack up --demo $(ARGS)
 
 test: $(VENV)/ready-dev ## install what the tests need where possible, then run all of them
 	@sh tests/needs.sh install

@@ -2,6 +2,7 @@
 # What the tests need beside Python: real servers and a real browser, from Debian's packages.
 # `sh tests/needs.sh install` installs what is missing where apt and root are there; otherwise it names what is
 # missing and which tests will be skipped. It never fails: a skipped test says so itself.
+# `sh tests/needs.sh install mosquitto influxdb` looks at these packages alone (`make stack` does).
 set -u
 
 missing() {
@@ -22,11 +23,20 @@ skips() {
   esac
 }
 
-wanted=$(missing)
+mode=${1:-}
+[ $# -eq 0 ] || shift
+asked="$*"
+chosen() { # of what is missing, what was asked for
+  for package in $(missing); do
+    case " ${asked:-$package} " in *" $package "*) echo "$package" ;; esac
+  done
+}
+
+wanted=$(chosen)
 [ -n "$wanted" ] || exit 0
 
-if [ "${1:-}" = install ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-  echo "Installing what the tests need:" $wanted
+if [ "$mode" = install ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "Installing what is needed:" $wanted
   # policy-rc.d keeps the packages from starting servers of their own beside the ones the tests start.
   guard=/usr/sbin/policy-rc.d
   [ -e $guard ] || { printf '#!/bin/sh\nexit 101\n' >$guard && chmod +x $guard && made=1; }
@@ -34,7 +44,7 @@ if [ "${1:-}" = install ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends $wanted; } >/tmp/courtyard-needs.log 2>&1 ||
     { echo "apt-get did not manage; the end of its log:"; tail -n 5 /tmp/courtyard-needs.log; }
   [ -z "${made:-}" ] || rm -f $guard
-  wanted=$(missing)
+  wanted=$(chosen)
 fi
 
 for package in $wanted; do

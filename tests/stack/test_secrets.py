@@ -1,4 +1,4 @@
-"""`courtyard secrets`: every secret once, for one reader, never overwritten; hashes as the real Mosquitto writes them."""
+"""`courtyard secrets`: every secret once, for one reader, never overwritten; hashes as Mosquitto writes them."""
 
 from __future__ import annotations
 
