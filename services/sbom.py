@@ -1,7 +1,7 @@
 """The bill of materials of this installation, as CycloneDX 1.6: which Python packages it consists of.
 
-From what is really installed (names, versions, licences), with the hashes of the lock that it was installed from. Why not
-a tool: docs/decisions/0007-bill-of-materials.md.
+From what is really installed (names, versions, licences), with the hashes of the lock that it was installed from.
+Why not a tool: docs/decisions/0007-bill-of-materials.md.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def locked_hashes(text: str) -> dict[tuple[str, str], list[str]]:
 
 
 def document(packages: Iterable[Package], hashes: Mapping[tuple[str, str], list[str]], now: datetime) -> dict[str, Any]:
-    """The bill; the same packages give the same serial number. Raises ValueError where the product is not among them."""
+    """The bill; the same packages give the same serial number. Raises ValueError where the product is missing."""
     listed = {package.name: package for package in packages}
     if PRODUCT not in listed:
         raise ValueError(f"{PRODUCT} is not installed here as a package; install it (`make up` does) and ask again")
@@ -82,7 +82,7 @@ def _package(found: Distribution) -> Package:
     needs = [re.split(r"[\s;<>=!~\[(]", need, maxsplit=1)[0] for need in found.requires or ()]
     return Package(
         name=normalised(about["Name"]),
-        version=found.version,
+        version=found.version.removeprefix("v"),  # some write v1.0, which is the same version
         licence=words[0] if words and len(words[0]) < 100 else _classified(about.get_all("Classifier") or []),
         needs=tuple(map(normalised, needs)),
     )
