@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from grafana_client.api import GrafanaApi
@@ -17,7 +17,7 @@ Credential = str | tuple[str, str]
 _NEEDED = re.compile(r"Permissions needed: (.+)", re.DOTALL)
 
 
-class GrafanaRefused(Exception):
+class GrafanaRefused(OSError):
     """Grafana cannot be reached, or does not take it; the text says why and what to do.
 
     `status` is HTTP's, 0 where there was no answer. `permission`: the one that is missing, where Grafana says so.
@@ -32,7 +32,7 @@ class GrafanaRefused(Exception):
 
 
 class Grafana:
-    """Asks and tells; every answer is plain JSON. Raises GrafanaRefused."""
+    """Asks and tells; every answer is plain JSON. Raises GrafanaRefused. Use it in a `with`, or close it."""
 
     def __init__(self, url: str, credential: Credential | None, *, timeout_seconds: float = 15.0) -> None:
         parts = urlsplit(url)
@@ -42,6 +42,16 @@ class Grafana:
         # With the slash: the client puts `api` right behind a path.
         api = GrafanaApi.from_url(self.url + "/", credential=credential, timeout=timeout_seconds)
         self._client: Any = api.client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its connections."""
+        self._client.s.close()
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         return self._ask("GET", path, params=params)

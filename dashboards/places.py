@@ -1,4 +1,4 @@
-"""Which folders there are in Grafana, and which dashboards stand in which. Pure.
+"""Which folders there are in Grafana, and which dashboards stand in which.
 
     Courtyard                     what concerns all sites, and one dashboard per kind of device
       Osmanthus Garden            one folder per site: the same dashboards, held to that site
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from dashboards.capabilities import Capabilities
@@ -50,7 +52,24 @@ class Shelf:
     """A folder and what belongs into it."""
 
     folder: Folder
+    language: str
     boards: tuple[Board, ...]
+
+    def each(self, change: Callable[[Board, str], Board]) -> Shelf:
+        """The same with every dashboard changed so."""
+        return replace(self, boards=tuple(change(board, self.language) for board in self.boards))
+
+
+def read_boards(folder: Path, languages: Sequence[str]) -> list[Board]:
+    """The dashboards that `courtyard dashboards build` wrote: `<folder>/<language>/….json`. Raises ValueError."""
+    found = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for language in languages
+        for file in sorted((folder / language).rglob("*.json"))
+    ]
+    if not found:
+        raise ValueError(f"no dashboards in {folder}/{'|'.join(languages)}; write some: courtyard dashboards build")
+    return found
 
 
 def arrange(
@@ -69,11 +88,11 @@ def arrange(
 
 def _of_language(boards: list[Board], places: Sequence[Place], language: str, grafana: Capabilities) -> Iterator[Shelf]:
     root = Folder(f"{OURS}-{language}", _ROOTS[language])
-    yield Shelf(root, tuple(boards))
+    yield Shelf(root, language, tuple(boards))
     for place in places:
         mine = [held_to(board, place, language) for board in boards if concerns(board, place)]
         if mine:
-            yield Shelf(_folder_of(place, root, language, grafana), tuple(mine))
+            yield Shelf(_folder_of(place, root, language, grafana), language, tuple(mine))
 
 
 def _folder_of(place: Place, root: Folder, language: str, grafana: Capabilities) -> Folder:

@@ -83,11 +83,11 @@ class Found:
     """Folders of ours that hold more than what is ours."""
 
 
-def plan(wanted: Wanted, found: Found, grafana: Capabilities) -> list[Step]:
-    """In the order in which it can be done."""
+def plan(wanted: Wanted, found: Found, grafana: Capabilities, *, renew_secrets: bool = False) -> list[Step]:
+    """In the order in which it can be done. `renew_secrets`: send those of datasources although they are set."""
     shelves = list(wanted.shelves)
     return [
-        *(_datasource(source, found, grafana) for source in wanted.datasources),
+        *(_datasource(source, found, grafana, renew_secrets) for source in wanted.datasources),
         *(_folder(shelf.folder, found) for shelf in shelves),
         *_boards(wanted, found, grafana),
         *_gone(shelves, found),
@@ -97,7 +97,7 @@ def plan(wanted: Wanted, found: Found, grafana: Capabilities) -> list[Step]:
 # --- datasources ---------------------------------------------------------------------------------------------------
 
 
-def _datasource(source: Datasource, found: Found, grafana: Capabilities) -> Step:
+def _datasource(source: Datasource, found: Found, grafana: Capabilities, renew_secrets: bool) -> Step:
     body = datasources.for_api(source, kind=grafana.plugin(source.kind))
     if found.datasources is None:
         return Step(Do.LEAVE, "datasource", source.uid, source.name, why="the token may not look at datasources")
@@ -110,10 +110,13 @@ def _datasource(source: Datasource, found: Found, grafana: Capabilities) -> Step
     if there.get("readOnly"):
         return Step(Do.LEAVE, "datasource", source.uid, source.name, why="it is of Grafana's provisioning files")
     differing = tuple(differences(body, there))
-    unset = [name for name in source.secrets if not there.get("secureJsonFields", {}).get(name)]
-    if not differing and not unset:
+    are_set = there.get("secureJsonFields", {})
+    sent = [name for name in source.secrets if renew_secrets or not are_set.get(name)]
+    if not differing and not sent:
         return Step(Do.KEEP, "datasource", source.uid, source.name)
-    differing += tuple(Difference(f"secureJsonData.{name}", "not set", "set") for name in unset)
+    differing += tuple(
+        Difference(f"secureJsonData.{name}", "set" if are_set.get(name) else "not set", "sent anew") for name in sent
+    )
     # What a person added to the options stays.
     merged = {**body, "jsonData": {**there.get("jsonData", {}), **body["jsonData"]}}
     return Step(

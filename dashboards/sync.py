@@ -96,7 +96,7 @@ def _find(grafana: Grafana, path: str, *, listed: bool) -> Any | None:
 
 
 def _last_saved_by_us(grafana: Grafana, uid: str) -> bool:
-    """True as well where the history is not to be had: what differs is then Grafana's own rewriting, for all we know."""
+    """True as well where there is no history to look at: what differs is then Grafana's own rewriting."""
     try:
         answer = grafana.get(f"/dashboards/uid/{uid}/versions", {"limit": 1})
     except GrafanaRefused:
@@ -122,6 +122,19 @@ def _folders(grafana: Grafana, wanted: Iterable[str], abilities: Capabilities) -
 
 def _others_in(grafana: Grafana, folder: str, going: set[str]) -> bool:
     return any(str(one["uid"]) not in going for one in _search(grafana, {"folderUIDs": folder}))
+
+
+def health(grafana: Grafana) -> dict[str, str]:
+    """What Grafana says of each datasource of ours when it asks it. Empty where the token may not look."""
+    found = {}
+    for uid, source in (_datasources(grafana) or {}).items():
+        if uid.startswith(f"{OURS}-"):
+            try:
+                told = grafana.get(f"/datasources/uid/{uid}/health")
+                found[str(source["name"])] = f"{told.get('status', '')}: {told.get('message', '')}".strip(": ")
+            except GrafanaRefused as refused:
+                found[str(source["name"])] = refused.reason or str(refused)
+    return found
 
 
 # --- doing ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,442 @@
+"""`courtyard grafana`: dashboards, folders, datasources and annotations in a Grafana."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+
+from services.cli import app
+from services.cli.console import Console
+from services.cli.shared import explained, settings_with
+from services.clock import SystemClock
+
+if TYPE_CHECKING:
+    from dashboards.capabilities import Capabilities
+    from dashboards.datasources import Datasource
+    from dashboards.grafana import Grafana
+    from dashboards.places import Board, Place
+    from dashboards.plan import Step, Wanted
+    from dashboards.sync import Failed
+    from services.settings import Settings
+
+grafana = typer.Typer(
+    name="grafana",
+    no_args_is_help=True,
+    help="Put dashboards, folders, datasources and annotations into a Grafana (10 to 13), and keep them as they should "
+    "be. Without its API: `courtyard grafana provision` writes files that Grafana reads when it starts.",
+)
+app.add_typer(grafana)
+out = Console()
+
+
+class Language(StrEnum):
+    ZH = "zh"
+    EN = "en"
+    BOTH = "both"
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return ("zh", "en") if self is Language.BOTH else (self.value,)
+
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="http://HOST:3000 or https://HOST/grafana; default: COURTYARD_GRAFANA_URL.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File with a service account's token; default: COURTYARD_GRAFANA_TOKEN."),
+]
+Languages = Annotated[Language, typer.Option("--language", help="The language of titles and units.")]
+Boards = Annotated[
+    Path | None,
+    typer.Option("--boards", help="A folder that `courtyard dashboards build` wrote; default: the shipped dashboards."),
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder, for the sites.")]
+InfluxUrl = Annotated[
+    str | None,
+    typer.Option("--influx-url", help="InfluxDB as Grafana reaches it; default: COURTYARD_INFLUX_URL."),
+]
+InfluxToken = Annotated[
+    Path | None,
+    typer.Option(
+        "--influx-token-file",
+        help="File with a token (InfluxDB 2) or USER:PASSWORD (InfluxDB 1) that may only read; default: "
+        "COURTYARD_INFLUX_TOKEN, which may write as well.",
+    ),
+]
+PostgresUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--postgres-url",
+        help="postgresql://USER@HOST:5432/DATABASE of a role that may only read (courtyard migrate --reader USER).",
+    ),
+]
+PostgresPassword = Annotated[
+    Path | None, typer.Option("--postgres-password-file", help="File with the password of that role.")
+]
+PrometheusUrl = Annotated[
+    str | None, typer.Option("--prometheus-url", help="Prometheus as Grafana reaches it, for Courtyard's own metrics.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@grafana.command("sync")
+@explained
+def sync(
+    url: Url = None,
+    token_file: TokenFile = None,
+    language: Languages = Language.ZH,
+    boards: Boards = None,
+    data: Data = None,
+    influx_url: InfluxUrl = None,
+    influx_token_file: InfluxToken = None,
+    postgres_url: PostgresUrl = None,
+    postgres_password_file: PostgresPassword = None,
+    prometheus_url: PrometheusUrl = None,
+    no_datasources: Annotated[
+        bool, typer.Option("--no-datasources", help="Leave datasources alone; an Editor's token is then enough.")
+    ] = False,
+    renew_secrets: Annotated[
+        bool, typer.Option("--renew-secrets", help="Send passwords and tokens again: Grafana does not show them.")
+    ] = False,
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Remove nothing; for two Courtyards that share one Grafana.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a Grafana hold Courtyard's folders, datasources and dashboards. The same again changes nothing.
+
+    One folder for all sites, and one per site with the dashboards held to it. It changes and removes only what it made
+    itself; what people made stays, and what comes from Grafana's provisioning files is left alone and said.
+    """
+    settings = settings_with(data_dir=data)
+    sources = (
+        []
+        if no_datasources
+        else _datasources(settings, influx_url, influx_token_file, postgres_url, postgres_password_file, prometheus_url)
+    )
+    failed: list[Failed] = []
+    with _connect(settings, url, token_file) as connected:
+        abilities, steps = _planned(settings, connected, language, boards, sources, renew_secrets=renew_secrets)
+        steps = _without_removals(steps) if keep_old else steps
+        if not dry_run:
+            failed = _applied(connected, steps)
+    if as_json:
+        typer.echo(_as_json(abilities, steps, failed))
+    else:
+        _show(abilities, steps, failed, done=not dry_run)
+    if failed:
+        raise typer.Exit(1)
+
+
+@grafana.command("status")
+@explained
+def status(
+    url: Url = None,
+    token_file: TokenFile = None,
+    language: Languages = Language.ZH,
+    boards: Boards = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a Grafana holds against what it should, and how annotations fare. Exit code 1 where they differ.
+
+    Changes nothing. Datasources of ours are asked for their health.
+    """
+    from dashboards.sync import health
+    from services.grafana import record
+
+    settings = settings_with(data_dir=data)
+    with _connect(settings, url, token_file) as connected:
+        abilities, steps = _planned(settings, connected, language, boards, [], renew_secrets=False)
+        healthy = health(connected)
+    last = record.read(settings.data_dir)
+    if as_json:
+        typer.echo(_as_json(abilities, steps, [], datasources=healthy, annotations=last.as_json() if last else None))
+    else:
+        _show(abilities, steps, [], done=False)
+        for name, found in healthy.items():
+            out.print(f"  datasource {escape(name)}: {escape(found)}", highlight=False)
+        words = last.in_words() if last else "none have been sent from here"
+        out.print(f"Annotations: {escape(words)}", highlight=False, soft_wrap=True)
+    if any(step.do in ("create", "change", "remove") for step in steps):
+        raise typer.Exit(1)
+
+
+@grafana.command("token")
+@explained
+def token(
+    to: Annotated[Path, typer.Option("--to", help="Where the token goes (mode 0600).", show_default=False)],
+    admin_password_file: Annotated[
+        Path, typer.Option("--admin-password-file", help="File with the administrator's password.", show_default=False)
+    ],
+    url: Url = None,
+    admin_user: Annotated[str, typer.Option("--admin-user", help="An administrator of the organisation.")] = "admin",
+    dashboards_only: Annotated[
+        bool,
+        typer.Option(
+            "--dashboards-only",
+            help="The role Editor: folders, dashboards and annotations. Datasources then come from provisioning files.",
+        ),
+    ] = False,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="How long it holds; default: for ever.")] = None,
+) -> None:
+    """Make a service account `courtyard` in Grafana and write a token of it to a file; renew it by the same command.
+
+    The role is the least that works: Admin of the organisation, because only that may make datasources, or Editor with
+    --dashboards-only. Earlier tokens of this account end as soon as the new one has proven to work and is written.
+    """
+    from dashboards.grafana import Grafana
+    from dashboards.service_account import ROLES, issue, write_secret
+
+    settings = settings_with()
+    password = admin_password_file.read_text(encoding="utf-8").strip()
+    role = ROLES["dashboards" if dashboards_only else "everything"]
+    with Grafana(_url(settings, url), (admin_user, password)) as connected:
+        issued = issue(
+            connected, role=role, now=SystemClock().now(), days=days, keep=lambda secret: write_secret(to, secret)
+        )
+    about = f"Service account [bold]{issued.account}[/bold] ({issued.role}), token {issued.name}"
+    out.print(f"{about}: {escape(str(to))}", highlight=False, soft_wrap=True)
+    if issued.revoked:
+        out.print(f"Revoked: {', '.join(issued.revoked)}", highlight=False)
+
+
+@grafana.command("provision")
+@explained
+def provision(
+    folder: Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)],
+    language: Languages = Language.ZH,
+    boards: Boards = None,
+    data: Data = None,
+    mount: Annotated[
+        str | None,
+        typer.Option("--mount", help="Where Grafana will find the dashboards; default: OUT/boards as it is here."),
+    ] = None,
+    prometheus_url: PrometheusUrl = None,
+    grafana_version: Annotated[str, typer.Option("--grafana", help="The version of Grafana it is for.")] = "13.2.3",
+) -> None:
+    """Write what Grafana's file provisioning reads: datasources, and the dashboards in a folder per site.
+
+    The datasources take their addresses from the environment of Grafana (INFLUX_URL, POSTGRES_ADDRESS, POSTGRES_DB,
+    POSTGRES_USER) and their secrets from files (/run/secrets/influx_grafana_token and postgres_grafana_password). Point
+    Grafana at it by GF_PATHS_PROVISIONING=OUT.
+    """
+    from dashboards.capabilities import capabilities
+    from dashboards.places import arrange
+    from dashboards.plan import fitted
+    from dashboards.provision import shipped_datasources, with_prometheus, write_boards, write_files
+
+    settings = settings_with(data_dir=data)
+    abilities = capabilities(grafana_version)
+    shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities)
+    sources = shipped_datasources()
+    if prometheus_url:
+        sources = with_prometheus(sources, prometheus_url)
+    where = mount or str((folder / "boards").resolve())
+    files = write_files(folder, sources, boards=where, grafana=abilities)
+    wanted = {shelf.folder.title: [fitted(board, abilities) for board in shelf.boards] for shelf in shelves}
+    written = write_boards(folder, wanted)
+    for file in files:
+        out.print(str(file), highlight=False, soft_wrap=True)
+    out.print(f"{len(written)} dashboards in {len(wanted)} folders below {folder / 'boards'}", soft_wrap=True)
+
+
+def _applied(connected: Grafana, steps: list[Step]) -> list[Failed]:
+    from dashboards.sync import apply
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Grafana", total=len(steps))
+        return apply(connected, steps, done=lambda _: progress.advance(task))
+
+
+# --- what is wanted ------------------------------------------------------------------------------------------------
+
+
+def _planned(
+    settings: Settings,
+    connected: Grafana,
+    language: Language,
+    boards: Path | None,
+    sources: list[Datasource],
+    *,
+    renew_secrets: bool,
+) -> tuple[Capabilities, list[Step]]:
+    from dashboards.plan import plan
+    from dashboards.sync import look
+
+    abilities = connected.capabilities()
+    wanted = _wanted(settings, language, boards, sources, abilities)
+    with Console(stderr=True).status("Looking at what is there …"):
+        found = look(connected, wanted, abilities)
+    return abilities, plan(wanted, found, abilities, renew_secrets=renew_secrets)
+
+
+def _wanted(
+    settings: Settings, language: Language, boards: Path | None, sources: list[Datasource], abilities: Capabilities
+) -> Wanted:
+    from dashboards.places import arrange, with_annotations
+    from dashboards.plan import Wanted
+
+    shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities)
+    return Wanted(tuple(sources), tuple(shelf.each(with_annotations) for shelf in shelves))
+
+
+def _boards(settings: Settings, folder: Path | None, language: Language) -> list[Board]:
+    """From a folder, or the shipped ones; with profiles of one's own they are built now."""
+    from dashboards.build import GENERATED, write_all
+    from dashboards.places import read_boards
+    from services.profiles import load_library
+
+    if folder is not None or settings.profiles_dir is None:
+        return read_boards(folder or GENERATED, language.codes)
+    with tempfile.TemporaryDirectory(prefix="courtyard-boards-") as built:
+        write_all(load_library(settings), Path(built))
+        return read_boards(Path(built), language.codes)
+
+
+def _places(settings: Settings) -> list[Place]:
+    from services.bootstrap import open_database
+    from services.grafana.places import places
+    from services.profiles import load_library
+
+    with ExitStack() as stack:
+        database = open_database(stack, settings)
+        with database.read() as connection:
+            return places(connection, load_library(settings))
+
+
+def _datasources(
+    settings: Settings,
+    influx_url: str | None,
+    influx_token_file: Path | None,
+    postgres_url: str | None,
+    postgres_password_file: Path | None,
+    prometheus_url: str | None,
+) -> list[Datasource]:
+    from dashboards.datasources import influxdb, postgresql, prometheus
+
+    found = []
+    if address := influx_url or settings.influx_url:
+        found.append(influxdb(address, _secret(influx_token_file) or settings.influx_token))
+    if postgres_url:
+        if postgres_password_file is None:
+            raise ValueError("--postgres-url needs --postgres-password-file, the password of a role that may only read")
+        found.append(postgresql(postgres_url, _secret(postgres_password_file)))
+    if prometheus_url:
+        found.append(prometheus(prometheus_url))
+    return found
+
+
+def _connect(settings: Settings, url: str | None, token_file: Path | None) -> Grafana:
+    from dashboards.grafana import Grafana
+
+    secret = _secret(token_file) or settings.grafana_token.strip()
+    if not secret:
+        raise ValueError(
+            "no token for Grafana: set COURTYARD_GRAFANA_TOKEN or give --token-file; make one: courtyard grafana token"
+        )
+    return Grafana(_url(settings, url), secret)
+
+
+def _url(settings: Settings, url: str | None) -> str:
+    address = url or settings.grafana_url
+    if not address:
+        raise ValueError("which Grafana? Set COURTYARD_GRAFANA_URL or give --url http://HOST:3000")
+    return address
+
+
+def _secret(file: Path | None) -> str:
+    if file is None:
+        return ""
+    secret = file.read_text(encoding="utf-8").strip()
+    if not secret:
+        raise ValueError(f"{file} is empty")
+    return secret
+
+
+def _without_removals(steps: list[Step]) -> list[Step]:
+    return [step for step in steps if step.do != "remove"]
+
+
+# --- what is said --------------------------------------------------------------------------------------------------
+
+_COLOURS = {"create": "green", "change": "yellow", "remove": "red", "leave": "magenta"}
+_SHOWN_DIFFERENCES = 8
+
+
+def _show(abilities: Capabilities, steps: list[Step], failed: list[Failed], *, done: bool) -> None:
+    out.print(f"[bold]{abilities}[/bold]", highlight=False)
+    for note in abilities.cannot:
+        out.print(f"  {escape(note)}", highlight=False, soft_wrap=True)
+    for step in steps:
+        if step.do != "keep":
+            _show_step(step)
+    for one in failed:
+        out.print(f"  [bold red]failed[/bold red] {one.step.kind} {escape(one.step.title)}: {escape(str(one.refused))}")
+    out.print(_summary(steps, failed, done=done), highlight=False, soft_wrap=True)
+
+
+def _show_step(step: Step) -> None:
+    colour = _COLOURS[step.do]
+    why = f" ({escape(step.why)})" if step.why else ""
+    out.print(
+        f"  [{colour}]{step.do:<6}[/] {step.kind:<10} {escape(step.title)} [dim]{step.uid}[/dim]{why}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for one in step.differences[:_SHOWN_DIFFERENCES]:
+        there, wanted = _brief(one.there), _brief(one.wanted)
+        out.print(f"           {escape(f'{one.where}: {there} → {wanted}')}", highlight=False, soft_wrap=True)
+    if len(step.differences) > _SHOWN_DIFFERENCES:
+        out.print(f"           and {len(step.differences) - _SHOWN_DIFFERENCES} more; --json has all", highlight=False)
+
+
+def _brief(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _summary(steps: list[Step], failed: list[Failed], *, done: bool) -> str:
+    from dashboards.plan import Do, count
+
+    found = count(steps)
+    to_do = {Do.CREATE: "created", Do.CHANGE: "changed", Do.REMOVE: "removed"}
+    parts = [f"{found[do]} {'' if done else 'to be '}{word}" for do, word in to_do.items() if found[do]]
+    left = f", {found[Do.LEAVE]} left alone" if found[Do.LEAVE] else ""
+    if not parts:
+        return f"Nothing to do: {found[Do.KEEP]} are as they should be{left}."
+    wrong = f", {len(failed)} of these failed" if failed else ""
+    return f"{', '.join(parts)}{wrong}; {found[Do.KEEP]} are as they should be{left}."
+
+
+def _as_json(abilities: Capabilities, steps: list[Step], failed: list[Failed], **more: Any) -> str:
+    refused = {one.step.uid: str(one.refused) for one in failed}
+    content = {
+        "grafana": str(abilities),
+        "cannot": list(abilities.cannot),
+        "steps": [
+            {
+                "do": step.do,
+                "kind": step.kind,
+                "uid": step.uid,
+                "title": step.title,
+                "why": step.why,
+                "failed": refused.get(step.uid),
+                "differences": [
+                    {"where": one.where, "there": one.there, "wanted": one.wanted} for one in step.differences
+                ],
+            }
+            for step in steps
+        ],
+    }
+    return json.dumps({**content, **more}, ensure_ascii=False, indent=1)

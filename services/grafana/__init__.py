@@ -1,0 +1,1 @@
+"""What Courtyard tells Grafana: which sites there are, and the episodes on the time line."""
