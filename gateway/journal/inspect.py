@@ -16,6 +16,8 @@ class JournalLook:
     """Size on disk, write-ahead log included."""
     waiting: dict[str, int]
     """Entries that a consumer has not taken yet."""
+    oldest_waiting: dict[str, Millis]
+    """received_at of the first of these; consumers that have everything are left out."""
     quarantine_entries: int
     shed: int
     newest_at: Millis | None
@@ -26,13 +28,17 @@ def look(path: Path) -> JournalLook:
     """Raises sqlite3.DatabaseError where the file is damaged or no journal."""
     db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
     try:
+        cursors = dict(db.execute("SELECT consumer, seq FROM cursors").fetchall())
         waiting = {
             consumer: _number(db, "SELECT COUNT(*) FROM entries WHERE seq > ?", seq)
-            for consumer, seq in db.execute("SELECT consumer, seq FROM cursors").fetchall()
+            for consumer, seq in cursors.items()
         }
+        first = "SELECT received_at FROM entries WHERE seq > ? ORDER BY seq LIMIT 1"
+        oldest = {consumer: _number(db, first, cursors[consumer]) for consumer, count in waiting.items() if count}
         return JournalLook(
             bytes=sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*") if part.is_file()),
             waiting=waiting,
+            oldest_waiting={consumer: at for consumer, at in oldest.items() if at},
             quarantine_entries=_number(db, "SELECT COUNT(*) FROM quarantine"),
             shed=_number(db, "SELECT COALESCE(SUM(value), 0) FROM counters WHERE name LIKE 'shed:%'"),
             newest_at=_number(db, "SELECT MAX(received_at) FROM entries") or None,
@@ -42,7 +48,8 @@ def look(path: Path) -> JournalLook:
 
 
 def _number(db: sqlite3.Connection, query: str, *parameters: object) -> int:
-    return int(db.execute(query, parameters).fetchone()[0] or 0)
+    row = db.execute(query, parameters).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
 def integrity(path: Path, *, seconds: float) -> str | None:

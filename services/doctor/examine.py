@@ -9,9 +9,10 @@ from datetime import datetime
 from device_profiles.schema import DeviceProfile
 from services.clock import Clock
 from services.database import Database
-from services.doctor import findings, probes
+from services.doctor import findings, probes, stack_findings, stack_probes
 from services.doctor.facts import DatabaseFacts, JournalFacts, ProfileFacts
-from services.doctor.findings import Finding, Running
+from services.doctor.findings import Finding, Level, Running
+from services.doctor.stack_facts import InfluxFacts
 from services.folder import running
 from services.settings import Settings
 
@@ -38,6 +39,8 @@ def examine(
         findings.folder(probes.folder(settings.data_dir)),
         findings.profiles(loaded),
         *([] if without_broker else [findings.broker(probes.broker(settings.mqtt, embedded=EMBEDDED))]),
+        *([] if without_broker or settings.mqtt == "embedded" else _door(settings)),
+        *stack_findings.secrets(stack_probes.secrets(settings)),
     ]
     if settings.services_url:
         return [*found, *findings.journal(journal), *_gateway_alone(settings, journal, clock)]
@@ -46,11 +49,44 @@ def examine(
 
 def _gateway_alone(settings: Settings, journal: JournalFacts, clock: Clock) -> list[Finding]:
     remote = probes.services(settings.services_url)
+    series = stack_probes.influx(settings)
     return [
         findings.services(remote),
         findings.token(str(settings.gateway_token_file or ""), probes.readable(settings.gateway_token_file)),
-        findings.clock(clock.now(), journal.newest_at, {"services": remote.now} if remote.now else {}),
+        # Without it a gateway goes on collecting, so that it does not answer is no failure here.
+        *_time_series(settings, series, clock, unanswered=Level.WARN),
+        *_machine(settings, Running.NO),
+        findings.clock(
+            clock.now(), journal.newest_at, _clocks(services=remote.now, InfluxDB=series.now if series else None)
+        ),
     ]
+
+
+def _door(settings: Settings) -> list[Finding]:
+    door = stack_probes.broker_door(settings.mqtt, settings.data_dir)
+    return stack_findings.broker_door(door) if door is not None else []
+
+
+def _time_series(
+    settings: Settings, series: InfluxFacts | None, clock: Clock, *, unanswered: Level = Level.FAIL
+) -> list[Finding]:
+    if series is None:
+        return []
+    behind = stack_findings.forward(stack_probes.forward(settings.data_dir), clock.now())
+    return [*stack_findings.influx(series, unanswered=unanswered), *behind]
+
+
+def _machine(settings: Settings, running: Running) -> list[Finding]:
+    """Its disk in time to come, and who may ask for figures."""
+    listener = stack_probes.metrics(settings.metrics)
+    return [
+        stack_findings.space(stack_probes.space(settings, probes.folder(settings.data_dir).free_bytes)),
+        *([stack_findings.metrics(listener, running)] if listener is not None else []),
+    ]
+
+
+def _clocks(**others: datetime | None) -> dict[str, datetime]:
+    return {name: now for name, now in others.items() if now is not None}
 
 
 def _services(
@@ -64,17 +100,40 @@ def _services(
     running = Running.YES if web.courtyard_version else Running.NO
     database = Database(settings.effective_database_url)
     facts = probes.database(database, library, clock.now(), check_seconds=check_seconds)
+    series = stack_probes.influx(settings)
     found = [
         *findings.database(facts),
+        *_inside(settings, database, library, facts),
+        *_time_series(settings, series, clock),
+        *_machine(settings, running),
         findings.zones(probes.missing_zones(["Asia/Shanghai", *facts.zones])),
         findings.http_port(web),
         *findings.gateways(facts.gateways, clock.now(), running),
-        findings.clock(clock.now(), _newest(journal, facts), {"PostgreSQL": facts.now} if facts.now else {}),
+        findings.clock(
+            clock.now(), _newest(journal, facts), _clocks(PostgreSQL=facts.now, InfluxDB=series.now if series else None)
+        ),
     ]
     if facts.revision is not None and facts.revision == facts.newest_revision:
         found.append(findings.outbox(facts.outbox))
     mail = findings.mail(probes.mail(settings.smtp_url))
     return [*found, mail] if mail else found
+
+
+def _inside(
+    settings: Settings, database: Database, library: Mapping[str, DeviceProfile], facts: DatabaseFacts
+) -> list[Finding]:
+    """What needs the database: its own figures, and Grafana, whose folders follow the sites."""
+    if facts.revision is None or facts.revision != facts.newest_revision:
+        shown = stack_probes.grafana(settings, library, None)
+        return stack_findings.grafana(shown) if shown is not None else []
+    database.start()
+    try:
+        with database.read() as connection:
+            server = [] if database.is_sqlite else stack_findings.postgres(stack_probes.postgres(connection))
+            shown = stack_probes.grafana(settings, library, connection)
+    finally:
+        database.close()
+    return [*server, *(stack_findings.grafana(shown) if shown is not None else [])]
 
 
 def _newest(journal: JournalFacts, database: DatabaseFacts) -> datetime | None:

@@ -49,15 +49,15 @@ class Finding:
     next_step: str = ""
 
 
-def _ok(what: str, found: str) -> Finding:
+def ok(what: str, found: str) -> Finding:
     return Finding(Level.OK, what, found)
 
 
-def _warn(what: str, found: str, next_step: str) -> Finding:
+def warn(what: str, found: str, next_step: str) -> Finding:
     return Finding(Level.WARN, what, found, next_step)
 
 
-def _fail(what: str, found: str, next_step: str) -> Finding:
+def fail(what: str, found: str, next_step: str) -> Finding:
     return Finding(Level.FAIL, what, found, next_step)
 
 
@@ -67,78 +67,78 @@ def _fail(what: str, found: str, next_step: str) -> Finding:
 def python(version: Sequence[int]) -> Finding:
     found = ".".join(str(part) for part in version[:3])
     if tuple(version[:2]) < OLDEST_PYTHON:
-        return _fail("Python", found, "Install Python 3.11 or newer and start again with make PYTHON=/path/to/it up.")
-    return _ok("Python", found)
+        return fail("Python", found, "Install Python 3.11 or newer and start again with make PYTHON=/path/to/it up.")
+    return ok("Python", found)
 
 
 def urllib3(facts: Urllib3Facts) -> Finding:
     if facts.replaced_by:
-        return _fail(
+        return fail(
             "urllib3",
             f"replaced by urllib3-future ({facts.replaced_by}); InfluxDB writes fail with it",
             "Install again with make clean && make up, or: "
             "URLLIB3_NO_OVERRIDE=1 pip install --force-reinstall --no-binary urllib3-future urllib3-future urllib3",
         )
-    return _ok("urllib3", facts.version)
+    return ok("urllib3", facts.version)
 
 
 def zones(missing: Sequence[str]) -> Finding:
     if missing:
-        return _fail(
+        return fail(
             "Time zones", f"no data for {', '.join(missing)}", "pip install tzdata, or mend the site's timezone."
         )
-    return _ok("Time zones", "data is there")
+    return ok("Time zones", "data is there")
 
 
 def clock(now: datetime, newest_seen: datetime | None, others: Mapping[str, datetime]) -> Finding:
     """`newest_seen`: the latest time stored here; `others`: clocks of other machines, read just now."""
     step = "Switch time synchronisation on (timedatectl set-ntp true) and restart Courtyard."
     if now < EARLIEST:
-        return _fail("Clock", f"says {now:%Y-%m-%d %H:%M} UTC", step)
+        return fail("Clock", f"says {now:%Y-%m-%d %H:%M} UTC", step)
     if newest_seen is not None and newest_seen - now > CLOCK_SLACK:
-        return _fail("Clock", f"is {_for(newest_seen - now)} behind what has been stored already", step)
+        return fail("Clock", f"is {lasting(newest_seen - now)} behind what has been stored already", step)
     for name, theirs in others.items():
         if abs(theirs - now) > CLOCK_SLACK:
-            return _warn("Clock", f"differs from that of {name} by {_for(abs(theirs - now))}", step)
-    return _ok("Clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+            return warn("Clock", f"differs from that of {name} by {lasting(abs(theirs - now))}", step)
+    return ok("Clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def folder(facts: FolderFacts) -> Finding:
     what = "Data folder"
     if facts.exists and not facts.is_folder:
-        return _fail(what, f"{facts.path} is a file", "Name a folder with --data DIR or COURTYARD_DATA_DIR.")
+        return fail(what, f"{facts.path} is a file", "Name a folder with --data DIR or COURTYARD_DATA_DIR.")
     if not facts.writable:
         missing = "cannot be made" if not facts.exists else "cannot be written"
-        return _fail(
+        return fail(
             what, f"{facts.path} {missing} by this user", f"chown it to the user that runs Courtyard: {facts.user}."
         )
     space = f"{facts.free_bytes / 1024**3:.1f} GB free"
     if facts.free_bytes < FREE_NONE:
-        return _fail(
+        return fail(
             what, f"{facts.path}: {space}", "Free some space now: at a full disk the gateway stops acknowledging."
         )
     if facts.free_bytes < FREE_LOW:
-        return _warn(what, f"{facts.path}: {space}", "Free some space, or lower COURTYARD_TELEMETRY_DAYS.")
+        return warn(what, f"{facts.path}: {space}", "Free some space, or lower COURTYARD_TELEMETRY_DAYS.")
     if facts.damaged:
         names = ", ".join(facts.damaged)
-        return _warn(
+        return warn(
             what, f"{facts.path}: set aside as damaged: {names}", "Check the disk; then look at or delete them."
         )
     if not facts.exists:
-        return _ok(what, f"{facts.path} will be made at the first start, {space}")
-    return _ok(what, f"{facts.path}, {space}")
+        return ok(what, f"{facts.path} will be made at the first start, {space}")
+    return ok(what, f"{facts.path}, {space}")
 
 
 def http_port(facts: PortFacts) -> Finding:
     what = "Web port"
     where = f"{facts.host}:{facts.port}"
     if facts.mistake:
-        return _fail(what, f"{where}: {facts.mistake}", "Give COURTYARD_HTTP an address of this machine as HOST:PORT.")
+        return fail(what, f"{where}: {facts.mistake}", "Give COURTYARD_HTTP an address of this machine as HOST:PORT.")
     if facts.courtyard_version:
-        return _ok(what, f"Courtyard {facts.courtyard_version} answers on {where}")
+        return ok(what, f"Courtyard {facts.courtyard_version} answers on {where}")
     if facts.free:
-        return _ok(what, f"{where} is free; Courtyard is not running")
-    return _fail(
+        return ok(what, f"{where} is free; Courtyard is not running")
+    return fail(
         what, f"{where} is taken by {facts.holder}", f"Stop it, or start with --http {facts.host}:{facts.port + 1}."
     )
 
@@ -149,23 +149,23 @@ def http_port(facts: PortFacts) -> Finding:
 def broker(facts: BrokerFacts) -> Finding:
     what = "MQTT broker"
     if facts.mistake:
-        return _fail(what, facts.mistake, "Write it as mqtt://[user:password@]host[:port] in --mqtt or COURTYARD_MQTT.")
+        return fail(what, facts.mistake, "Write it as mqtt://[user:password@]host[:port] in --mqtt or COURTYARD_MQTT.")
     if facts.embedded and facts.free:
-        return _ok(what, f"embedded; {facts.where} is free")
+        return ok(what, f"embedded; {facts.where} is free")
     if facts.embedded:
         step = "Devices that expect ours there will not find it. Stop the other program, or choose another broker."
         if facts.accepted:
             step = f"It is a broker: use it with --mqtt mqtt://{facts.where}, or stop it. Devices reach it, not ours."
-        return _warn(what, f"embedded, on another port: {facts.where} is taken by {facts.holder}", step)
+        return warn(what, f"embedded, on another port: {facts.where} is taken by {facts.holder}", step)
     if facts.accepted:
-        return _ok(what, f"{facts.where} lets the gateway in")
+        return ok(what, f"{facts.where} lets the gateway in")
     if "not authori" in facts.said.lower() or "bad user" in facts.said.lower():
-        return _fail(
+        return fail(
             what,
             f"{facts.where} says: {facts.said}",
             "Check user and password in COURTYARD_MQTT and the broker's password file.",
         )
-    return _fail(what, f"{facts.where}: {facts.said}", "Start the broker, and check host, port and firewall.")
+    return fail(what, f"{facts.where}: {facts.said}", "Start the broker, and check host, port and firewall.")
 
 
 # --- what the product keeps ---------------------------------------------------------------------------------------
@@ -174,23 +174,23 @@ def broker(facts: BrokerFacts) -> Finding:
 def journal(facts: JournalFacts) -> list[Finding]:
     what = "Journal"
     if not facts.exists:
-        return [_ok(what, "will be made at the first start")]
+        return [ok(what, "will be made at the first start")]
     if facts.damage:
         step = (
             "Start Courtyard: it keeps the damaged file aside and goes on with what can be read. Then check the disk."
         )
-        return [_fail(what, f"damaged: {facts.damage}", step)]
+        return [fail(what, f"damaged: {facts.damage}", step)]
     if facts.shut:
-        return [_fail(what, facts.shut, "Run the doctor as the user that runs Courtyard.")]
+        return [fail(what, facts.shut, "Run the doctor as the user that runs Courtyard.")]
     findings = [_backlog(facts)]
     if facts.shed:
         step = "Raise COURTYARD_JOURNAL_MAX_BYTES, and see why a consumer stood still."
-        findings.append(_warn("Readings given up", f"{facts.shed} at the journal's cap so far", step))
+        findings.append(warn("Readings given up", f"{facts.shed} at the journal's cap so far", step))
     if facts.quarantine_entries:
         step = "See why with courtyard quarantine list, mend the profile, then replay them on the page /quarantine."
-        findings.append(_warn("Quarantine", f"{facts.quarantine_entries} could not be decoded", step))
+        findings.append(warn("Quarantine", f"{facts.quarantine_entries} could not be decoded", step))
     else:
-        findings.append(_ok("Quarantine", "empty"))
+        findings.append(ok("Quarantine", "empty"))
     return findings
 
 
@@ -200,28 +200,28 @@ def _backlog(facts: JournalFacts) -> Finding:
     found = f"{facts.bytes / 1024**2:.0f} of {facts.max_bytes / 1024**2:.0f} MB, waiting: {waiting or 'nothing'}"
     if share >= BACKLOG_SHARE and waiting:
         step = "See which consumer stands still (its error is on the board), or raise COURTYARD_JOURNAL_MAX_BYTES."
-        return _warn("Journal", found, step)
-    return _ok("Journal", found)
+        return warn("Journal", found, step)
+    return ok("Journal", found)
 
 
 def database(facts: DatabaseFacts) -> list[Finding]:
     what = "Database"
     if not facts.exists:
-        return [_ok(what, "will be made at the first start")]
+        return [ok(what, "will be made at the first start")]
     if facts.unreachable:
-        return [_fail(what, facts.unreachable, "Start PostgreSQL, and check COURTYARD_DATABASE_URL.")]
+        return [fail(what, facts.unreachable, "Start PostgreSQL, and check COURTYARD_DATABASE_URL.")]
     if facts.damage:
         step = "Stop Courtyard, keep a copy of the file, and restore the last backup."
-        return [_fail(what, f"damaged: {facts.damage}", step)]
+        return [fail(what, f"damaged: {facts.damage}", step)]
     if facts.revision != facts.newest_revision:
         found = f"schema {facts.revision or 'empty'}, this version needs {facts.newest_revision}"
-        return [_fail(what, found, "Run courtyard migrate (courtyard up does it by itself).")]
-    findings = [_ok(what, f"{facts.kind}, schema {facts.revision}")]
+        return [fail(what, found, "Run courtyard migrate (courtyard up does it by itself).")]
+    findings = [ok(what, f"{facts.kind}, schema {facts.revision}")]
     if facts.admins:
-        findings.append(_ok("Administrator", f"{facts.admins} can sign in"))
+        findings.append(ok("Administrator", f"{facts.admins} can sign in"))
     else:
         findings.append(
-            _fail(
+            fail(
                 "Administrator",
                 "nobody may administer every site",
                 "Start Courtyard once: it makes one and prints the password.",
@@ -231,7 +231,7 @@ def database(facts: DatabaseFacts) -> list[Finding]:
     if facts.unknown_profiles:
         names = ", ".join(facts.unknown_profiles)
         findings.append(
-            _fail(
+            fail(
                 "Devices",
                 f"profiles that are not loaded: {names}",
                 "Give their folder with COURTYARD_PROFILES_DIR, or mend the site file.",
@@ -241,27 +241,27 @@ def database(facts: DatabaseFacts) -> list[Finding]:
         findings.append(_unclaimed(facts.unclaimed))
     if facts.silent_values:
         step = "The devices speak, these sensors do not: look at their cables, or at the period in the profile."
-        findings.append(_warn("Values missing", _some(facts.silent_values), step))
+        findings.append(warn("Values missing", some(facts.silent_values), step))
     if facts.faulty_values:
-        findings.append(_warn("Sensors faulty", _some(facts.faulty_values), "Their devices say so: replace them."))
+        findings.append(warn("Sensors faulty", some(facts.faulty_values), "Their devices say so: replace them."))
     return findings
 
 
-def _some(named: Sequence[str]) -> str:
+def some(named: Sequence[str]) -> str:
     return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
 
 
 def _unclaimed(heard: tuple[str, ...]) -> Finding:
     step = "Give them their place on the page /unclaimed. Is an address in the site file misspelt? Mend it there."
-    return _warn("New devices", f"heard, and without a place: {_some(heard)}", step)
+    return warn("New devices", f"heard, and without a place: {some(heard)}", step)
 
 
 def _sites(facts: DatabaseFacts) -> Finding:
     if not facts.sites:
-        return _warn("Sites", "none yet", "Import one with courtyard site import FILE, or try courtyard up --demo.")
+        return warn("Sites", "none yet", "Import one with courtyard site import FILE, or try courtyard up --demo.")
     if not facts.devices:
-        return _warn("Sites", f"{facts.sites} without devices", "Add devices to the site file and import it again.")
-    return _ok("Sites", f"{facts.sites} with {facts.devices} devices")
+        return warn("Sites", f"{facts.sites} without devices", "Add devices to the site file and import it again.")
+    return ok("Sites", f"{facts.sites} with {facts.devices} devices")
 
 
 def gateways(facts: Sequence[GatewayFacts], now: datetime, running: Running) -> list[Finding]:
@@ -269,7 +269,7 @@ def gateways(facts: Sequence[GatewayFacts], now: datetime, running: Running) -> 
         return (
             []
             if running is Running.NO
-            else [_warn("Gateway", "none has reported yet", "Wait a minute; then see its log.")]
+            else [warn("Gateway", "none has reported yet", "Wait a minute; then see its log.")]
         )
     return [_gateway(one, now, running) for one in facts]
 
@@ -284,44 +284,44 @@ class Running(StrEnum):
 def _gateway(facts: GatewayFacts, now: datetime, running: Running) -> Finding:
     what = f"Gateway {facts.id}"
     if facts.progress_at is None:
-        return _warn(what, "has never reported", "Start it, and see its log.")
+        return warn(what, "has never reported", "Start it, and see its log.")
     age = now - facts.progress_at
-    found = f"last progress {_for(age)} ago"
+    found = f"last progress {lasting(age)} ago"
     if running is Running.NO:
-        return _ok(what, f"{found}; Courtyard is not running")
+        return ok(what, f"{found}; Courtyard is not running")
     if age > GATEWAY_LATE:
         step = "See whether it runs and reaches services; its devices count as unknown meanwhile, nothing is lost."
-        return _fail(what, found + (f": {facts.last_error}" if facts.last_error else ""), step)
+        return fail(what, found + (f": {facts.last_error}" if facts.last_error else ""), step)
     if not facts.connected:
-        return _fail(
+        return fail(
             what, f"not connected to its broker: {facts.last_error or 'no reason given'}", "See the MQTT broker above."
         )
     if facts.last_error:
-        return _warn(what, facts.last_error, "It tries again by itself; if this stays, act on what it says.")
-    return _ok(what, f"{found}, {facts.messages_per_second:g} messages a second")
+        return warn(what, facts.last_error, "It tries again by itself; if this stays, act on what it says.")
+    return ok(what, f"{found}, {facts.messages_per_second:g} messages a second")
 
 
 def outbox(facts: OutboxFacts) -> Finding:
     what = "Notices"
     if facts.failed:
         step = "Mend the recipient's address or channel in the site file and import it again."
-        return _warn(
+        return warn(
             what, f"{facts.failed} could not be delivered; the last: {facts.last_error or 'no reason given'}", step
         )
     if facts.overdue:
-        return _warn(what, f"{facts.overdue} are overdue", "See that services run and that the channel can be reached.")
-    return _ok(what, f"{facts.queued} waiting, {facts.delivered} delivered")
+        return warn(what, f"{facts.overdue} are overdue", "See that services run and that the channel can be reached.")
+    return ok(what, f"{facts.queued} waiting, {facts.delivered} delivered")
 
 
 def profiles(facts: ProfileFacts) -> Finding:
     if facts.mistakes:
         more = f" (and {len(facts.mistakes) - 1} more)" if len(facts.mistakes) > 1 else ""
-        return _fail(
+        return fail(
             "Device profiles",
             facts.mistakes[0] + more,
             "Mend them; courtyard check lists every mistake with file and line.",
         )
-    return _ok("Device profiles", f"{facts.count} load")
+    return ok("Device profiles", f"{facts.count} load")
 
 
 # --- others -------------------------------------------------------------------------------------------------------
@@ -332,33 +332,33 @@ def mail(facts: MailFacts) -> Finding | None:
     if not facts.where:
         return None
     if facts.mistake:
-        return _fail(
+        return fail(
             "Mail server",
             f"{facts.where}: {facts.mistake}",
             "Check COURTYARD_SMTP_URL, and that its port can be reached.",
         )
-    return _ok("Mail server", f"{facts.where} answers")
+    return ok("Mail server", f"{facts.where} answers")
 
 
 def services(facts: RemoteFacts) -> Finding:
     """What a separate gateway depends on. Without it the gateway goes on collecting, so this is never a failure."""
     if facts.mistake:
         step = "Start services, check COURTYARD_SERVICES_URL; the journal keeps everything meanwhile."
-        return _warn("Services", f"{facts.url}: {facts.mistake}", step)
-    return _ok("Services", f"{facts.url} answers (Courtyard {facts.version})")
+        return warn("Services", f"{facts.url}: {facts.mistake}", step)
+    return ok("Services", f"{facts.url} answers (Courtyard {facts.version})")
 
 
 def token(path: str, mistake: str) -> Finding:
     if mistake:
-        return _fail(
+        return fail(
             "Gateway token",
             f"{path or 'not given'}: {mistake}",
             "Make one in services and name its file in COURTYARD_GATEWAY_TOKEN_FILE.",
         )
-    return _ok("Gateway token", f"{path} can be read")
+    return ok("Gateway token", f"{path} can be read")
 
 
-def _for(duration: timedelta) -> str:
+def lasting(duration: timedelta) -> str:
     seconds = int(duration.total_seconds())
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
