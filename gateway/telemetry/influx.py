@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
@@ -23,6 +23,7 @@ from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import RAW
 from gateway.reading import Millis, Reading, Registry
 from gateway.telemetry import Point, TelemetryUnavailable
+from gateway.telemetry.influx_read import InfluxReader
 from gateway.telemetry.influx_rename import Renaming
 from gateway.telemetry.influxql import InfluxQl, refusal
 from gateway.telemetry.lines import LineBuilder, Lines, Refused
@@ -50,14 +51,6 @@ class InfluxAddress:
         """Without what may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-class _Reader(Protocol):
-    def range(
-        self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
-    ) -> dict[str, list[Point]]: ...
-
-    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]: ...
 
 
 class _Line(NamedTuple):
@@ -90,14 +83,12 @@ class InfluxTelemetry:
         self._client: InfluxDBClient
         self._api: WriteApi
         self._ql: InfluxQl
-        self._reader: _Reader
+        self._reader: InfluxReader
 
     def start(self) -> None:
         """Connects to nothing yet: the database may come later. Raises ValueError for an address that is none."""
         at = self.address
         millis = (int(_CONNECT_SECONDS * 1000), int(at.timeout_seconds * 1000))
-        from gateway.telemetry.influx_read import InfluxReader
-
         self._ql = InfluxQl(at.url, at.token, at.org, timeout_seconds=at.timeout_seconds)
         self._reader = InfluxReader(self._ql)
         self._client = InfluxDBClient(
