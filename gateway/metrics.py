@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.commands.runner import CommandCounters
 from gateway.forward import Forwarder
@@ -16,6 +16,8 @@ from gateway.journal import Journal, JournalReader, JournalStats
 from gateway.measure import Collector, Distribution, Metric, Sample
 from gateway.polling import PollCounters
 from gateway.reading import Millis
+from gateway.telemetry import TelemetryStore
+from gateway.telemetry.spool import SpooledTelemetry
 
 DECODE_CODES = (
     "no_binding", "no_match", "too_large", "malformed", "truncated", "integrity", "constant", "wrong_type",
@@ -98,11 +100,20 @@ SINK_FAILURES = Metric(
 SINK_FAILING = Metric(
     "courtyard_sink_failing", "gauge", "1 from a failed attempt until the next success.", ("journal", "consumer")
 )
+TELEMETRY_REFUSED = Metric(
+    "courtyard_telemetry_refused_total",
+    "counter",
+    "Values or readings that the time series will never take; InfluxDB's refusals are counted over restarts.",
+)
+POINTS = Metric(
+    "courtyard_telemetry_points_written_total", "counter", "Points written to InfluxDB, those written again included."
+)
 
 METRICS = (
     CONNECTED, RECEIVED, IGNORED, REDELIVERED, READINGS, DECODE_ERRORS, QUARANTINE, INGEST_FAILURES, DECODE_SECONDS,
     COMMIT_SECONDS, REGISTRY_FAILURES, SAID, ORDERS_WAITING, COMMAND_FAILURES, POLLS, POLL_FAILURES, JOURNAL_BYTES,
     JOURNAL_MAX_BYTES, BACKLOG_ENTRIES, BACKLOG_BYTES, BACKLOG_AGE, SHED, SINK_FAILURES, SINK_FAILING,
+    TELEMETRY_REFUSED, POINTS,
 )  # fmt: skip
 
 
@@ -157,6 +168,13 @@ def journal_figures(journal: Journal, reader: JournalReader, forwarders: Iterabl
     )
 
 
+@runtime_checkable
+class CountsPoints(Protocol):
+    """A store that says how many points it has written; only databases of their own do."""
+
+    points_written: int
+
+
 class HasFigures(Protocol):
     def figures(self) -> GatewayFigures: ...
 
@@ -172,6 +190,22 @@ def of_gateway(gateway: HasFigures, now_millis: Clock) -> Collector:
         figures = gateway.figures()
         yield from gateway_samples(figures)
         yield from journal_samples("gateway", figures.journal, now_millis())
+
+    return collect
+
+
+def of_telemetry(store: TelemetryStore, now_millis: Clock) -> Collector:
+    """Collects from a time series, and from the journal in front of it where there is one."""
+
+    def collect() -> Iterable[Sample]:
+        yield TELEMETRY_REFUSED.at(store.refused)
+        database = store
+        if isinstance(store, SpooledTelemetry):
+            database = store.store
+            figures = journal_figures(store.journal, store.reader, [store.forwarder])
+            yield from journal_samples("services", figures, now_millis())
+        if isinstance(database, CountsPoints):
+            yield POINTS.at(database.points_written)
 
     return collect
 

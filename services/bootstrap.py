@@ -30,7 +30,7 @@ from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
 from services.events.store import expire as expire_events
-from services.gateway_node import make_gateway, start_metrics, watch_gateway
+from services.gateway_node import make_gateway, start_metrics, watch_gateway, watch_telemetry
 from services.influx import make_influx
 from services.intake import Intake
 from services.metrics import Metrics, parts
@@ -140,7 +140,7 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
     intake.start()
     metrics = start_metrics(stack, settings, clock)
     metrics.watch("intake", parts.of_intake(intake))
-    metrics.watch("telemetry", parts.of_telemetry(telemetry))
+    watch_telemetry(stack, metrics, telemetry, clock)
     metrics.watch("state", of_state(database, clock))
     return Core(settings, clock, library, database, telemetry, changes, intake, metrics)
 

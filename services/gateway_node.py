@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from device_profiles.schema import DeviceProfile
-from gateway.metrics import of_gateway
+from gateway.metrics import of_gateway, of_telemetry
 from gateway.service import Gateway, GatewayConfig
 from gateway.telemetry import TelemetryStore
 from gateway.uplink import CommandUplink, Uplink
@@ -31,6 +31,7 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
         raise ValueError("COURTYARD_GATEWAY_TOKEN_FILE is not set; `courtyard token create` on services makes one")
     if not settings.gateway_token_file.is_file():
         raise ValueError(f"there is no token in {settings.gateway_token_file}; `courtyard token create` makes one")
+    metrics = start_metrics(stack, settings, clock)
     now_millis = lambda: to_millis(clock.now())  # noqa: E731 - handed on
     uplink = HttpUplink(settings.services_url, settings.gateway_token_file, now_millis=now_millis)
     stack.callback(uplink.close)
@@ -39,10 +40,11 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
         telemetry = make_influx(settings, clock, library, lambda: gateway.registry)
         telemetry.start()
         stack.callback(telemetry.close)
+        watch_telemetry(stack, metrics, telemetry, clock)
     gateway = make_gateway(settings, clock, library, uplink, telemetry, settings.mqtt, commands=uplink)
     gateway.start()
     stack.callback(gateway.stop)
-    watch_gateway(stack, start_metrics(stack, settings, clock), gateway, clock)
+    watch_gateway(stack, metrics, gateway, clock)
     return gateway
 
 
@@ -52,6 +54,12 @@ def start_metrics(stack: ExitStack, settings: Settings, clock: Clock) -> Metrics
     metrics.watch("process", of_process(settings.data_dir, clock))
     start_listener(stack, metrics, settings.metrics_address)
     return metrics
+
+
+def watch_telemetry(stack: ExitStack, metrics: Metrics, store: TelemetryStore, clock: Clock) -> None:
+    """Its figures, until it is closed."""
+    metrics.watch("telemetry", of_telemetry(store, lambda: to_millis(clock.now())))
+    stack.callback(metrics.forget, "telemetry")
 
 
 def watch_gateway(stack: ExitStack, metrics: Metrics, gateway: Gateway, clock: Clock) -> None:

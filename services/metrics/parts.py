@@ -1,4 +1,4 @@
-"""Figures of the parts of services: intake, clockwork, outbox, web, and what the time series refuses."""
+"""Figures of the parts of services: intake, clockwork, outbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from gateway.measure import Collector, Metric, Sample
-from gateway.telemetry import TelemetryStore
 from services.intake import Intake
 from services.notices.outbox import Outbox
 from services.ticker import Ticker
@@ -66,13 +65,10 @@ ATTEMPTS = Metric(
 OUTBOX_FAILURES = Metric(
     "courtyard_outbox_failures_total", "counter", "Failures of the outbox itself, such as a database that is away."
 )
-TELEMETRY_REFUSED = Metric(
-    "courtyard_telemetry_refused_total", "counter", "Readings or points that the time series would not take."
-)
 
 METRICS = (
     TAKEN, GAPS, SET_ASIDE, REFUSED, TICK_FAILURES, UNMATCHED, RULE_SECONDS, INTAKE_SECONDS, TICK_SECONDS, CHORE_RUNS,
-    CHORE_FAILURES, CHORE_SECONDS, CHORE_DONE, ATTEMPTS, OUTBOX_FAILURES, TELEMETRY_REFUSED,
+    CHORE_FAILURES, CHORE_SECONDS, CHORE_DONE, ATTEMPTS, OUTBOX_FAILURES,
 )  # fmt: skip
 
 
@@ -110,16 +106,6 @@ def of_outbox(outbox: Outbox) -> Collector:
             for outcome in OUTCOMES:
                 yield ATTEMPTS.at(counts.get((channel, outcome), 0), channel, outcome)
         yield OUTBOX_FAILURES.at(outbox.errors)
-
-    return collect
-
-
-def of_telemetry(store: TelemetryStore) -> Collector:
-    """A store that refuses nothing by itself has no such figure, and shows 0."""
-
-    def collect() -> Iterable[Sample]:
-        refused = getattr(store, "refused", 0)
-        yield TELEMETRY_REFUSED.at(refused if isinstance(refused, int) else 0)
 
     return collect
 
