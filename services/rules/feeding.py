@@ -2,7 +2,7 @@
 
 Only live readings arrive here: what is late, historic or retained, and what is not good enough for the rule, enters no
 memory. The memory is stored with the alarm states, in the transaction of the batch: at once where something happened
-(a condition became true, a value changed), else once per slice of its stretch.
+(a condition became true, a value changed), else now and then: see `Watch.take`.
 """
 
 from __future__ import annotations

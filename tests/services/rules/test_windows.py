@@ -178,6 +178,39 @@ def test_a_memory_that_was_stored_goes_on_as_if_nothing_had_happened(
     assert again.dump() == whole.dump()
 
 
+def test_a_series_is_stored_now_and_then_and_loses_little() -> None:
+    """A mean of an hour at a reading every 10 s, and a crash at the worst moment."""
+    stretch = Stretch(60 * MINUTE)
+    series = Series("mean", stretch)
+    kept, stored = None, 0
+    for at in range(0, 120 * MINUTE, 10_000):
+        if series.take(at, float(at % 70_000)):
+            stored, kept = stored + 1, series.dump()
+    assert stored <= 61, "every other minute"
+    again = watch("mean", stretch, kept=json.loads(json.dumps(kept)))
+    assert again.newest() is not None and series.newest() - again.newest() <= 2 * MINUTE  # type: ignore[operator]
+    found, whole = again.result(120 * MINUTE, None), series.result(120 * MINUTE, None)
+    assert isinstance(found, float) and found == pytest.approx(whole, rel=0.05)
+
+
+def test_what_an_earlier_version_stored_is_read() -> None:
+    kept = [[0, 1.0, 0.0, 0.0, 0], [60_000, 4.0, 3.0, 60_000.0, 60_000], [120_000, 5.0, 4.0, 300_000.0, 120_000]]
+    assert watch("delta", Stretch(2 * MINUTE), kept=kept).result(2 * MINUTE, None) == 4.0
+
+
+@pytest.mark.parametrize("function", ["delta", "rate", "mean"])
+def test_sums_that_outgrow_all_numbers_begin_anew(function: str) -> None:
+    """No database takes them as JSON, and nothing could be reckoned with them."""
+    series = Series(function, Stretch(10 * MINUTE))
+    for minute in range(10):
+        series.take(minute * MINUTE, 1e308 * (-1) ** minute)
+    stored = json.dumps(series.dump())
+    assert "Infinity" not in stored and "NaN" not in stored
+    again = watch(function, Stretch(10 * MINUTE), kept=json.loads(stored))
+    again.take(10 * MINUTE, 2.0)
+    assert again.newest() == 10 * MINUTE
+
+
 @pytest.mark.parametrize("function", ["delta", "rate", "mean"])
 def test_memory_is_bounded_however_often_a_device_speaks(function: str) -> None:
     series = Series(function, Stretch(24 * 60 * MINUTE))
