@@ -189,6 +189,6 @@ def test_what_is_stored_of_a_rule_is_bounded(watched: Story) -> None:
     watched.deliver(*readings)
     with watched.database.read() as connection:
         rows = connection.execute(rule_states.select().where(rule_states.c.rule == "burst")).all()
-    (points,) = [row.state["watches"]["delta(pressure, 5m)"] for row in rows]
-    assert len(json.loads(points)) <= SLICES + 2
+    (points,) = [json.loads(row.state["watches"]["delta(pressure, 5m)"]) for row in rows]
+    assert len(points) <= SLICES + 2
     assert points[-1][0] > start + 2_990_000
