@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -44,6 +45,9 @@ from services.ticker import Chore, Ticker
 from services.uplink import InProcessCommands, InProcessUplink
 from services.web.app import create_app
 from services.web.server import Server
+
+if TYPE_CHECKING:
+    from services.grafana.annotate import Annotator
 
 log = structlog.get_logger("courtyard.bootstrap")
 
@@ -223,6 +227,19 @@ def start_outbox(stack: ExitStack, core: Core) -> Outbox:
     stack.callback(outbox.stop)
     core.metrics.watch("outbox", parts.of_outbox(outbox))
     return outbox
+
+
+def start_annotations(stack: ExitStack, core: Core) -> Annotator | None:
+    """Episodes on Grafana's time line, where a Grafana is given. Nothing of ours waits for it."""
+    if not (core.settings.grafana_url and core.settings.grafana_token):
+        return None
+    # Imported here: Grafana's client takes most of a second, and few installations have one.
+    from services.grafana.annotate import annotator
+
+    keeper = annotator(core.settings, core.database, core.clock)
+    keeper.start()
+    stack.callback(keeper.stop)
+    return keeper
 
 
 def start_web(stack: ExitStack, core: Core, gateway: Gateway | None) -> Server:

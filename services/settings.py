@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     )
     grafana_url: str = Field("", description="http://HOST:3000 of Grafana, for `courtyard grafana`.")
     grafana_token: str = Field("", description="Token of a Grafana service account; may be a secret file.")
+    grafana_language: Literal["zh", "en"] = Field(
+        "zh", description="The language of annotations, and of dashboards unless told otherwise."
+    )
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
     event_days: int = Field(
         90, ge=1, description="How long events of devices are kept; of each device the newest 20,000 at most."

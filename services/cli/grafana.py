@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from services.cli import app
 from services.cli.console import Console
-from services.cli.shared import explained, settings_with
+from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ TokenFile = Annotated[
     Path | None,
     typer.Option("--token-file", help="File with a service account's token; default: COURTYARD_GRAFANA_TOKEN."),
 ]
-Languages = Annotated[Language, typer.Option("--language", help="The language of titles and units.")]
+Languages = Annotated[
+    Language | None,
+    typer.Option("--language", help="The language of titles and units; default: COURTYARD_GRAFANA_LANGUAGE."),
+]
 Boards = Annotated[
     Path | None,
     typer.Option("--boards", help="A folder that `courtyard dashboards build` wrote; default: the shipped dashboards."),
@@ -93,7 +96,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def sync(
     url: Url = None,
     token_file: TokenFile = None,
-    language: Languages = Language.ZH,
+    language: Languages = None,
     boards: Boards = None,
     data: Data = None,
     influx_url: InfluxUrl = None,
@@ -126,7 +129,9 @@ def sync(
     )
     failed: list[Failed] = []
     with _connect(settings, url, token_file) as connected:
-        abilities, steps = _planned(settings, connected, language, boards, sources, renew_secrets=renew_secrets)
+        abilities, steps = _planned(
+            settings, connected, _language(settings, language), boards, sources, renew_secrets=renew_secrets
+        )
         steps = _without_removals(steps) if keep_old else steps
         if not dry_run:
             failed = _applied(connected, steps)
@@ -143,7 +148,7 @@ def sync(
 def status(
     url: Url = None,
     token_file: TokenFile = None,
-    language: Languages = Language.ZH,
+    language: Languages = None,
     boards: Boards = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -157,7 +162,7 @@ def status(
 
     settings = settings_with(data_dir=data)
     with _connect(settings, url, token_file) as connected:
-        abilities, steps = _planned(settings, connected, language, boards, [], renew_secrets=False)
+        abilities, steps = _planned(settings, connected, _language(settings, language), boards, [], renew_secrets=False)
         healthy = health(connected)
     last = record.read(settings.data_dir)
     if as_json:
@@ -215,7 +220,7 @@ def token(
 @explained
 def provision(
     folder: Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)],
-    language: Languages = Language.ZH,
+    language: Languages = None,
     boards: Boards = None,
     data: Data = None,
     mount: Annotated[
@@ -238,7 +243,8 @@ def provision(
 
     settings = settings_with(data_dir=data)
     abilities = capabilities(grafana_version)
-    shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities)
+    chosen = _language(settings, language)
+    shelves = arrange(_boards(settings, boards, chosen), _places(settings), chosen.codes, abilities)
     sources = shipped_datasources()
     if prometheus_url:
         sources = with_prometheus(sources, prometheus_url)
@@ -257,6 +263,43 @@ def _applied(connected: Grafana, steps: list[Step]) -> list[Failed]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Grafana", total=len(steps))
         return apply(connected, steps, done=lambda _: progress.advance(task))
+
+
+@grafana.command("annotate")
+@explained
+def annotate(
+    url: Url = None,
+    token_file: TokenFile = None,
+    data: Data = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until stopped.")] = False,
+) -> None:
+    """Draw alarm episodes, outages and work on tickets over the curves, as annotations in Grafana itself.
+
+    For a Grafana that cannot ask PostgreSQL. The last 30 days first, then what begins and ends; again changes nothing.
+    Services do the same by themselves where COURTYARD_GRAFANA_URL and COURTYARD_GRAFANA_TOKEN are set.
+    """
+    from services.bootstrap import open_database
+    from services.grafana.annotate import annotator
+
+    settings = settings_with(data_dir=data)
+    clock = SystemClock()
+    with ExitStack() as stack:
+        database = open_database(stack, settings)
+        keeper = annotator(settings, database, clock, url=_url(settings, url), token=_token(settings, token_file))
+        stack.callback(keeper.stop)
+        written = 0
+        while True:
+            done = keeper.round(clock.now())
+            written += done.written
+            if not done.waiting:
+                break
+            out.print(f"{written} written, {done.waiting} to go …", highlight=False)
+        out.print(f"{written} annotations written; {keeper.state.in_words()}", highlight=False, soft_wrap=True)
+        if follow:
+            set_up_logging(settings.log_level)
+            stopping = stopped_by_signal()
+            keeper.start()
+            stopping.wait()
 
 
 # --- what is wanted ------------------------------------------------------------------------------------------------
@@ -340,12 +383,20 @@ def _datasources(
 def _connect(settings: Settings, url: str | None, token_file: Path | None) -> Grafana:
     from dashboards.grafana import Grafana
 
-    secret = _secret(token_file) or settings.grafana_token.strip()
+    return Grafana(_url(settings, url), _token(settings, token_file))
+
+
+def _token(settings: Settings, file: Path | None) -> str:
+    secret = _secret(file) or settings.grafana_token.strip()
     if not secret:
         raise ValueError(
             "no token for Grafana: set COURTYARD_GRAFANA_TOKEN or give --token-file; make one: courtyard grafana token"
         )
-    return Grafana(_url(settings, url), secret)
+    return secret
+
+
+def _language(settings: Settings, asked: Language | None) -> Language:
+    return asked or Language(settings.grafana_language)
 
 
 def _url(settings: Settings, url: str | None) -> str:

@@ -85,6 +85,7 @@ def services(
             password = first_start(core.database, clock.now())
             bootstrap.start_clockwork(stack, core)
             bootstrap.start_outbox(stack, core)
+            bootstrap.start_annotations(stack, core)
             bootstrap.start_web(stack, core, None)
         folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http))
         console.print(f"Services and pages: {settings.effective_public_url}")

@@ -86,6 +86,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
         gateway = bootstrap.start_gateway(stack, core, mqtt_url)
         bootstrap.start_clockwork(stack, core)
         bootstrap.start_outbox(stack, core)
+        bootstrap.start_annotations(stack, core)
         bootstrap.start_web(stack, core, gateway)
         if demo:
             _start_simulator(stack, mqtt_url)

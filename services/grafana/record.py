@@ -29,7 +29,8 @@ class Record:
         if self.failures:
             return f"failing, {self.failures} times in a row ({since}): {self.error}"
         waiting = f", {self.waiting} still to be written" if self.waiting else ""
-        return f"up to date at {self.succeeded_at}{waiting}"
+        refused = f"; one was refused: {self.error}" if self.error else ""
+        return f"up to date at {self.succeeded_at}{waiting}{refused}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
