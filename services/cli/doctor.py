@@ -30,8 +30,9 @@ def doctor(
 ) -> None:
     """Say what is wrong with this installation and what to do. Changes nothing; exit code 1 when something fails.
 
-    It reads the same settings (COURTYARD_…) as the programs it looks at. With COURTYARD_SERVICES_URL set it examines a
-    gateway alone.
+    It reads the same settings (COURTYARD_…) as the programs it looks at: this machine, the broker, the journal, the
+    database, InfluxDB, Grafana, mail, secrets, metrics, and whether the disk will do. What is not set is not asked.
+    With COURTYARD_SERVICES_URL set it examines a gateway alone. Warnings leave the exit code at 0.
     """
     from services.doctor.examine import CHECK_SECONDS, examine
 

@@ -90,7 +90,7 @@ def _writing(url: str, token: str, org: str) -> tuple[str, datetime | None]:
     params = {"bucket": RAW.bucket, "org": org, "precision": "ms"}
     try:
         answer = httpx.post(
-            f"{url.rstrip('/')}/api/v2/write", params=params, headers={"Authorization": f"Token {token}"},
+            f"{url.rstrip('/')}/api/v2/write", params=params, headers={"Authorization": f"Token {token or 'none'}"},
             content=b"", timeout=PATIENCE_SECONDS, trust_env=False,
         )  # fmt: skip
     except httpx.HTTPError as error:
@@ -139,9 +139,13 @@ def _last_refused(file: Path) -> str:
 
 
 def grafana(
-    settings: Settings, library: Mapping[str, DeviceProfile], connection: Connection | None
+    settings: Settings,
+    library: Mapping[str, DeviceProfile],
+    connection: Connection | None,
+    boards: Path | None = None,
 ) -> GrafanaFacts | None:
-    """None where none is set. Without a connection to the database its folders are not compared."""
+    """None where none is set. Without a connection to the database its folders are not compared. `boards`: where the
+    dashboards are, other than the shipped ones."""
     from dashboards.grafana import Grafana, GrafanaRefused
     from dashboards.sync import health
 
@@ -150,12 +154,12 @@ def grafana(
     where = urlsplit(settings.grafana_url).netloc.rpartition("@")[2] or settings.grafana_url
     token = settings.grafana_token.strip()
     try:
-        server = Grafana(settings.grafana_url, token or None, timeout_seconds=PATIENCE_SECONDS)
-        abilities = server.capabilities()
-        if not token:
-            return GrafanaFacts(where, mistake="answers, but COURTYARD_GRAFANA_TOKEN is not set")
-        sources = health(server)
-        steps = _steps(server, settings, library, connection) if connection is not None else []
+        with Grafana(settings.grafana_url, token or None, timeout_seconds=PATIENCE_SECONDS) as server:
+            abilities = server.capabilities()
+            if not token:
+                return GrafanaFacts(where, mistake="answers, but COURTYARD_GRAFANA_TOKEN is not set")
+            sources = health(server)
+            steps = differing(server, settings, library, connection, boards) if connection is not None else []
     except GrafanaRefused as refusal:
         return GrafanaFacts(where, mistake=str(refusal))
     return GrafanaFacts(
@@ -169,8 +173,12 @@ def grafana(
     )
 
 
-def _steps(
-    server: Grafana, settings: Settings, library: Mapping[str, DeviceProfile], connection: Connection
+def differing(
+    server: Grafana,
+    settings: Settings,
+    library: Mapping[str, DeviceProfile],
+    connection: Connection,
+    boards: Path | None = None,
 ) -> list[Step]:
     """What `courtyard grafana sync` would do. Of profiles of one's own the dashboards are not built for it."""
     from dashboards.build import GENERATED
@@ -180,7 +188,7 @@ def _steps(
     from services.grafana.places import places
 
     abilities = server.capabilities()
-    shelves = arrange(read_boards(GENERATED, ("zh",)), places(connection, library), ("zh",), abilities)
+    shelves = arrange(read_boards(boards or GENERATED, ("zh",)), places(connection, library), ("zh",), abilities)
     wanted = Wanted((), tuple(shelf.each(with_annotations) for shelf in shelves))
     steps = plan(wanted, look(server, wanted, abilities), abilities)
     return [step for step in steps if step.do != "remove" or settings.profiles_dir is None]
