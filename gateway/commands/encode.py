@@ -39,7 +39,10 @@ def encode_command(
     declared = profile.commands.get(command)
     if declared is None:
         raise CommandMistake(f"found the command {command!r}, expected one of {', '.join(profile.commands) or 'none'}")
-    values = slot_values(profile, declared, device, child, params, id=id, nonce=nonce, captures=captures, now=now)
+    said: dict[str, Value] = {"address": device.address, "key": child.partition(":")[2], "id": id, "nonce": nonce}
+    values = _slot_values(
+        profile, declared, device, captures, {**said, "nonce_text": str(nonce), **_times(now)}, params
+    )
     try:
         return _topic(declared, values), _payload(declared, values)
     except CommandMistake:
@@ -48,36 +51,30 @@ def encode_command(
         raise CommandMistake(str(error)) from error
 
 
-def slot_values(
+def _slot_values(
     profile: DeviceProfile,
     command: Command,
     device: DeviceEntry,
-    child: str,
-    params: Mapping[str, Value],
-    *,
-    id: str,
-    nonce: int,
     captures: Mapping[str, str],
-    now: Millis,
+    said: Mapping[str, Value],
+    params: Mapping[str, Value],
 ) -> dict[str, Value]:
     """What the slots of a command's templates stand for; the command's own params come before all others."""
-    moment = _EPOCH + timedelta(milliseconds=now)
     return {
         "site": device.site,
         **captures,
         **{name: param.default for name, param in profile.params.items()},
         **device.params,
-        "address": device.address,
-        "key": child.partition(":")[2],
-        "nonce": nonce,
-        "nonce_text": str(nonce),
-        "id": id,
-        "now_s": now // 1000,
-        "now_ms": now,
-        "now_iso": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **said,
         **{name: param.default for name, param in command.params.items()},
         **params,
     }
+
+
+def _times(now: Millis) -> dict[str, Value]:
+    moment = _EPOCH + timedelta(milliseconds=now)
+    iso = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"now_s": now // 1000, "now_ms": now, "now_iso": iso}
 
 
 def fill(template: str, values: Mapping[str, Value]) -> Value:
