@@ -35,6 +35,16 @@ COUNT = "cy_count"
 """Float, in summed-up levels: how many readings the stretch had."""
 
 
+LATE = "cy_late"
+"""Measurement of the raw level: who writes readings of five minutes that are long over says so there, so that they are
+summed up again. Tag `of` (the measurement), time of the five minutes' beginning, field `written` (ms, as a float)."""
+REDONE = "cy_redone"
+"""Measurement of each summed-up level: which `written` of `cy_late` it has taken in; same tag, same times, field
+`seen`."""
+SUMMED = "cy_summed"
+"""Measurement of each summed-up level: field `until` (ms, as a float) says up to when readings are summed up."""
+
+
 class FieldType(StrEnum):
     FLOAT = "float"
     STRING = "string"
@@ -76,3 +86,16 @@ def pinned(library: Mapping[str, DeviceProfile]) -> dict[str, dict[str, FieldTyp
         for name, type_ in fields_of(profile).items():
             known.setdefault(name, type_)
     return found
+
+
+def counters(library: Mapping[str, DeviceProfile]) -> dict[str, frozenset[str]]:
+    """Numbers of each measurement whose last value stands for a stretch: they have no `_min` and `_max`. Where two
+    profiles of one family disagree the first one (by id) decides."""
+    kinds: dict[str, dict[str, str]] = {}
+    for _, profile in sorted(library.items()):
+        known = kinds.setdefault(profile.family, {})
+        for name, metric in profile.metrics.items():
+            known.setdefault(name, metric.kind)
+    return {
+        family: frozenset(name for name, kind in known.items() if kind == "counter") for family, known in kinds.items()
+    }

@@ -5,7 +5,7 @@ Answers are asked for in chunks and read as they come, so that neither side hold
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 import httpx
@@ -84,7 +84,7 @@ class InfluxQl:
         """The whole answer of one statement; times in milliseconds. Raises TelemetryUnavailable."""
         return list(self.stream(statement))
 
-    def stream(self, statement: str, *, rows_per_chunk: int = _ROWS_PER_CHUNK) -> Iterator[Series]:
+    def stream(self, statement: str, *, rows_per_chunk: int = _ROWS_PER_CHUNK) -> Generator[Series, None, None]:
         """The answer of one statement as it comes, in parts of some rows. What has come is right even where it then
         ends in TelemetryUnavailable, which says that it is not all."""
         form = {"db": DATABASE, "q": statement, "epoch": "ms", "chunked": "true", "chunk_size": str(rows_per_chunk)}
