@@ -1,0 +1,143 @@
+"""The whole stack from the compose file, on local programs: from a message to panel, ticket and notice."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from gateway.mqtt import MqttUnavailable
+from gateway.mqtt_client import MqttListener, MqttPublisher
+from services.stack.reader import READABLE
+from tests.needs import missing
+from tests.stack.running import ROOT, RunningStack, panel_query
+
+pytestmark = [pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.postgresql, pytest.mark.influxdb]
+_START_SECONDS = 110
+_SHOWN_SECONDS = 45
+TELEMETRY = "courtyard/osmanthus/gates/gate-9/telemetry"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    folder = tmp_path_factory.mktemp("stack")
+    for one in (folder, *folder.parents):  # PostgreSQL runs as another user where the tests run as root
+        if one.stat().st_mode & 0o001 == 0:
+            one.chmod(one.stat().st_mode | 0o011)
+    for program, package in (("mosquitto", "mosquitto"), ("influxd", "influxdb"), ("psql", "postgresql")):
+        if shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin") is None:
+            missing(f"{package} is not installed; on Debian: apt-get install {package}")
+    running = RunningStack(folder)
+    try:
+        running.start(_START_SECONDS)
+        yield running
+        pids = list(running.state["pids"].values())
+        assert running.interrupt() == 0, running.said[-2000:]
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "everything ended with it"
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+
+
+def test_every_service_of_the_file_was_started_by_its_own_line(stack: RunningStack) -> None:
+    running = {"mosquitto", "postgres", "influxdb", "services", "gateway", "demo", "mailbox"}
+    assert running <= set(stack.state["pids"])
+    for once in ("influx-setup", "migrate", "enrol", "demo-site"):
+        assert f"up  {once}" in stack.said
+    assert "gateway-1: " in (stack.data / "logs" / "enrol.log").read_text()
+    health = httpx.get(f"http://127.0.0.1:{stack.port('services:8080')}/api/v1/health", trust_env=False)
+    assert health.json()["status"] == "ok"
+
+
+def test_a_fault_goes_from_the_broker_to_the_panel_the_ticket_and_the_notice(stack: RunningStack) -> None:
+    """The demo's equipment forces the west gate three seconds after its start."""
+    board = ROOT / "dashboards/generated/en/access_gate_json.json"
+    query = panel_query(board, "Door", site="osmanthus", device="gate-west", resolution="autogen")
+    shown = stack.until(
+        lambda: [row[1] for series in stack.influxql(query) for row in series["values"] if row[1] == "forced"],
+        _SHOWN_SECONDS,
+    )
+    assert shown, "the panel shows the state in words"
+    ticket = "SELECT id, site, priority, state FROM tickets WHERE device = 'gate-west'"
+    ((number, site, priority, _),) = stack.until(lambda: stack.rows(ticket), _SHOWN_SECONDS)
+    assert (site, priority) == ("osmanthus", "P1")
+    told = "SELECT count(*) FROM notices WHERE subject_id = %s AND state = 'delivered'"
+    stack.until(lambda: stack.rows(told, number)[0][0], _SHOWN_SECONDS)
+    assert [one for one in stack.notices if number in json.dumps(one)], "it arrived, and is not only said to have"
+
+
+def test_grafana_reads_the_work_and_nothing_about_people(stack: RunningStack) -> None:
+    for table in READABLE:
+        stack.rows(f"SELECT count(*) FROM {table}", role="grafana")
+    for table in ("people", "sessions", "tokens", "audit", "recipients", "notices", "events", "alembic_version"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            stack.rows(f"SELECT count(*) FROM {table}", role="grafana")
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        stack.rows("DELETE FROM tickets RETURNING 1", role="grafana")
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        stack.influxql("DROP DATABASE telemetry")
+
+
+def test_a_wrong_password_is_refused(stack: RunningStack) -> None:
+    own = stack.broker("gate-8", stack.new_device("gate-8"))
+    nameless = re.sub("//.*@", "//", own)
+    for wrong in (stack.broker("gate-8", "wrong"), stack.broker("stranger", "x"), nameless):
+        with pytest.raises(MqttUnavailable, match="Not authorized"):
+            MqttListener(wrong, "intruder", ["courtyard/#"]).connect()
+
+
+def test_who_speaks_for_another_is_not_heard(stack: RunningStack) -> None:
+    def stored(device: str) -> set[float]:
+        query = f"SELECT supply_voltage FROM access_gate WHERE device = '{device}'"
+        return {row[1] for series in stack.influxql(query) for row in series["values"]}
+
+    with MqttPublisher(stack.broker("gate-7", stack.new_device("gate-7")), "gate-7") as device:
+        assert device.wait_connected(5)
+        for name, volts in (("gate-7", 12.51), ("gate-6", 12.52), ("gate-7", 12.53)):
+            device.publish(TELEMETRY.replace("gate-9", name), _reading(int(time.time() * 1000), volts))
+            time.sleep(0.01)  # so that the times differ
+        stack.until(lambda: {12.51, 12.53} <= stored("gate-7"), _SHOWN_SECONDS)
+    assert 12.52 not in stored("gate-6")
+
+
+def test_who_is_killed_comes_back_and_nothing_is_lost(stack: RunningStack) -> None:
+    """A gate speaks on while services, InfluxDB, PostgreSQL and the gateway are killed, one after the other."""
+    begin = int(time.time() * 1000)
+    said: list[int] = []
+    with ExitStack() as ends:
+        gate = ends.enter_context(MqttPublisher(stack.broker("gate-9", stack.new_device("gate-9")), "gate-9"))
+        assert gate.wait_connected(5)
+        for victim in ("services", "influxdb", "postgres", "gateway"):
+            before = stack.state["pids"][victim]
+            stack.kill(victim)
+            for _ in range(15):
+                said.append(int(time.time() * 1000))
+                gate.publish(TELEMETRY, _reading(said[-1], 12.0, door="forced"))
+                time.sleep(0.06)  # so that the times differ, and some fall into the gap
+            stack.until(lambda victim=victim, before=before: stack.state["pids"].get(victim, before) != before, 30)
+        assert gate.flush(30)
+
+    def stored() -> set[int]:
+        query = f"SELECT supply_voltage FROM access_gate WHERE device = 'gate-9' AND time >= {begin}ms"
+        try:
+            return {row[0] for series in stack.influxql(query) for row in series["values"]}
+        except httpx.HTTPError:
+            return set()
+
+    stack.until(lambda: set(said) <= stored(), 60)
+    tickets = "SELECT count(*) FROM tickets WHERE device = 'gate-9' AND alarm IS NOT NULL"
+    episodes = "SELECT count(*) FROM alarms WHERE device = 'gate-9'"
+    stack.until(lambda: stack.rows_when_it_is_back(tickets) not in ([], [(0,)]), 60)
+    assert stack.rows(tickets) == stack.rows(episodes), "one ticket for each episode"
+
+
+def _reading(at: int, volts: float, *, door: str = "closed") -> bytes:
+    return json.dumps({"ts": at, "door": door, "lock": "locked", "supply_v": volts}).encode()
