@@ -1,0 +1,101 @@
+"""Dashboards and datasources by files alone, as Grafana's provisioning reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards import provision
+from dashboards.capabilities import capabilities
+from dashboards.provision import (
+    SHIPPED,
+    providers_yaml,
+    shipped_datasources,
+    with_prometheus,
+    write_boards,
+    write_files,
+)
+
+_DATASOURCE_KEYS = {
+    *("name", "type", "uid", "access", "orgId", "url", "user", "database", "basicAuth", "basicAuthUser", "isDefault"),
+    *("jsonData", "secureJsonData", "editable", "version", "withCredentials", "correlations"),
+}
+"""What Grafana's documentation lists for a datasource in a provisioning file."""
+
+
+def read(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def board(uid: str, title: str = "Now") -> dict[str, Any]:
+    return {"uid": uid, "title": title, "tags": ["courtyard"]}
+
+
+def test_the_shipped_files_are_what_the_code_writes(tmp_path: Path) -> None:
+    written = write_files(tmp_path, shipped_datasources())
+    assert {file.relative_to(tmp_path) for file in written} == {
+        file.relative_to(SHIPPED) for file in SHIPPED.rglob("*.yaml")
+    }
+    for file in written:
+        assert (SHIPPED / file.relative_to(tmp_path)).read_text() == file.read_text(), (
+            f"write {SHIPPED} anew: courtyard grafana provision"
+        )
+
+
+def test_grafana_knows_every_key_and_secrets_are_read_from_files_by_grafana_itself() -> None:
+    influx, postgres = read(SHIPPED / "datasources" / "courtyard.yaml")["datasources"]
+    for source in (influx, postgres):
+        assert set(source) <= _DATASOURCE_KEYS
+        assert "database" not in source, "an old place that newer versions do not read"
+        assert all("$__file{/run/secrets/" in secret for secret in source["secureJsonData"].values())
+    assert influx["secureJsonData"] == {"httpHeaderValue1": "Token $__file{/run/secrets/influx_grafana_token}"}
+    assert influx["jsonData"] == {
+        "version": "InfluxQL",
+        "dbName": "telemetry",
+        "httpMode": "POST",
+        "httpHeaderName1": "Authorization",
+    }
+    assert [influx["isDefault"], postgres["isDefault"]] == [True, False]
+
+
+def test_the_compose_file_gives_grafana_what_the_files_ask_for() -> None:
+    compose = read(Path(__file__).parents[2] / "docker-compose.yml")
+    grafana = compose["services"]["grafana"]
+    asked = (SHIPPED / "datasources" / "courtyard.yaml").read_text()
+    for variable in ("INFLUX_URL", "POSTGRES_ADDRESS", "POSTGRES_DB", "POSTGRES_USER"):
+        assert f"${{{variable}}}" in asked and variable in grafana["environment"]
+    for path in (provision.INFLUX_TOKEN_FILE, provision.POSTGRESQL_PASSWORD_FILE):
+        assert path in asked and path.removeprefix("/run/secrets/") in grafana["secrets"]
+    (provider,) = yaml.safe_load(providers_yaml())["providers"]
+    mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in grafana["volumes"]}
+    assert mounts["/etc/grafana/provisioning"] == "./dashboards/provisioning"
+    assert any(provider["options"]["path"].startswith(inside) for inside in mounts)
+
+
+def test_an_old_grafana_gets_the_names_it_knows(tmp_path: Path) -> None:
+    write_files(tmp_path, with_prometheus(shipped_datasources(), "http://p:9090"), grafana=capabilities("10.1.0"))
+    kinds = [one["type"] for one in read(tmp_path / "datasources" / "courtyard.yaml")["datasources"]]
+    assert kinds == ["influxdb", "postgres", "prometheus"]
+
+
+def test_folders_become_folders_and_what_is_no_longer_wanted_goes(tmp_path: Path) -> None:
+    write_boards(tmp_path, {"Courtyard": [board("cy-a"), board("cy-b")], "桂花苑 1/2": [board("cy-c")]})
+    files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.json"))
+    assert files == ["boards/Courtyard/cy-a.json", "boards/Courtyard/cy-b.json", "boards/桂花苑 1∕2/cy-c.json"]
+    assert json.loads((tmp_path / files[0]).read_text()) == board("cy-a")
+
+    own = tmp_path / "boards" / "Courtyard" / "of-a-person.json"
+    own.write_text("{}")
+    write_boards(tmp_path, {"Courtyard": [board("cy-a", "Later")]})
+    left = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.json"))
+    assert left == ["boards/Courtyard/cy-a.json", "boards/Courtyard/of-a-person.json"]
+
+
+@pytest.mark.parametrize("title", ["..", ".", "", "/etc", "a\0b"])
+def test_no_title_leaves_the_folder(tmp_path: Path, title: str) -> None:
+    (file,) = write_boards(tmp_path, {title: [board("cy-a")]})
+    assert file.resolve().parent.parent == (tmp_path / "boards").resolve()
