@@ -106,7 +106,8 @@ import sys, time
 from pathlib import Path
 from services.stack.supervisor import Program, Supervisor
 with Supervisor() as supervisor:
-    supervisor.start(Program("pump", (sys.executable, "-S", "-c", "import time; time.sleep(60)"), {{}}, Path({str(tmp_path / "log")!r})))
+    sleeping = (sys.executable, "-S", "-c", "import time; time.sleep(60)")
+    supervisor.start(Program("pump", sleeping, {{}}, Path({str(tmp_path / "log")!r})))
     print(supervisor.pids()["pump"], flush=True)
     time.sleep(60)
 """
