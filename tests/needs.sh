@@ -9,6 +9,7 @@ missing() {
   [ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null 2>&1 || echo mosquitto
   command -v influxd >/dev/null 2>&1 || echo influxdb
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
+  command -v promtool >/dev/null 2>&1 || echo prometheus
   [ -x /usr/bin/chromium ] || echo chromium
   [ -n "$(find /usr/share/fonts -iname '*noto*cjk*' -print -quit 2>/dev/null)" ] || echo fonts-noto-cjk
 }
@@ -18,6 +19,7 @@ skips() {
     mosquitto) echo "delivery, fault and end-to-end tests" ;;
     influxdb) echo "tests that run the dashboards' queries" ;;
     postgresql) echo "tests of services on PostgreSQL" ;;
+    prometheus) echo "tests of the alert rules and of the dashboard over our own metrics" ;;
     chromium) echo "tests of the pages in a browser" ;;
     fonts-noto-cjk) echo "nothing, but Chinese pages show boxes in screenshots" ;;
   esac

@@ -74,12 +74,12 @@ METRICS = (
 _STATES = ("queued", "sent", "acknowledged", "done", "failed", "expired", "cancelled")
 _LIVE_TICKETS = ("open", "assigned", "in_progress")
 _LOSSES = ("full", "degraded")
-_FRESH_SECONDS = 5.0
+_FRESH_SECONDS = 2.0
 _MOST_GATEWAYS = 500
 
 
 class StateFigures:
-    """Collects from the database, at most every five seconds, one reader at a time.
+    """Collects from the database, at most every two seconds, one reader at a time.
 
     A database that hangs holds up one scrape; the others say at once that it does not answer.
     """
@@ -92,16 +92,17 @@ class StateFigures:
         self._found: list[Sample] = []
 
     def __call__(self) -> Iterable[Sample]:
+        yield from self._state()
         for kind in KINDS:
             yield DATABASE_ERRORS.at(self._database.errors[kind], kind)
+
+    def _state(self) -> list[Sample]:
         if not self._reading.acquire(timeout=1.0):
-            yield DATABASE_UP.at(0)
-            return
+            return [DATABASE_UP.at(0)]
         try:
-            found = self._fresh()
+            return self._fresh()
         finally:
             self._reading.release()
-        yield from found
 
     def _fresh(self) -> list[Sample]:
         began = time.monotonic()
