@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
+from sqlalchemy import select
 
-from device_profiles.library import SHIPPED
+from device_profiles.library import SHIPPED, Library
+from services.authoring.examples import example_of, lines_of_binding
 from services.authoring.tryout import LARGEST_YAML
+from services.tables import devices
 from tests.web.conftest import Courtyard
 from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, violations  # noqa: F401
 
@@ -20,6 +24,12 @@ TOPIC = "courtyard/yard/sumps/s1/telemetry"
 
 def _try(client: TestClient, **fields: str) -> Any:
     return client.post("/profiles/try", data={"action": "try", "form": "text", "timezone": "UTC", **fields})
+
+
+def _chosen(page: str) -> str:
+    found = re.search(r'<option value="([^"]+)" selected', page)
+    assert found
+    return found[1]
 
 
 def _sump_topic() -> str:
@@ -86,6 +96,46 @@ def test_a_pasted_profile_is_proven_and_never_stored(standing: Courtyard) -> Non
 def test_a_loaded_profile_can_be_copied(standing: Courtyard) -> None:
     page = _try(standing.client("chen.yu"), profile="sump_pump_json", action="copy")
     assert "profile: sump_pump_json" in page.text
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_page_opens_with_an_example_and_its_result(standing: Courtyard, language: str) -> None:
+    """Of a profile that a device here has: what it makes of a message, and the lines of it that say so."""
+    page = unescape(standing.client("chen.yu").get("/profiles/try", params={"lang": language}).text)
+    profile = _chosen(page)
+    with standing.context.database.read() as connection:
+        assert profile in set(connection.scalars(select(devices.c.profile)))
+    sample = example_of(standing.context.library[profile])
+    assert sample is not None and sample.text is not None
+    assert f'value="{sample.topic}"' in page and sample.text in page
+    result = page.split('id="result"', 1)[1]
+    assert f"{profile}:{sample.expect[0]['address']}" in result
+    assert f"- id: {sample.expect[0]['binding']}\n" in result
+    assert ("An example:" if language == "en" else "示例：") in result
+
+
+def test_every_loaded_profile_shows_its_example(standing: Courtyard) -> None:
+    client = standing.client("chen.yu")
+    page = unescape(_try(client, profile="ebike_charger_ap3000", topic="old", payload="old", action="example").text)
+    assert _chosen(page) == "ebike_charger_ap3000"
+    assert 'value="old"' not in page
+    assert "ebike_charger_ap3000:" in page.split('id="result"', 1)[1]
+    page = client.get("/profiles/try", params={"profile": "sump_pump_json"}).text
+    assert _chosen(page) == "sump_pump_json" and "sump_pump_json:" in page.split('id="result"', 1)[1]
+    assert client.get("/profiles/try", params={"profile": "nobody's"}).status_code == 200
+
+
+def test_the_lines_of_a_binding_are_found_in_every_shipped_profile(standing: Courtyard) -> None:
+    library = standing.context.library
+    assert isinstance(library, Library)
+    for id, profile in library.items():
+        text = library.file_of(id).read_text(encoding="utf-8")
+        for binding in profile.bindings:
+            lines = lines_of_binding(text, binding.id).splitlines()
+            assert lines and binding.topic in "\n".join(lines), (id, binding.id)
+            item = lines[0].partition("-")[0] + "-"
+            assert sum(line.startswith(item) for line in lines) == 1, (id, binding.id)
+    assert lines_of_binding("bindings:\n  - id: [", "t.*") == ""
 
 
 def test_what_is_pasted_is_shown_as_text(standing: Courtyard) -> None:
