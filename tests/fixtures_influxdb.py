@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,10 +25,11 @@ def installed() -> bool:
 class Influx:
     """A server that a test may kill, stop and start again; `url` is that of the shim, which stays.
 
-    `settings` are InfluxDB's own, such as INFLUXDB_DATA_CACHE_MAX_MEMORY_SIZE."""
+    `settings` are InfluxDB's own, such as INFLUXDB_DATA_CACHE_MAX_MEMORY_SIZE; `prefix` is a command to start it by."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, prefix: Sequence[str] = (), **settings: str) -> None:
         self.folder = folder
+        self._prefix = prefix
         self._settings = settings
         self._address = f"127.0.0.1:{free_port()}"
         self._rpc = f"127.0.0.1:{free_port()}"
@@ -69,9 +70,13 @@ class Influx:
             "INFLUXDB_HTTP_LOG_ENABLED": "false",
             "INFLUXDB_MONITOR_STORE_ENABLED": "false",
         } | self._settings
-        program = ["influxd", "run", "-config", os.devnull]
+        program = [*self._prefix, "influxd", "run", "-config", os.devnull]
         self.process = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait(self.process)
+
+    def set(self, name: str, value: str) -> None:
+        """One of InfluxDB's own settings, from its next start."""
+        self._settings[name] = value
 
     def signal(self, number: int) -> None:
         assert self.process is not None

@@ -153,7 +153,7 @@ class InfluxTelemetry:
             status, text = error.status or 0, error.body or ""
             said = verdict(status, words_of(text))
             if said is None:
-                raise TelemetryUnavailable(f"{refusal(status, text)} ({self.address.shown})") from error
+                raise TelemetryUnavailable(f"{refusal(status, text)}{_advice(text)} ({self.address.shown})") from error
             return said
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} does not answer: {_short(error)}") from error
@@ -224,6 +224,11 @@ def _refused(line: _Line, said: Verdict, field: str = "") -> Refused:
         value[:500],
         f"{said.kind.value}: {said.message[:300]}" if said.kind is not Kind.TOO_OLD else said.kind.value,
     )
+
+
+def _advice(said: str) -> str:
+    """InfluxDB 1 goes on refusing after there is room again, until it is restarted or has filled its memory."""
+    return "; make room on its disk, and restart it if this stays" if "no space left" in said else ""
 
 
 def _short(error: Exception) -> str:
