@@ -34,8 +34,10 @@ _MOST_BACKOFF = 8
 @dataclass
 class PollCounters:
     sent: int = 0
+    """Requests said since start; likewise the others."""
     answered: int = 0
     unanswered: int = 0
+    """Requests that nothing came back on in time."""
     refused: int = 0
     """Requests that could not be made: a capture that is not known, a topic that is none."""
     failures: int = 0

@@ -28,7 +28,9 @@ class Replay:
 
     def __init__(self, journal: Journal, ids: Collection[int] | None) -> None:
         self.taken = 0
+        """Messages decoded by now, and on their way as history."""
         self.refused = 0
+        """Messages that still cannot be decoded."""
         self._journal = journal
         self._wanted = None if ids is None else frozenset(ids)
         self._reader = journal.reader()

@@ -26,6 +26,7 @@ class RegistryWatch:
     def __init__(self, uplink: Uplink, file: Path, *, ask_seconds: float = _ASK_SECONDS) -> None:
         self.latest = Registry(version="", devices=[])
         self.failures = 0
+        """How often services could not be asked for the list, or it could not be kept."""
         self._uplink = uplink
         self._file = file
         self._ask_seconds = ask_seconds

@@ -24,7 +24,9 @@ class Chore:
     work: Callable[[datetime], object]
     due_at: datetime | None = None
     failures: int = 0
+    """How often it failed since start; the log says why."""
     runs: int = 0
+    """How often it was begun since start, done or failed."""
     last_seconds: float = 0.0
     """How long it took, done or failed."""
     done_at: datetime | None = None
