@@ -12,8 +12,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,6 @@ class Shelf:
     folder: Folder
     language: str
     boards: tuple[Board, ...]
-
-    def each(self, change: Callable[[Board, str], Board]) -> Shelf:
-        """The same with every dashboard changed so."""
-        return replace(self, boards=tuple(change(board, self.language) for board in self.boards))
 
 
 def read_boards(folder: Path, languages: Sequence[str]) -> list[Board]:
@@ -109,7 +105,9 @@ def concerns(board: Board, place: Place) -> bool:
         return False
     if "family" in tags:
         return bool(place.families & tags)
-    return "site" in tags or board["uid"].rpartition("-")[0] in {f"cy-{profile}"[:37] for profile in place.profiles}
+    return bool(tags & {"site", "tickets"}) or board["uid"].rpartition("-")[0] in {
+        f"cy-{profile}"[:37] for profile in place.profiles
+    }
 
 
 def held_to(board: Board, place: Place, language: str) -> Board:
@@ -135,9 +133,18 @@ def _short(readable: str, whole: str) -> str:
     return f"{clean[:31]}-{mark}"
 
 
+def addressed(board: Board, public_url: str) -> Board:
+    """The same dashboard with its links leading to Courtyard's pages there."""
+    option = {"selected": True, "text": public_url, "value": public_url}
+    placed = {"query": public_url, "current": option, "options": [option]}
+    listed = [{**one, **placed} if one["name"] == "courtyard" else one for one in _variables(board)]
+    return {**board, "templating": {**board.get("templating", {}), "list": listed}}
+
+
 # --- what a dashboard needs ----------------------------------------------------------------------------------------
 
-_SAME = {"postgres": "grafana-postgresql-datasource"}
+POSTGRESQL = "grafana-postgresql-datasource"
+_SAME = {"postgres": POSTGRESQL}
 
 
 def needs(board: Board) -> frozenset[str]:
@@ -151,7 +158,7 @@ def with_annotations(board: Board, language: str) -> Board:
 
     For installations whose Grafana cannot ask PostgreSQL: there the dashboards' own annotations find nothing.
     """
-    if "grafana-postgresql-datasource" in needs(board) or not any(v["name"] == "site" for v in _variables(board)):
+    if POSTGRESQL in needs(board) or not any(one["name"] == "site" for one in _variables(board)):
         return board
     shown = copy.deepcopy(board)
     listed = shown.setdefault("annotations", {}).setdefault("list", [])

@@ -17,7 +17,8 @@ from typing import Any
 from dashboards import datasources
 from dashboards.capabilities import Capabilities
 from dashboards.datasources import Datasource
-from dashboards.places import OURS, Board, Folder, Shelf, needs
+from dashboards.frame import without_tables
+from dashboards.places import OURS, POSTGRESQL, Board, Folder, Shelf, needs, with_annotations
 
 MARK = "courtyard_build"
 _UID = "cy-"
@@ -168,12 +169,28 @@ def _boards(wanted: Wanted, found: Found, grafana: Capabilities) -> Iterator[Ste
     answered = _answered(wanted, found)
     for shelf in wanted.shelves:
         for board in shelf.boards:
-            lacking = () if answered is None else sorted(needs(board) - answered)
-            if lacking:
-                why = f"no datasource of type {', '.join(lacking)} is there"
+            usable = board if answered is None else usable_with(board, answered, shelf.language)
+            if usable is None:
+                why = f"no datasource of type {', '.join(sorted(needs(board) - (answered or set())))} is there"
                 yield Step(Do.LEAVE, "dashboard", board["uid"], board["title"], why=why)
             else:
-                yield _board(fitted(board, grafana), shelf.folder, found)
+                yield _board(fitted(usable, grafana), shelf.folder, found)
+
+
+def usable_with(board: Board, answered: frozenset[str], language: str) -> Board | None:
+    """The dashboard as it is of use with these kinds of datasource; None: it is of none.
+
+    Without PostgreSQL what asks the time series alone goes on, with episodes out of Grafana's own annotations.
+    """
+    lacking = needs(board) - answered
+    if not lacking:
+        return board
+    if lacking != {POSTGRESQL}:
+        return None
+    try:
+        return with_annotations(without_tables(board), language)
+    except ValueError:
+        return None
 
 
 def _answered(wanted: Wanted, found: Found) -> frozenset[str] | None:

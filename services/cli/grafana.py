@@ -327,24 +327,25 @@ def _planned(
 def _wanted(
     settings: Settings, language: Language, boards: Path | None, sources: list[Datasource], abilities: Capabilities
 ) -> Wanted:
-    from dashboards.places import arrange, with_annotations
+    from dashboards.places import arrange
     from dashboards.plan import Wanted
 
     shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities)
-    return Wanted(tuple(sources), tuple(shelf.each(with_annotations) for shelf in shelves))
+    return Wanted(tuple(sources), tuple(shelves))
 
 
 def _boards(settings: Settings, folder: Path | None, language: Language) -> list[Board]:
     """From a folder, or the shipped ones; with profiles of one's own they are built now."""
     from dashboards.build import GENERATED, write_all
-    from dashboards.places import read_boards
+    from dashboards.places import addressed, read_boards
     from services.profiles import load_library
 
-    if folder is not None or settings.profiles_dir is None:
-        return read_boards(folder or GENERATED, language.codes)
     with tempfile.TemporaryDirectory(prefix="courtyard-boards-") as built:
-        write_all(load_library(settings), Path(built))
-        return read_boards(Path(built), language.codes)
+        if folder is None and settings.profiles_dir is not None:
+            folder = Path(built)
+            write_all(load_library(settings), folder)
+        found = read_boards(folder or GENERATED, language.codes)
+    return [addressed(board, settings.effective_public_url) for board in found]
 
 
 def _places(settings: Settings) -> list[Place]:

@@ -445,7 +445,7 @@ def _rewritten(board: dict[str, Any]) -> dict[str, Any]:
     stored["preload"] = False
     listed = stored.setdefault("annotations", {}).setdefault("list", [])
     if not any(one.get("builtIn") for one in listed):
-        listed.insert(0, {"builtIn": 1, "name": "Annotations & Alerts", "type": "dashboard"})
+        listed.insert(0, {"builtIn": 1, "name": "Annotations & Alerts", "datasource": {"uid": "-- Grafana --"}})
     return stored
 
 

@@ -11,7 +11,7 @@ from dashboards.build import GENERATED
 from dashboards.capabilities import Capabilities, capabilities
 from dashboards.datasources import influxdb, postgresql, prometheus
 from dashboards.grafana import Grafana, GrafanaRefused
-from dashboards.places import Board, Place, arrange, read_boards, with_annotations
+from dashboards.places import Board, Place, addressed, arrange, read_boards
 from dashboards.plan import Do, Step, Wanted, count, mark_of, plan
 from dashboards.sync import Failed, apply, health, look
 from device_profiles.schema import Text
@@ -102,7 +102,7 @@ def titles(steps: list[Step], do: Do) -> list[str]:
 
 
 def test_the_first_run_makes_everything_and_the_second_changes_nothing(server: GrafanaServer) -> None:
-    assert done(sync(server)) == {Do.CREATE: 2 + 2 + 5 + 3}
+    assert done(sync(server)) == {Do.CREATE: 2 + 2 + 5 + 4}
     assert set(server.datasources) == {"courtyard-influxdb", "courtyard-postgresql"}
     written = len(server.writes)
 
@@ -114,7 +114,7 @@ def test_a_site_has_a_folder_with_what_stands_there_and_nothing_of_others(server
     sync(server)
     (folder,) = [uid for uid in server.folders if "osmanthus" in uid]
     held = {one["dashboard"]["title"]: one["dashboard"] for one in server.boards.values() if one["folderUid"] == folder}
-    assert set(held) == {f"{name} en · Osmanthus Garden" for name in ("pump", "water_pump", "now")}
+    assert set(held) == {f"{name} en · Osmanthus Garden" for name in ("pump", "water_pump", "now", "tickets")}
     for one in held.values():
         (site,) = [variable for variable in one["templating"]["list"] if variable["name"] == "site"]
         assert site["type"] == "constant" and site["query"] == "osmanthus"
@@ -198,7 +198,7 @@ def test_dashboards_of_files_are_left_alone_with_a_word(server: GrafanaServer) -
 
 def test_an_editor_is_enough_where_datasources_come_from_files(server: GrafanaServer) -> None:
     steps = sync(server, token=EDITOR, sources=())
-    assert done(steps) == {Do.CREATE: 2 + 5 + 3}
+    assert done(steps) == {Do.CREATE: 2 + 5 + 4}
     assert done(sync(server, token=EDITOR, sources=())) == {}
 
 
@@ -256,8 +256,9 @@ def test_one_dashboard_that_is_refused_keeps_no_other(current: GrafanaServer) ->
 
 def test_a_dashboard_without_its_datasource_is_left_out_and_said(current: GrafanaServer) -> None:
     steps = sync(current, sources=SOURCES[:1])
-    (left,) = [step for step in steps if step.do is Do.LEAVE]
-    assert (left.uid, left.why) == ("cy-tickets-en", "no datasource of type grafana-postgresql-datasource is there")
+    left = [step for step in steps if step.do is Do.LEAVE]
+    assert [step.title for step in left] == ["tickets en", "tickets en · Osmanthus Garden"]
+    assert {step.why for step in left} == {"no datasource of type grafana-postgresql-datasource is there"}
 
 
 def test_datasources_of_files_and_of_people_are_left_alone(current: GrafanaServer) -> None:
@@ -307,13 +308,31 @@ def test_an_address_of_postgresql_that_is_none_is_refused(wrong: str) -> None:
         postgresql(wrong, "a password")
 
 
-def test_without_postgresql_dashboards_show_grafanas_own_annotations() -> None:
-    (shelf,) = arrange([board("now", "zh", "site")], (), ("zh",), capabilities("13.2.3"))
-    (shown,) = shelf.each(with_annotations).boards
-    assert [one["name"] for one in shown["annotations"]["list"]] == ["告警", "停服", "工单"]
-    assert shown["annotations"]["list"][0]["target"]["tags"] == ["courtyard", "alarm"]
-    _, held = arrange([board("now", "zh", "site")], (OSMANTHUS,), ("zh",), capabilities("13.2.3"))
-    assert held.each(with_annotations).boards[0]["annotations"]["list"][2]["target"]["tags"][-1] == "site:osmanthus"
+def test_without_postgresql_dashboards_show_episodes_out_of_grafanas_own_annotations(current: GrafanaServer) -> None:
+    shipped = [
+        one for one in read_boards(GENERATED, ("zh",)) if one["uid"] in ("cy-family-water_pump-zh", "cy-site-zh")
+    ]
+    steps = sync(current, shipped, (OSMANTHUS,), sources=SOURCES[:1], languages=("zh",))
+    assert titles(steps, Do.LEAVE) == ["小区总览", "小区总览 · 桂花苑"], "its panels ask PostgreSQL"
+    pumps = current.boards["cy-family-water_pump-zh"]["dashboard"]
+    assert "postgres" not in str(pumps)
+    shown = [one for one in pumps["annotations"]["list"] if one["datasource"].get("type") == "grafana"]
+    assert [(one["name"], one["target"]["tags"]) for one in shown] == [
+        ("告警", ["courtyard", "alarm"]),
+        ("停服", ["courtyard", "outage"]),
+        ("工单", ["courtyard", "ticket"]),
+    ]
+    (held,) = [one["dashboard"] for one in current.boards.values() if "桂花苑" in one["dashboard"]["title"]]
+    assert held["annotations"]["list"][-1]["target"]["tags"] == ["courtyard", "ticket", "site:osmanthus"]
+    assert done(sync(current, shipped, (OSMANTHUS,), sources=SOURCES[:1], languages=("zh",))) == {Do.LEAVE: 2}
+
+
+def test_links_lead_to_where_courtyard_is() -> None:
+    (pumps,) = [one for one in read_boards(GENERATED, ("en",)) if one["uid"] == "cy-family-water_pump-en"]
+    variables = addressed(pumps, "https://facilities.example")["templating"]["list"]
+    (address,) = [one for one in variables if one["name"] == "courtyard"]
+    assert address["query"] == address["current"]["value"] == "https://facilities.example"
+    assert "facilities.example" not in str(pumps)
 
 
 def test_every_dashboard_has_an_uid_of_its_own_that_grafana_takes() -> None:
