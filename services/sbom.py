@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageMetadata, distributions
 from typing import Any, NamedTuple
 
 _NAMESPACE = uuid.UUID("5b1f8a52-1f0e-5e0c-9f5d-3f3a4f6d9b01")
@@ -78,7 +78,7 @@ def normalised(name: str) -> str:
 
 def _package(found: Distribution) -> Package:
     about = found.metadata
-    words = (about.get("License-Expression") or about.get("License") or "").strip().splitlines()
+    words = next(filter(None, (_said(about, "License-Expression"), _said(about, "License"))), "").splitlines()
     needs = [re.split(r"[\s;<>=!~\[(]", need, maxsplit=1)[0] for need in found.requires or ()]
     return Package(
         name=normalised(about["Name"]),
@@ -86,6 +86,10 @@ def _package(found: Distribution) -> Package:
         licence=words[0] if words and len(words[0]) < 100 else _classified(about.get_all("Classifier") or []),
         needs=tuple(map(normalised, needs)),
     )
+
+
+def _said(about: PackageMetadata, key: str) -> str:
+    return str((about.get_all(key) or [""])[0]).strip()
 
 
 def _classified(classifiers: Iterable[str]) -> str:

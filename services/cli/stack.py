@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ app.add_typer(stack)
 console = Console(highlight=False)
 File = Annotated[Path, typer.Option("--file", help="The compose file.")]
 _FILE = Path("docker-compose.yml")
+_DATA = Path("courtyard-stack")
 
 
 @stack.command("up")
@@ -26,7 +28,7 @@ _FILE = Path("docker-compose.yml")
 def stack_up(
     data: Annotated[
         Path, typer.Option("--data", help="Folder for volumes, logs and secrets. A second start goes on.")
-    ] = Path("courtyard-stack"),
+    ] = _DATA,
     demo: Annotated[
         bool, typer.Option("--demo", help="The profile demo: a site of 430 households, its equipment and its faults.")
     ] = False,
@@ -88,6 +90,33 @@ def stack_plan(
         console.print(f"[yellow]{name:<13} left out: {reason}[/yellow]", soft_wrap=True)
     if planned.packages:
         raise ValueError(f"missing; on Debian: apt-get install {' '.join(planned.packages)}")
+
+
+@stack.command("status")
+@explained
+def stack_status(
+    data: Annotated[Path, typer.Option("--data", help="The folder it was started in.")] = _DATA,
+    file: File = _FILE,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Run the health check that docker-compose.yml states for each service that was started.
+
+    The exit code is 1 where one fails.
+    """
+    from services.stack import compose
+    from services.stack.play import examine
+
+    _check_file(file)
+    found = list(examine(compose.read(file.read_text(encoding="utf-8"), os.environ), file.resolve().parent, data))
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in found]))
+    else:
+        for one in found:
+            colour = {"well": "green", "unwell": "red", "ended": "red"}[one.state]
+            ports = ", ".join(map(str, one.ports))
+            console.print(f"[{colour}]{one.state:<7}[/{colour}] {one.service:<13} process {one.pid:<8} {ports}")
+    if any(one.state != "well" for one in found):
+        raise typer.Exit(1)
 
 
 def _check_file(file: Path) -> None:

@@ -7,9 +7,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from services.stack import compose
 from services.stack.compose import COMPLETED, HEALTHY, Compose, Service
@@ -22,6 +23,8 @@ STATE = "stack.json"
 _WELL_SECONDS = 90.0
 _ONCE_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
+_TRIES = 3
+"""Who ends that often before it was well will not become so."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,34 @@ def plan(file: Compose, profiles: Sequence[str]) -> Plan:
         else:
             chosen.append(service)
     return Plan(tuple(chosen), left_out, tuple(dict.fromkeys(packages)))
+
+
+class Health(NamedTuple):
+    """How one service fares."""
+
+    service: str
+    state: Literal["well", "unwell", "ended"]
+    pid: int
+    ports: tuple[int, ...]
+
+
+def examine(file: Compose, root: Path, data: Path) -> Iterator[Health]:
+    """Runs the health check that the file states for all that was started. Raises ValueError where nothing was."""
+    path = data / STATE
+    if not path.exists():
+        raise ValueError(f"no stack was started in {data}; courtyard stack up does")
+    state = json.loads(path.read_text())
+    place = Place(file, root, data.resolve(), data, ports=state["ports"])
+    for name, pid in state["pids"].items():
+        if service := file.services.get(name):
+            ports = tuple(place.port(name, port) for port in service.ports)
+            yield Health(name, _fares(place, service, pid), pid, ports)
+
+
+def _fares(place: Place, service: Service, pid: int) -> Literal["well", "unwell", "ended"]:
+    if not Path(f"/proc/{pid}").exists():
+        return "ended"
+    return "well" if PLAYERS[service.image].is_well(place, service) else "unwell"
 
 
 class Stack:
@@ -89,8 +120,11 @@ class Stack:
         assert self._supervisor is not None
         service = self.file.services[name]
         deadline = time.monotonic() + seconds
+        ends = 0
         while not PLAYERS[service.image].is_well(self.place, service):
-            self._supervisor.watch()
+            ends += sum(one.startswith(f"{name} ") for one in self._supervisor.watch())
+            if ends >= _TRIES:
+                raise ProgramFailed(f"{name} ended {ends} times{tail(self.place.log(name))}")
             if time.monotonic() > deadline:
                 raise ProgramFailed(f"{name} is not well after {seconds:.0f} s{tail(self.place.log(name))}")
             time.sleep(_LOOK_SECONDS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -53,8 +55,17 @@ def test_every_service_of_the_file_was_started_by_its_own_line(stack: RunningSta
     for once in ("influx-setup", "migrate", "enrol", "demo-site"):
         assert f"up  {once}" in stack.said
     assert "gateway-1: " in (stack.data / "logs" / "enrol.log").read_text()
-    health = httpx.get(f"http://127.0.0.1:{stack.port('services:8080')}/api/v1/health", trust_env=False)
-    assert health.json()["status"] == "ok"
+
+
+def test_every_health_check_of_the_file_passes(stack: RunningStack) -> None:
+    program = [sys.executable, "-c", "from services.cli.main import app; app()"]
+    done = subprocess.run(
+        [*program, "stack", "status", "--json", "--data", stack.data], cwd=ROOT, check=False, capture_output=True
+    )
+    found = {one["service"]: one["state"] for one in json.loads(done.stdout)}
+    assert set(found) >= {"mosquitto", "postgres", "influxdb", "services", "gateway", "demo", "mailbox"}
+    assert set(found.values()) == {"well"}, found
+    assert done.returncode == 0
 
 
 def test_a_fault_goes_from_the_broker_to_the_panel_the_ticket_and_the_notice(stack: RunningStack) -> None:
