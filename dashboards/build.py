@@ -2,7 +2,7 @@
 
     <language>/<profile>.json             one kind of device
     <language>/families/<family>.json     all kinds of one family together
-    <language>/overview/<name>.json       site, district, tickets, quality
+    <language>/overview/<name>.json       site, district, tickets, quality; and Courtyard itself
 
 The result is deterministic: the same profiles give the same bytes.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from dashboards import families, overview, profiles, quality, work
+from dashboards import families, overview, product, profiles, quality, work
 from dashboards.frame import Json, rendered
 from dashboards.profiles import build, is_drawn, uid
 from dashboards.units import unit
@@ -40,6 +40,7 @@ def all_boards(library: Mapping[str, DeviceProfile], language: str) -> Iterator[
     yield PurePosixPath("overview", "district.json"), overview.district(library, language)
     yield PurePosixPath("overview", "tickets.json"), work.build(language)
     yield PurePosixPath("overview", "quality.json"), quality.build(language)
+    yield PurePosixPath("overview", "product.json"), product.build(language)
 
 
 def write_all(library: Mapping[str, DeviceProfile], folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +21,9 @@ class Language(StrEnum):
 
     INFLUXQL = "influxql"
     SQL = "sql"
+
+
+_LANGUAGES = {"influxdb": Language.INFLUXQL, "postgres": Language.SQL}
 
 
 class Question(NamedTuple):
@@ -58,7 +61,12 @@ class Answer:
 
 
 def questions(board: Json) -> Iterator[Question]:
-    """Variables first, then annotations, then panels in order, those in closed rows too."""
+    """Variables first, then annotations, then panels in order, those in closed rows too. What is asked of neither
+    InfluxDB nor PostgreSQL is left out."""
+    return (one for one in _questions(board) if one is not None)
+
+
+def _questions(board: Json) -> Iterator[Question | None]:
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             yield _question(board, f"variable {variable['name']}", variable["datasource"], str(variable["query"]))
@@ -82,8 +90,10 @@ def panels(board: Json) -> Iterator[Json]:
 
 def _question(
     board: Json, where: str, source: Mapping[str, Any], query: str, ref: str = "", least: str = ""
-) -> Question:
-    language = Language.INFLUXQL if source["type"] == "influxdb" else Language.SQL
+) -> Question | None:
+    language = _LANGUAGES.get(source["type"])
+    if language is None:
+        return None
     return Question(board["title"], board["uid"], where, ref, language, query, least)
 
 
@@ -96,11 +106,16 @@ def filled(question: Question, chosen: Chosen) -> str:
 
 
 def ask(asked: Iterable[Question], chosen: Chosen, answerers: Mapping[Language, Answerer]) -> Iterator[Answer]:
-    """Ask one after another; a language without an answerer is passed over."""
+    """Ask one after another; a language without an answerer is passed over, and the same query is asked once."""
+    known: dict[str, Answer] = {}
     for question in asked:
         answerer = answerers.get(question.language)
-        if answerer is not None:
-            yield _one(question, filled(question, chosen), answerer)
+        if answerer is None:
+            continue
+        query = filled(question, chosen)
+        if query not in known:
+            known[query] = _one(question, query, answerer)
+        yield replace(known[query], question=question)
 
 
 def _one(question: Question, query: str, answerer: Answerer) -> Answer:

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from dashboards.build import GENERATED, LANGUAGES, build, is_drawn, render, uid, unit, write_all
+from dashboards.build import GENERATED, LANGUAGES, all_boards, build, is_drawn, render, unit, write_all
+from dashboards.check import panels as all_panels
+from dashboards.frame import without_tables
 from dashboards.sdk import JSONEncoder, dashboard, plugins
 from device_profiles import library
 
-PROFILES = {id_: profile for id_, profile in library.load(library.SHIPPED).items() if is_drawn(profile)}
+LIBRARY = library.load(library.SHIPPED)
+PROFILES = {id_: profile for id_, profile in LIBRARY.items() if is_drawn(profile)}
+BOARDS = {(language, str(place)): board for language in LANGUAGES for place, board in all_boards(LIBRARY, language)}
 each_profile = pytest.mark.parametrize("name", sorted(PROFILES))
-each_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
 def panels(board: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -30,30 +33,89 @@ def queries(board: dict[str, Any]) -> Iterator[str]:
 
 
 def test_the_committed_files_are_what_the_profiles_give(tmp_path: Path) -> None:
-    fresh = {file.relative_to(tmp_path): file.read_text() for file in write_all(PROFILES, tmp_path)}
+    fresh = {file.relative_to(tmp_path): file.read_text() for file in write_all(LIBRARY, tmp_path)}
     committed = {file.relative_to(GENERATED): file.read_text() for file in GENERATED.rglob("*.json")}
     assert set(committed) == set(fresh), "run: courtyard dashboards build"
     for name, text in fresh.items():
         assert committed[name] == text, f"{name} is not what its profile gives; run: courtyard dashboards build"
 
 
-@each_profile
-@each_language
-def test_grafanas_model_reads_it_and_writes_the_same(name: str, language: str) -> None:
+def test_grafanas_model_reads_every_dashboard_and_writes_the_same() -> None:
     plugins.register_default_plugins()
-    board = build(PROFILES[name], language)
-    again = json.loads(json.dumps(dashboard.Dashboard.from_json(board), cls=JSONEncoder))
-    assert again == board
-    assert board["schemaVersion"] == 42
-    assert len(board["uid"]) <= 40
+    for board in BOARDS.values():
+        again = json.loads(json.dumps(dashboard.Dashboard.from_json(board), cls=JSONEncoder))
+        assert again == board
+        assert board["schemaVersion"] == 42
 
 
-def test_uids_are_unique_and_ids_are_unique_within() -> None:
-    uids = [uid(profile, language) for profile in PROFILES.values() for language in LANGUAGES]
+def test_uids_fit_and_are_unique_and_ids_are_unique_within() -> None:
+    uids = [board["uid"] for board in BOARDS.values()]
     assert len(set(uids)) == len(uids)
-    for profile in PROFILES.values():
-        ids = [panel["id"] for panel in build(profile, "en")["panels"]]
-        assert len(set(ids)) == len(ids)
+    assert all(len(one) <= 40 for one in uids)
+    for board in BOARDS.values():
+        ids = [panel["id"] for panel in all_panels(board)]
+        assert ids == list(range(1, len(ids) + 1))
+
+
+def test_both_languages_have_the_same_dashboards_and_no_word_of_the_other() -> None:
+    """Names of columns and tiles are words too: they stand in the queries."""
+    for (language, place), board in BOARDS.items():
+        other = BOARDS["en" if language == "zh" else "zh", place]
+        assert len(list(all_panels(board))) == len(list(all_panels(other)))
+        if language == "en":
+            titles = [board["title"], *(panel.get("title", "") for panel in all_panels(board))]
+            assert not [title for title in titles if re.search("[\u4e00-\u9fff]", title)], place
+            said = [target.get("rawSql", "") for panel in all_panels(board) for target in panel.get("targets", ())]
+            assert not [query for query in said if re.search("[\u4e00-\u9fff]", query)], place
+
+
+def test_colours_never_stand_alone() -> None:
+    """Every value that has a colour has a word; every tile shows its name beside the number."""
+    for board in BOARDS.values():
+        for panel in all_panels(board):
+            config = panel.get("fieldConfig", {})
+            overridden = [
+                p["value"] for o in config.get("overrides", ()) for p in o["properties"] if p["id"] == "mappings"
+            ]
+            for mappings in (config.get("defaults", {}).get("mappings", []), *overridden):
+                for mapping in mappings:
+                    results = (
+                        mapping["options"].values() if mapping["type"] == "value" else [mapping["options"]["result"]]
+                    )
+                    assert all(result["text"] for result in results)
+            if panel["type"] == "stat" and len(panel["targets"]) == 1 and "rawSql" in panel["targets"][0]:
+                assert panel["options"]["textMode"] == "value_and_name"
+
+
+def test_every_dashboard_leads_to_courtyard_and_tables_lead_to_the_device_the_alarm_and_the_ticket() -> None:
+    for board in BOARDS.values():
+        assert {"${courtyard}/", "${courtyard}/alarms", "${courtyard}/tickets"} <= {
+            one.get("url") for one in board["links"]
+        }
+    text = json.dumps(BOARDS["zh", "overview/site.json"])
+    for page in (
+        "/alarms/${__data.fields.id}",
+        "/tickets/${__data.fields.ticket_id}",
+        "/devices/${__data.fields.device_id}",
+    ):
+        assert "${courtyard}" + page in text
+
+
+def test_episodes_are_regions_where_there_is_a_site() -> None:
+    for (_, place), board in BOARDS.items():
+        names = [variable["name"] for variable in board["templating"]["list"]]
+        if "site" in names and "tickets" not in place:
+            regions = [one["target"]["rawSql"] for one in board["annotations"]["list"]]
+            assert len(regions) == 3
+            assert all("AS timeend" in query and "${site:sqlstring}" in query for query in regions)
+
+
+def test_without_postgresql_a_family_is_drawn_all_the_same() -> None:
+    bare = without_tables(BOARDS["en", "families/camera.json"])
+    assert "postgres" not in json.dumps(bare)
+    assert len(bare["panels"]) == len(BOARDS["en", "families/camera.json"]["panels"])
+    with pytest.raises(ValueError, match="cy-site-en"):
+        without_tables(BOARDS["en", "overview/site.json"])
 
 
 @each_profile
@@ -79,23 +141,34 @@ def test_states_show_their_word_and_a_colour_in_both_languages(name: str) -> Non
                 assert shown["color"]
 
 
-@each_profile
-def test_panels_do_not_overlap(name: str) -> None:
-    taken: set[tuple[int, int]] = set()
-    for panel in build(PROFILES[name], "zh")["panels"]:
-        at = panel["gridPos"]
-        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert not cells & taken
-        assert all(x < 24 for x, _ in cells)
-        taken |= cells
+def test_panels_do_not_overlap() -> None:
+    for board in BOARDS.values():
+        taken: set[tuple[int, int]] = set()
+        for panel in board["panels"]:
+            at = panel["gridPos"]
+            cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+            assert not cells & taken, f"{board['uid']}: {panel['title']}"
+            assert all(x < 24 for x, _ in cells)
+            taken |= cells
+
+
+def test_a_profile_of_ones_own_gives_its_dashboards_without_a_hand(tmp_path: Path) -> None:
+    own = PROFILES["sump_pump_json"].model_copy(update={"profile": "my_pump", "family": "fountain"})
+    written = {str(file.relative_to(tmp_path)) for file in write_all({**LIBRARY, "my_pump": own}, tmp_path)}
+    assert {"zh/my_pump.json", "en/my_pump.json", "zh/families/fountain.json"} <= written
+    theirs = tmp_path / "en" / "theirs.json"
+    theirs.write_text("{}")
+    assert {str(file.relative_to(tmp_path)) for file in write_all(LIBRARY, tmp_path)} < written
+    assert theirs.exists()
+    assert not (tmp_path / "zh" / "my_pump.json").exists()
 
 
 @each_profile
 def test_queries_are_bounded_by_time_site_and_device(name: str) -> None:
     family = PROFILES[name].family
     for query in queries(build(PROFILES[name], "en")):
-        assert f'FROM "{family}" WHERE $timeFilter' in query
-        assert '"site" =~ /^$site$/ AND "device" =~ /^$device$/' in query
+        assert f'FROM "$resolution"."{family}" WHERE $timeFilter' in query
+        assert '"site" =~ /^${site:regex}$/ AND "device" =~ /^${device:regex}$/' in query
 
 
 def test_one_axis_has_one_unit() -> None:
