@@ -1,0 +1,143 @@
+"""Who writes the time series where the settings name an InfluxDB: every reading arrives, and by one way only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from gateway.ports import free_port
+from gateway.service import Gateway
+from gateway.telemetry import TelemetryUnavailable
+from gateway.telemetry.spool import SpooledTelemetry
+from services import bootstrap
+from services.accounts.desk import add_token
+from services.accounts.policy import Role
+from services.bench.alarm import alarm_profile
+from services.bench.mosquitto import Mosquitto
+from services.bootstrap import Core
+from services.clock import SystemClock
+from services.gateway_node import start_remote_gateway
+from services.settings import Settings
+from services.sites.importer import import_site
+from tests.fixtures_influxdb import Influx
+from tests.fixtures_mosquitto import mosquitto
+from tests.gateway.kit import now_millis, publish, until
+from tests.gateway.telemetry.influx_kit import database, shared
+
+__all__ = ["database", "mosquitto", "shared"]
+
+SITE = {
+    "site": "yard",
+    "name": "Yard",
+    "timezone": "Asia/Shanghai",
+    "buildings": [{"id": "b1", "units": [{"id": "u1", "households": 1}]}],
+    "devices": [{"id": "d1", "profile": "bench", "building": "b1"}],
+}
+
+
+class Yard:
+    """Services with one device, and gateways beside them or elsewhere."""
+
+    def __init__(self, folder: Path, stack: ExitStack, influx_url: str) -> None:
+        self.folder = folder
+        self._stack = stack
+        (folder / "profiles").mkdir()
+        for name, content in (("profiles/bench.yaml", alarm_profile()), ("site.yaml", SITE)):
+            with (folder / name).open("w") as file:
+                YAML().dump(content, file)
+        self.http = f"127.0.0.1:{free_port()}"
+        self.settings = Settings(
+            data_dir=folder / "services", profiles_dir=folder / "profiles", influx_url=influx_url, http=self.http
+        )
+        self.core: Core = bootstrap.start_core(stack, self.settings, SystemClock())
+        now = SystemClock().now()
+        import_site(self.core.database, folder / "site.yaml", self.core.library, now)
+        self.core.intake.reload()
+        _, secret = add_token(self.core.database, name="gateway-1", role=Role.GATEWAY, now=now, who=None)
+        (folder / "token").write_text(secret)
+
+    @property
+    def spool(self) -> SpooledTelemetry:
+        assert isinstance(self.core.telemetry, SpooledTelemetry)
+        return self.core.telemetry
+
+    def gateway_elsewhere(self, mqtt: str, influx_url: str) -> Gateway:
+        bootstrap.start_web(self._stack, self.core, None)
+        settings = self.settings.model_copy(
+            update={
+                "data_dir": self.folder / "gateway",
+                "mqtt": mqtt,
+                "influx_url": influx_url,
+                "services_url": f"http://{self.http}",
+                "gateway_token_file": self.folder / "token",
+            }
+        )
+        gateway = start_remote_gateway(self._stack, settings, SystemClock())
+        until(lambda: gateway.status().connected and bool(gateway.registry.devices))
+        return gateway
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+def measure(broker: Mosquitto, count: int) -> None:
+    start = now_millis()
+    publish(broker.port, [("bench/d1/telemetry", b'{"ts":%d,"u":230}' % (start + n)) for n in range(count)])
+
+
+def stored(database: Influx) -> int:
+    found = database.query("SELECT COUNT(u) FROM bench WHERE site = 'yard' AND building = 'b1' AND device = 'd1'")
+    return int(found[0]["values"][0][1]) if found else 0  # type: ignore[index]
+
+
+def test_a_gateway_with_an_influxdb_writes_it_itself_once_it_is_there(
+    tmp_path: Path, stack: ExitStack, mosquitto: Mosquitto, database: Influx
+) -> None:
+    database.kill()
+    yard = Yard(tmp_path, stack, database.url)
+    gateway = yard.gateway_elsewhere(mosquitto.url, database.url)
+    measure(mosquitto, 200)
+    until(lambda: yard.core.intake.readings >= 200, why="alarms waited for the time series")
+    until(lambda: "telemetry: InfluxDB" in gateway.status().last_error)
+    assert gateway.status().telemetry_waiting == 200
+    with pytest.raises(TelemetryUnavailable):
+        yard.core.telemetry.range(device="d1", child="", metrics=["u"], start=0, end=1)
+    database.start()
+    until(lambda: stored(database) == 200)
+    assert yard.spool.journal.last_seq == 0, "services were spared the work"
+
+
+def test_what_a_gateway_without_one_delivers_services_write(
+    tmp_path: Path, stack: ExitStack, mosquitto: Mosquitto, database: Influx
+) -> None:
+    yard = Yard(tmp_path, stack, database.url)
+    yard.gateway_elsewhere(mosquitto.url, "")
+    database.kill()
+    measure(mosquitto, 200)
+    until(lambda: yard.core.intake.readings >= 200, why="alarms waited for the time series")
+    assert yard.spool.waiting > 0
+    database.start()
+    until(lambda: stored(database) == 200)
+
+
+def test_in_one_process_the_gateways_own_journal_feeds_it(
+    tmp_path: Path, stack: ExitStack, mosquitto: Mosquitto, database: Influx
+) -> None:
+    yard = Yard(tmp_path, stack, database.url)
+    gateway = bootstrap.start_gateway(stack, yard.core, mosquitto.url)
+    until(lambda: gateway.status().connected)
+    start = now_millis()
+    measure(mosquitto, 200)
+    until(lambda: stored(database) == 200)
+    assert yard.spool.journal.last_seq == 0
+    asked = yard.core.context.telemetry.range(
+        device="d1", child="", metrics=["u"], start=start - 1000, end=start + 60_000
+    )
+    assert len(asked["u"]) == 200, "pages read from InfluxDB"
