@@ -28,6 +28,7 @@ from gateway.telemetry.influx_rename import Renaming
 from gateway.telemetry.influxql import InfluxQl, refusal
 from gateway.telemetry.lines import LineBuilder, Lines, Refused
 from gateway.telemetry.refused import RefusedPoints
+from gateway.telemetry.rollup import late_lines
 from gateway.telemetry.verdict import Kind, Verdict, verdict, words_of
 
 LINES_PER_REQUEST = 5000
@@ -114,6 +115,7 @@ class InfluxTelemetry:
         with self._lock:
             built = self._builder.build(readings)
             refused = built.refused + self._store(_lines(built))
+            self._announce(built)
             self.set_aside.add(refused, self._now())
 
     def range(
@@ -144,6 +146,14 @@ class InfluxTelemetry:
             else:
                 waiting += reversed(self._sort_out(some, said, refused))
         return refused
+
+    def _announce(self, built: Lines) -> None:
+        """Five minutes that may be summed up already are to be summed up again. Said once the readings are stored, so
+        that whoever reads this finds them."""
+        stored = zip(built.texts, built.readings, strict=True)
+        late = late_lines([(text.partition(",")[0], reading.measured_at) for text, reading in stored], self._now())
+        if late:
+            self.post("\n".join(late).encode())
 
     def post(self, body: bytes, bucket: str = RAW.bucket) -> Verdict | None:
         """One request; None when all is stored. Raises TelemetryUnavailable where it is not the lines' fault."""

@@ -130,12 +130,12 @@ def _influx(
     with InfluxQl(url, token, org) as ql:
         for change in retention.look(ql, url=url, token=token, org=org, levels=levels).changes:
             change.carry_out()
-    places = Registry(version="1", devices=[_entry("pump-1")])
+    places = Registry(version="1", devices=[entry("pump-1")])
     with writer(url, folder, token=token, org=org, timeout_seconds=patience, profile=PROFILE, registry=places) as store:
         yield store
 
 
-def _entry(device: str) -> DeviceEntry:
+def entry(device: str) -> DeviceEntry:
     return DeviceEntry(id=device, profile="pump", address=device, site="osmanthus", building="3")
 
 
