@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from device_profiles.schema import DeviceProfile
-from gateway.telemetry import TelemetryUnavailable
+from gateway.telemetry import TelemetryStore, TelemetryUnavailable
 from services.settings import Settings
 from services.ticker import Chore
 
 if TYPE_CHECKING:
     from device_profiles.telemetry import Level
-    from gateway.telemetry.influx import InfluxTelemetry
     from gateway.telemetry.retention import Kept
 
 log = structlog.get_logger("courtyard.rollup")
@@ -34,13 +33,16 @@ def wanted_levels(settings: Settings) -> dict[Level, Kept]:
     )
 
 
-def rollup_chores(settings: Settings, library: Mapping[str, DeviceProfile], store: InfluxTelemetry) -> list[Chore]:
+def rollup_chores(settings: Settings, library: Mapping[str, DeviceProfile], store: TelemetryStore) -> list[Chore]:
     """For a ticker of their own: they may take seconds, and nothing else waits for them. A database that is away is
-    said once, and tried again."""
+    said once, and tried again. None where the store is no InfluxDB."""
+    from gateway.telemetry.influx import InfluxTelemetry
     from gateway.telemetry.influxql import InfluxQl
     from gateway.telemetry.retention import look
     from gateway.telemetry.rollup import Rollup
 
+    if not isinstance(store, InfluxTelemetry):
+        return []
     at = store.address
     ql = InfluxQl(at.url, at.token, at.org)
     rollup = Rollup(ql, store.post, library)
