@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import psycopg
 
+from dashboards import influxql, macros
 from dashboards.check import Refused
+from dashboards.macros import Chosen
 from device_profiles.telemetry import DATABASE
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Influx:
@@ -42,6 +48,20 @@ class Influx:
         """Rows with at least one value besides the time."""
         return sum(_has_value(one["columns"], row) for one in self.series(query) for row in one.get("values", ()))
 
+    def sites(self) -> list[str]:
+        found = {str(row[1]) for one in self.series(influxql.sites()) for row in one["values"]}
+        return sorted(found)
+
+    def family(self, sites: Sequence[str]) -> str:
+        """One of the families that stand there; "" where nothing does."""
+        everything = Chosen(start=_LONG_AGO, end=_LONG_AGO, values={"site": sites})
+        found = [
+            str(row[0])
+            for one in self.series(macros.influxql(influxql.families(), everything))
+            for row in one["values"]
+        ]
+        return min(found, default="")
+
 
 def _has_value(columns: list[str], row: list[Any]) -> bool:
     return any(value is not None for name, value in zip(columns, row, strict=True) if name != "time")
@@ -63,6 +83,9 @@ class Tables:
                 return cursor.execute(query.encode()).fetchall()
         except psycopg.Error as error:
             raise Refused(str(error).strip()) from error
+
+    def sites(self) -> list[str]:
+        return [str(value) for (value,) in self.values("SELECT id FROM sites ORDER BY id")]
 
     def rows(self, query: str) -> int:
         """Rows with at least one value."""

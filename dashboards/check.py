@@ -6,14 +6,16 @@ The questions are worked out from the dashboards' JSON; who answers them is give
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from dashboards import macros
-from dashboards.frame import Json
-from dashboards.macros import Chosen
+from dashboards.frame import PUBLIC_URL, Json
+from dashboards.macros import ALL, Chosen
+from device_profiles.telemetry import RAW
 
 
 class Language(StrEnum):
@@ -95,6 +97,19 @@ def _question(
     if language is None:
         return None
     return Question(board["title"], board["uid"], where, ref, language, query, least)
+
+
+def chosen(level: str, *, sites: Sequence[str], family: str, end: datetime, hours: float) -> Chosen:
+    """What a viewer would choose: these sites, every device, range and level; of repeated rows the one of `family`."""
+    values: dict[str, Sequence[str]] = {
+        "site": sites,
+        "device": [ALL],
+        "family": [family],
+        "resolution": [level],
+        "summed": ["5m" if level == RAW.name else level],
+        "courtyard": [PUBLIC_URL],
+    }
+    return Chosen(start=end - timedelta(hours=hours), end=end, values=values)
 
 
 def filled(question: Question, chosen: Chosen) -> str:
