@@ -273,11 +273,16 @@ def _differ(where: str, wanted: Any, there: Any) -> Iterator[Difference]:
     if isinstance(wanted, Mapping) and isinstance(there, Mapping):
         for name, value in wanted.items():
             yield from _differ(f"{where}.{name}", value, there.get(name, _MISSING))
-    elif isinstance(wanted, list) and isinstance(there, list) and len(wanted) == len(there):
-        for number, (one, other) in enumerate(zip(wanted, there, strict=True)):
+    elif isinstance(wanted, list) and isinstance(there, list) and len(wanted) == len(_made_by_people(there)):
+        for number, (one, other) in enumerate(zip(wanted, _made_by_people(there), strict=True)):
             yield from _differ(f"{where}[{_called(one, number)}]", one, other)
     elif not (wanted == there or (_is_nothing(wanted) and _is_nothing(there))):
         yield Difference(where, None if there is _MISSING else there, wanted)
+
+
+def _made_by_people(entries: list[Any]) -> list[Any]:
+    """Without the annotations that Grafana puts into every dashboard by itself."""
+    return [one for one in entries if not (isinstance(one, Mapping) and one.get("builtIn"))]
 
 
 def _called(entry: Any, number: int) -> str:

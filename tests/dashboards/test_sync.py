@@ -32,7 +32,8 @@ def board(name: str, language: str = "en", *tags: str, source: str = "influxdb",
         {"name": "datasource", "type": "datasource", "query": source},
         {"name": "site", "type": "query", "multi": True, "allValue": ".*"},
     ]
-    panel = {"id": 1, "title": "Pressure", "type": "timeseries", "description": "", "targets": [{"refId": "A"}]}
+    target = {"refId": "A", "datasource": {"type": source, "uid": "${datasource}"}}
+    panel = {"id": 1, "title": "Pressure", "type": "timeseries", "description": "", "targets": [target]}
     base = {"uid": f"cy-{name}-{language}", "title": f"{name} {language}", "tags": ["courtyard", language, *tags]}
     return {**base, "schemaVersion": 42, "panels": [panel], "templating": {"list": variables}, "links": [], **more}
 
