@@ -18,6 +18,7 @@ from gateway.polling import PollCounters
 from gateway.reading import Millis
 from gateway.telemetry import TelemetryStore
 from gateway.telemetry.spool import SpooledTelemetry
+from gateway.telemetry.sqlite import SqliteTelemetry
 
 DECODE_CODES = (
     "no_binding", "no_match", "too_large", "malformed", "truncated", "integrity", "constant", "wrong_type",
@@ -108,12 +109,17 @@ TELEMETRY_REFUSED = Metric(
 POINTS = Metric(
     "courtyard_telemetry_points_written_total", "counter", "Points written to InfluxDB, those written again included."
 )
+TELEMETRY_GIVEN_UP = Metric(
+    "courtyard_telemetry_given_up_total",
+    "counter",
+    "Readings deleted before their time by the cap of the embedded time series.",
+)
 
 METRICS = (
     CONNECTED, RECEIVED, IGNORED, REDELIVERED, READINGS, DECODE_ERRORS, QUARANTINE, INGEST_FAILURES, DECODE_SECONDS,
     COMMIT_SECONDS, REGISTRY_FAILURES, SAID, ORDERS_WAITING, COMMAND_FAILURES, POLLS, POLL_FAILURES, JOURNAL_BYTES,
     JOURNAL_MAX_BYTES, BACKLOG_ENTRIES, BACKLOG_BYTES, BACKLOG_AGE, SHED, SINK_FAILURES, SINK_FAILING,
-    TELEMETRY_REFUSED, POINTS,
+    TELEMETRY_REFUSED, POINTS, TELEMETRY_GIVEN_UP,
 )  # fmt: skip
 
 
@@ -206,6 +212,8 @@ def of_telemetry(store: TelemetryStore, now_millis: Clock) -> Collector:
             yield from journal_samples("services", figures, now_millis())
         if isinstance(database, CountsPoints):
             yield POINTS.at(database.points_written)
+        if isinstance(database, SqliteTelemetry):
+            yield TELEMETRY_GIVEN_UP.at(database.given_up)
 
     return collect
 

@@ -39,6 +39,7 @@ from services.metrics.state import of_state
 from services.notices import sending
 from services.notices.outbox import Outbox
 from services.profiles import load_library
+from services.rollup import rollup_chores
 from services.settings import Settings
 from services.sites.known import KnownDevices
 from services.ticker import Chore, Ticker
@@ -182,6 +183,13 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         if gone:
             log.info("telemetry_expired", readings=gone)
 
+    def make_room(_now: datetime) -> None:
+        if not isinstance(core.telemetry, SqliteTelemetry) or not core.settings.telemetry_max_bytes:
+            return
+        gone = core.telemetry.shrink(core.settings.telemetry_max_bytes)
+        if gone:
+            log.warning("telemetry_given_up", readings=gone, max_bytes=core.settings.telemetry_max_bytes)
+
     def forget_notices(now: datetime) -> None:
         with core.database.write() as connection:
             gone = sending.expire(connection, now - timedelta(days=core.settings.notice_days))
@@ -208,6 +216,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         [
             Chore("tick", timedelta(seconds=1), core.intake.tick),
             Chore("telemetry retention", timedelta(hours=1), expire),
+            Chore("telemetry cap", timedelta(minutes=5), make_room),
             Chore("history of adopted devices", timedelta(seconds=15), carry_history),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
             Chore("notices retention", timedelta(hours=1), forget_notices),
@@ -218,7 +227,18 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     ticker.start()
     stack.callback(ticker.stop)
     core.metrics.watch("chores", parts.of_ticker(ticker))
+    _start_rollup(stack, core)
     return ticker
+
+
+def _start_rollup(stack: ExitStack, core: Core) -> None:
+    """Beside the other chores: summing up many devices takes seconds, and alarms must not wait for it."""
+    if not isinstance(core.telemetry, SpooledTelemetry):
+        return
+    ticker = Ticker(core.clock, rollup_chores(core.settings, core.library, core.telemetry.store))
+    ticker.start()
+    stack.callback(ticker.stop)
+    core.metrics.watch("rollup", parts.of_ticker(ticker))
 
 
 def start_outbox(stack: ExitStack, core: Core) -> Outbox:

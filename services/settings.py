@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         "zh", description="The language of annotations, and of dashboards unless told otherwise."
     )
     telemetry_days: int = Field(90, ge=1, description="How long the embedded telemetry store keeps readings.")
+    telemetry_max_bytes: int = Field(
+        0, ge=0, description="Cap of the embedded telemetry store; the oldest readings go first. 0: none."
+    )
     event_days: int = Field(
         90, ge=1, description="How long events of devices are kept; of each device the newest 20,000 at most."
     )

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS readings (
 """
 MOST_SERIES_PER_DEVICE = 4096
 """Children are named by messages: one device that makes up a new name each time must not fill the disk."""
+_SPARE_SHARE = 0.05
+"""Of a cap on its bytes: how much room a cut leaves below it."""
+_MOST_CUTS = 40
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Value]).decode
 
@@ -49,6 +52,8 @@ class SqliteTelemetry:
         self._per_device: Counter[str] = Counter()
         self.refused = 0
         """Readings of children beyond the number that is kept per device."""
+        self.given_up = 0
+        """Readings that went before their time, for want of room; since start."""
         self._writer: sqlite3.Connection
         self._write_lock = Lock()
 
@@ -190,6 +195,20 @@ class SqliteTelemetry:
         except sqlite3.DatabaseError as error:
             raise TelemetryUnavailable(str(error)) from error
 
+    def devices(self) -> list[str]:
+        """All that have readings here."""
+        with closing(self._reading_connection()) as db:
+            return [row[0] for row in db.execute("SELECT DISTINCT device FROM series ORDER BY device")]
+
+    def span(self) -> tuple[Millis, Millis] | None:
+        """Times of the first and the last reading."""
+        with closing(self._reading_connection()) as db:
+            first, last = db.execute(
+                "SELECT MIN((SELECT MIN(at) FROM readings WHERE series = id)),"
+                " MAX((SELECT MAX(at) FROM readings WHERE series = id)) FROM series"
+            ).fetchone()
+        return None if first is None else (first, last)
+
     def _reading_connection(self) -> sqlite3.Connection:
         """One per call, so that a long chart holds up nobody."""
         return sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=10)
@@ -199,6 +218,40 @@ class SqliteTelemetry:
         with closing(self._reading_connection()) as db:
             (count,) = db.execute("SELECT COUNT(*) FROM readings").fetchone()
         return int(count)
+
+    def used_bytes(self) -> int:
+        """What the readings take. The file may be larger: room that was given back is used again first."""
+        with self._write_lock:
+            pages, free, size = (
+                self._writer.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * size)
+
+    def shrink(self, max_bytes: int) -> int:
+        """Delete the oldest readings until the rest takes no more than `max_bytes`, and a little less, so that this is
+        not done at every look. Returns how many went; they are counted in `given_up`."""
+        gone = 0
+        for _ in range(_MOST_CUTS):
+            used, ends = self.used_bytes(), self._ends()
+            if used <= max_bytes or ends is None:
+                break
+            first, last = ends
+            # As if readings came evenly. Where they did not, the next cut takes what is still too much.
+            share = max(0.01, 1 - (1 - _SPARE_SHARE) * max_bytes / used)
+            gone += self.expire(first + max(1, int((last - first) * share)))
+        self.given_up += gone
+        return gone
+
+    def _ends(self) -> tuple[Millis, Millis] | None:
+        """Times of the oldest and the newest reading. Asked series by series, as readings are in order in each."""
+        with closing(self._reading_connection()) as db:
+            ends = [
+                db.execute("SELECT MIN(at), MAX(at) FROM readings WHERE series = ?", (series,)).fetchone()
+                for series in list(self._series.values())
+            ]
+        filled = [(first, last) for first, last in ends if first is not None]
+        return (min(first for first, _ in filled), max(last for _, last in filled)) if filled else None
 
     def expire(self, before: Millis) -> int:
         """Delete readings measured before; one short transaction per series. Returns how many went."""

@@ -84,7 +84,7 @@ def make_backup(
 
       courtyard backup /srv/backups --keep 14
 
-      courtyard backup before-upgrade.zip --telemetry --with-secrets
+      courtyard backup /srv/before-upgrade.zip --telemetry --with-secrets
     """
     from services.backup import keeping
     from services.backup.make import Wanted, make
@@ -147,9 +147,9 @@ def restore(
 
     [bold]Examples[/bold]
 
-      courtyard restore courtyard-20260701.zip --data /srv/courtyard
+      courtyard restore /srv/backups/courtyard-20260701T030000Z.zip --data /srv/courtyard
 
-      courtyard restore courtyard-20260701.zip --data /srv/courtyard --database postgresql://courtyard@db/courtyard
+      courtyard restore /srv/backups/courtyard-20260701T030000Z.zip --data /srv/courtyard --database postgresql://courtyard@db/courtyard
     """
     from services.backup.restore import restore as restore_from
 

@@ -182,14 +182,15 @@ def differing(
 ) -> list[Step]:
     """What `courtyard grafana sync` would do. Of profiles of one's own the dashboards are not built for it."""
     from dashboards.build import GENERATED
-    from dashboards.places import arrange, read_boards, with_annotations
+    from dashboards.places import addressed, arrange, read_boards
     from dashboards.plan import Wanted, plan
     from dashboards.sync import look
     from services.grafana.places import places
 
     abilities = server.capabilities()
-    shelves = arrange(read_boards(boards or GENERATED, ("zh",)), places(connection, library), ("zh",), abilities)
-    wanted = Wanted((), tuple(shelf.each(with_annotations) for shelf in shelves))
+    found = [addressed(board, settings.effective_public_url) for board in read_boards(boards or GENERATED, ("zh",))]
+    shelves = arrange(found, places(connection, library), ("zh",), abilities)
+    wanted = Wanted((), tuple(shelves))
     steps = plan(wanted, look(server, wanted, abilities), abilities)
     return [step for step in steps if step.do != "remove" or settings.profiles_dir is None]
 
@@ -301,6 +302,7 @@ def space(settings: Settings, free_bytes: int) -> SpaceFacts:
         telemetry_bytes=telemetry.stat().st_size if embedded else 0,
         telemetry_days=_span_days(telemetry) if embedded else 0,
         telemetry_kept_days=settings.telemetry_days,
+        telemetry_max_bytes=settings.telemetry_max_bytes,
         journal_bytes=journal.stat().st_size if journal.exists() else 0,
         journal_max_bytes=settings.journal_max_bytes,
     )

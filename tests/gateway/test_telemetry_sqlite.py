@@ -160,3 +160,29 @@ def test_history_goes_with_the_device_and_comes_back_with_it(tmp_path: Path) -> 
     write("real", 5, 5.0)
     assert points("real") == [(5, 5.0)]
     store.close()
+
+
+def test_a_cap_in_bytes_takes_the_oldest_first(tmp_path: Path) -> None:
+    store = SqliteTelemetry(tmp_path / "telemetry.db")
+    store.start()
+    word = "x" * 200
+    for hour in range(40):
+        store.write([Reading(f"d{n}", "", hour * 3_600_000 + n, 1, "b", {"word": word}) for n in range(100)])
+    cap = store.used_bytes() // 2
+    gone = store.shrink(cap)
+    assert cap * 0.8 < store.used_bytes() <= cap
+    assert 1800 < gone < 3200  # half of them, and what it takes until whole pages are free
+    assert store.given_up == gone
+    left = store.range(device="d1", child="", metrics=["word"], start=0, end=2**53)["word"]
+    assert left[-1].at == 39 * 3_600_000 + 1, "the newest stays"
+    assert left[0].at > 15 * 3_600_000, "the oldest went"
+    assert store.shrink(cap) == 0, "what fits is left alone"
+    store.close()
+
+
+def test_a_cap_below_a_single_reading_ends(tmp_path: Path) -> None:
+    store = SqliteTelemetry(tmp_path / "telemetry.db")
+    store.start()
+    store.write([Reading("d", "", 1, 1, "b", {"x": 1.0})])
+    assert store.shrink(1) <= 1
+    store.close()
