@@ -10,6 +10,7 @@ missing() {
   command -v influxd >/dev/null 2>&1 || echo influxdb
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
   command -v promtool >/dev/null 2>&1 || echo prometheus
+  [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || echo nginx-light libnginx-mod-stream
   [ -x /usr/bin/chromium ] || echo chromium
   [ -n "$(find /usr/share/fonts -iname '*noto*cjk*' -print -quit 2>/dev/null)" ] || echo fonts-noto-cjk
 }
@@ -20,6 +21,7 @@ skips() {
     influxdb) echo "tests that run the dashboards' queries" ;;
     postgresql) echo "tests of services on PostgreSQL" ;;
     prometheus) echo "tests of the alert rules and of the dashboard over our own metrics" ;;
+    nginx-light | libnginx-mod-stream) echo "the test of TLS in front of broker and pages" ;;
     chromium) echo "tests of the pages in a browser" ;;
     fonts-noto-cjk) echo "nothing, but Chinese pages show boxes in screenshots" ;;
   esac

@@ -32,6 +32,9 @@ def stack_up(
     demo: Annotated[
         bool, typer.Option("--demo", help="The profile demo: a site of 430 households, its equipment and its faults.")
     ] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="The profile tls too: TLS for devices and pages, by a certificate of its own.")
+    ] = False,
     secrets: Annotated[
         Path | None, typer.Option("--secrets", help="Folder of the secrets; default: a new one in the data folder.")
     ] = None,
@@ -53,7 +56,7 @@ def stack_up(
         file=file,
         data=data,
         secrets=secrets or data / "secrets",
-        profiles=["demo"] if demo else [],
+        profiles=[*(["demo"] if demo else []), *(["tls"] if tls else [])],
         say=lambda line: console.print(f"[green]up[/green]  {line}"),
     )
     stopping = stopped_by_signal()
@@ -133,6 +136,7 @@ def _claim(ends: ExitStack, data: Path) -> None:
 
 def _greet(playing: object, *, demo: bool) -> None:
     from services.demo import SITE_ID
+    from services.stack import certificates
     from services.stack.play import Stack
 
     assert isinstance(playing, Stack)
@@ -145,6 +149,12 @@ def _greet(playing: object, *, demo: bool) -> None:
     lines.append(f"           sign in as [bold]admin[/bold] with [bold]{password}[/bold]" if password else "")
     if "grafana" not in playing.plan.left_out:
         lines.append(f"Grafana    {playing.url('grafana', 3000)}  admin, {place.secret_file('grafana_admin_password')}")
+    if "proxy:8883" in place.ports:
+        authority = place.secrets / certificates.CA
+        lines.append(
+            f"TLS        mqtts://localhost:{place.port('proxy', 8883)}, https://localhost:{place.port('proxy', 8443)}; "
+            f"trust {authority}"
+        )
     lines += [
         f"MQTT       mqtt://127.0.0.1:{place.port('mosquitto', 1883)}  accounts: courtyard secrets device NAME "
         f"--dir {place.secrets}",

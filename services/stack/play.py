@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from services.stack import compose
+from services.stack import certificates, compose
 from services.stack.compose import COMPLETED, HEALTHY, Compose, Service
 from services.stack.keys import Keys
-from services.stack.place import Place
+from services.stack.place import HOST, Place
 from services.stack.programs import OPTIONAL, PLAYERS, Missing
 from services.stack.supervisor import ProgramFailed, Supervisor, tail
 
@@ -23,6 +23,7 @@ STATE = "stack.json"
 _WELL_SECONDS = 90.0
 _ONCE_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
+_CERTIFICATE_DAYS = 397
 _TRIES = 3
 """Who ends that often before it was well will not become so."""
 
@@ -102,6 +103,8 @@ class Stack:
         self.place.folder.mkdir(parents=True, exist_ok=True)
         for _ in Keys(self.place.secrets).make():
             pass
+        if any(use.source == "tls_key" for service in self.plan.services for use in service.secrets):
+            certificates.make(self.place.secrets, ["localhost", HOST], _CERTIFICATE_DAYS)
         self.place.choose_ports(self.plan.services)
         for service in self.plan.services:
             self._wait_for_needs(service)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -302,14 +303,44 @@ class Grafana:
         """Grafana reads its provisioning by itself."""
 
 
+class Nginx:
+    """The shipped configuration of the profile tls; Debian has the part for MQTT as a module of its own."""
+
+    change: Mapping[str, Callable[[str], str]] = {}
+    _STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+    def missing(self) -> str:
+        return "" if find("nginx") and self._STREAM.exists() else "nginx-light libnginx-mod-stream"
+
+    def programs(self, place: Place, service: Service) -> list[Program]:
+        words = place.arguments(service, service.command)
+        config = Path(words[words.index("-c") + 1])
+        scratch = place.run_folder(service.name) / "tmp"
+        scratch.mkdir(exist_ok=True)
+        text = re.sub(r"(pid|_temp_path) /tmp/", rf"\1 {scratch}/", config.read_text(encoding="utf-8"))
+        for port in service.ports:
+            text = text.replace(f"listen {port} ", f"listen {HOST}:{place.port(service.name, port)} ")
+        head = f"load_module {self._STREAM};\n" + ("user root;\n" if os.geteuid() == 0 else "")
+        config.write_text(head + text, encoding="utf-8")
+        argv = (find("nginx") or "nginx", *words[1:])
+        return [Program(service.name, argv, base_environment(), place.log(service.name))]
+
+    def is_well(self, place: Place, service: Service) -> bool:
+        return answers(place.localised(service, service.check[-1]))
+
+    def settle(self, place: Place, service: Service) -> None:
+        """Everything is in its configuration."""
+
+
 PLAYERS: Mapping[str, Player] = {
     "courtyard": Ours(),
     "eclipse-mosquitto": Mosquitto(),
     "postgres": PostgreSql(),
     "influxdb": InfluxDb(),
     "grafana/grafana": Grafana(),
+    "nginxinc/nginx-unprivileged": Nginx(),
 }
-OPTIONAL = frozenset({"grafana/grafana"})
+OPTIONAL = frozenset({"grafana/grafana", "nginxinc/nginx-unprivileged"})
 """Images that may stay away: nothing else waits for them."""
 
 

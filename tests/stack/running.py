@@ -34,7 +34,7 @@ class RunningStack:
         program = [sys.executable, "-c", "from services.cli.main import app; app()"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*program, "stack", "up", "--demo", "--data", str(self.data)],
+                [*program, "stack", "up", "--demo", "--tls", "--data", str(self.data)],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,

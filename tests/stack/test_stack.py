@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import paho.mqtt.client as mqtt
 import psycopg
 import pytest
 
@@ -22,7 +24,13 @@ from services.stack.reader import READABLE
 from tests.needs import missing
 from tests.stack.running import ROOT, RunningStack, panel_query
 
-pytestmark = [pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.postgresql, pytest.mark.influxdb]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.mosquitto,
+    pytest.mark.postgresql,
+    pytest.mark.influxdb,
+]
 _START_SECONDS = 110
 _SHOWN_SECONDS = 45
 TELEMETRY = "courtyard/osmanthus/gates/gate-9/telemetry"
@@ -103,6 +111,26 @@ def test_a_wrong_password_is_refused(stack: RunningStack) -> None:
     for wrong in (stack.broker("gate-8", "wrong"), stack.broker("stranger", "x"), nameless):
         with pytest.raises(MqttUnavailable, match="Not authorized"):
             MqttListener(wrong, "intruder", ["courtyard/#"]).connect()
+
+
+def test_devices_and_people_come_in_by_tls(stack: RunningStack) -> None:
+    if "proxy" not in stack.state["pids"]:
+        missing("nginx is not installed; on Debian: apt-get install nginx-light libnginx-mod-stream")
+    trusted = ssl.create_default_context(cafile=str(stack.keys.folder / "tls_ca.crt"))
+    pages = f"https://localhost:{stack.port('proxy:8443')}/api/v1/health"
+    assert httpx.get(pages, verify=trusted, trust_env=False).json()["status"] == "ok"
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        httpx.get(pages, trust_env=False)
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "over-tls")
+    client.username_pw_set("devices", stack.password("equipment_mqtt"))
+    client.tls_set_context(trusted)
+    client.connect("localhost", stack.port("proxy:8883"))
+    client.loop_start()
+    client.publish(TELEMETRY, _reading(int(time.time() * 1000), 12.77), qos=1).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+    query = "SELECT supply_voltage FROM access_gate WHERE device = 'gate-9' AND supply_voltage = 12.77"
+    stack.until(lambda: stack.influxql(query), _SHOWN_SECONDS)
 
 
 def test_who_speaks_for_another_is_not_heard(stack: RunningStack) -> None:
