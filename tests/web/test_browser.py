@@ -46,6 +46,7 @@ SIGNED_IN = (
     "/tickets/t-pump",
     "/notices",
     "/quarantine",
+    "/health",
     "/account",
     "/devices/nothing",
 )

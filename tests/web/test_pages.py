@@ -35,6 +35,7 @@ PAGES = (
     "/notices",
     "/notices?state=failed",
     "/quarantine",
+    "/health",
     "/account",
     f"/public/{SITE}",
     "/public/north-gate",

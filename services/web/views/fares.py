@@ -32,6 +32,7 @@ _CONSUMERS = {"services": N_("To services"), "telemetry": N_("To the time series
 _CHORES = {
     "tick": N_("Judging delays and silence"),
     "telemetry retention": N_("Forgetting old readings"),
+    "telemetry cap": N_("Keeping the time series below its cap"),
     "history of adopted devices": N_("Carrying the history of adopted devices along"),
     "unclaimed devices": N_("Forgetting new devices that fell silent"),
     "notices retention": N_("Forgetting old notices"),

@@ -1,0 +1,144 @@
+"""How Courtyard itself fares: what fails is said in words, at the right place, with what to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import services.bootstrap
+from gateway import metrics as gateway
+from gateway.measure import Sample, Timing
+from services.clock import to_millis
+from services.metrics import parts, process, state
+from services.sites.store import GatewayRow
+from services.ticker import Chore, Ticker
+from services.web.pages.render import translations
+from services.web.views import fares
+from services.web.views.fares import BROKEN, FINE, NOTED, WATCH, Figures, Line
+from tests.services.web.world import StoppedClock
+from tests.web.conftest import Courtyard
+
+NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
+YARD = GatewayRow(
+    id="yard",
+    cursor=7,
+    progress_at=NOW,
+    heard_at=NOW - timedelta(seconds=2),
+    status={"connected": True, "journal_bytes": 10, "journal_max_bytes": 1000, "messages_per_second": 38.4},
+)
+
+
+def lines(*samples: Sample, gateways: tuple[GatewayRow, ...] = (), language: str = "en", **more: str) -> list[Line]:
+    t = translations()["zh" if language == "zh" else "en"]
+    found = fares.sections(Figures(samples), gateways, NOW, t, silent_after=60, **more)
+    return [line for section in found for line in section.lines]
+
+
+def only(*samples: Sample, gateways: tuple[GatewayRow, ...] = (), **more: str) -> Line:
+    (line,) = lines(*samples, gateways=gateways, **more)
+    return line
+
+
+def test_a_gateway_that_speaks_is_fine() -> None:
+    line = only(gateways=(YARD,))
+    assert (line.mark, line.what, line.todo) == (FINE, "yard", "")
+    assert line.figures[:3] == ("heard 2 s ago", "38.4 messages per second", "journal 1% full")
+
+
+@pytest.mark.parametrize(
+    ("change", "mark", "todo"),
+    [
+        ({"heard_at": NOW - timedelta(minutes=5)}, BROKEN, "not heard"),
+        ({"status": {"connected": False, "last_error": "no route"}}, BROKEN, "no broker"),
+        ({"status": {"connected": True, "journal_bytes": 9, "journal_max_bytes": 10}}, BROKEN, "nearly full"),
+        ({"status": {"connected": True, "oldest_entry_at": to_millis(NOW - timedelta(hours=1))}}, WATCH, "old"),
+    ],
+)
+def test_a_gateway_that_fails_says_what_to_look_at(change: dict[str, object], mark: object, todo: str) -> None:
+    line = only(gateways=(replace(YARD, **change),))  # type: ignore[arg-type]
+    assert line.mark == mark
+    assert todo in line.todo
+
+
+def sink(failing: int, age: float, *, waiting: int = 0, shed: int = 0) -> tuple[Sample, ...]:
+    at = ("services", "telemetry")
+    return (
+        gateway.SINK_FAILING.at(failing, *at),
+        gateway.SINK_FAILURES.at(3 * failing, *at),
+        gateway.BACKLOG_ENTRIES.at(waiting, *at),
+        gateway.BACKLOG_AGE.at(age, *at),
+        gateway.SHED.at(shed, *at),
+    )
+
+
+def test_what_cannot_be_handed_over_is_broken_with_the_reason_and_what_waits() -> None:
+    line = only(*sink(1, 90, waiting=1200), telemetry_error="InfluxDB does not answer")
+    assert line.mark == BROKEN
+    assert line.figures == ("1,200 wait, the oldest 1 min", "3 failures since the start")
+    assert line.error == "InfluxDB does not answer"
+    assert only(*sink(0, 400, waiting=5)).mark == WATCH
+    assert only(*sink(0, 0, shed=4)).mark == NOTED
+    assert only(*sink(0, 0)).mark == FINE
+
+
+def test_time_that_stands_still_is_broken() -> None:
+    def tick(seconds_ago: float, took: float) -> Line:
+        timing = Timing()
+        timing.note(took)
+        done = parts.CHORE_DONE.at(NOW.timestamp() - seconds_ago, "tick")
+        return lines(done, parts.TICK_SECONDS.at(timing.read()))[0]
+
+    assert tick(1, 0.002).mark == FINE
+    assert tick(1, 0.9).mark == WATCH
+    assert tick(90, 0.002).mark == BROKEN
+    assert tick(90, 0.002).figures == ("last 1 min ago",)
+
+
+def test_notices_that_wait_or_failed_lead_to_their_list() -> None:
+    def outbox(queued: int, oldest: float, failed: int) -> Line:
+        return only(
+            state.QUEUED.at(queued, "email"), state.OLDEST.at(oldest, "email"), state.FAILED.at(failed, "email")
+        )
+
+    assert outbox(0, 0, 0).mark == FINE
+    assert outbox(2, 1000, 0).mark == BROKEN
+    assert outbox(2, 300, 0).mark == WATCH
+    noted = outbox(0, 0, 4)
+    assert (noted.mark, noted.href, noted.figures[1]) == (NOTED, "/notices?state=failed", "4 not delivered")
+
+
+def test_a_disk_that_fills_is_said_before_it_is_full() -> None:
+    def disk(free: float) -> Line:
+        return only(process.DISK_FREE.at(free * 1e12), process.DISK_SIZE.at(1e12))
+
+    assert [disk(free).mark for free in (0.5, 0.05, 0.01)] == [FINE, WATCH, BROKEN]
+    assert "no message is taken" in disk(0.01).todo
+
+
+def test_a_failure_that_is_over_is_noted_and_stays_to_be_seen() -> None:
+    ticker = Ticker(StoppedClock(), [Chore("notices retention", timedelta(hours=1), lambda _: None, failures=2)])
+    ticker.chores[0].run_if_due(NOW)
+    line = only(*parts.of_ticker(ticker)())
+    assert (line.mark, line.what) == (NOTED, "Forgetting old notices")
+    assert line.figures == ("done 0 s ago", "2 failures since the start")
+
+
+def test_the_page_is_for_engineers_of_every_site(standing: Courtyard) -> None:
+    page = standing.client("chen.yu").get("/health")
+    assert page.status_code == 200
+    assert "How Courtyard fares" in page.text
+    for part in ("Gateways", "Machine and database", "Fine"):
+        assert part in page.text
+    assert standing.client("li.wei").get("/health").status_code == 403
+    chinese = standing.client("chen.yu", "zh-CN").get("/health").text
+    assert "Courtyard 自身状况" in chinese
+    assert "磁盘" in chinese
+
+
+def test_every_chore_of_the_product_has_a_name_in_both_languages() -> None:
+    source = Path(services.bootstrap.__file__).read_text()
+    assert set(re.findall(r'Chore\("([^"]+)"', source)) == set(fares._CHORES)
