@@ -69,33 +69,47 @@ def read_boards(folder: Path, languages: Sequence[str]) -> list[Board]:
 
 
 def arrange(
-    boards: Iterable[Board], places: Sequence[Place], languages: Sequence[str], grafana: Capabilities
+    boards: Iterable[Board],
+    places: Sequence[Place],
+    languages: Sequence[str],
+    grafana: Capabilities,
+    *,
+    apart: bool = False,
 ) -> list[Shelf]:
-    """Every folder with its dashboards, roots first. `boards`: of all languages; each has its language as a tag."""
+    """Every folder with its dashboards, roots first. `boards`: of all languages; each has its language as a tag.
+
+    `apart`: each site's folder is its team's alone. Such folders stand beside the root: within it they would inherit
+    that everybody may look into it.
+    """
+    nested = grafana.nested_folders and not apart
     everything = list(boards)
     return [
         shelf
         for language in languages
         for shelf in _of_language(
-            [board for board in everything if language in board["tags"]], places, language, grafana
+            [board for board in everything if language in board["tags"]], places, language, nested, apart
         )
     ]
 
 
-def _of_language(boards: list[Board], places: Sequence[Place], language: str, grafana: Capabilities) -> Iterator[Shelf]:
+def _of_language(
+    boards: list[Board], places: Sequence[Place], language: str, nested: bool, apart: bool
+) -> Iterator[Shelf]:
     root = Folder(f"{OURS}-{language}", _ROOTS[language])
     yield Shelf(root, language, tuple(boards))
     for place in places:
         mine = [held_to(board, place, language) for board in boards if concerns(board, place)]
         if mine:
-            yield Shelf(_folder_of(place, root, language, grafana), language, tuple(mine))
+            yield Shelf(_folder_of(place, root, language, nested, apart), language, tuple(mine))
 
 
-def _folder_of(place: Place, root: Folder, language: str, grafana: Capabilities) -> Folder:
+def _folder_of(place: Place, root: Folder, language: str, nested: bool, apart: bool) -> Folder:
     name = place.name.in_(language) or place.id
-    title = name if grafana.nested_folders else f"{root.title} · {name}"
-    parent = root.uid if grafana.nested_folders else ""
-    return Folder(_short(f"{root.uid}-{place.id}", place.id), title, parent, team=f"Courtyard {place.id}")
+    title = name if nested else f"{root.title} · {name}"
+    parent = root.uid if nested else ""
+    return Folder(
+        _short(f"{root.uid}-{place.id}", place.id), title, parent, team=f"Courtyard {place.id}" if apart else ""
+    )
 
 
 def concerns(board: Board, place: Place) -> bool:

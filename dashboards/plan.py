@@ -46,7 +46,7 @@ class Difference:
 class Step:
     do: Do
     kind: str
-    """datasource, folder, dashboard or team"""
+    """datasource, folder, dashboard, team or permission"""
     uid: str
     title: str
     why: str = ""

@@ -10,6 +10,7 @@ from dashboards.capabilities import Capabilities
 from dashboards.grafana import Grafana, GrafanaRefused
 from dashboards.places import OURS
 from dashboards.plan import Do, Found, FoundBoard, Step, Wanted, differences, mark_of, marked
+from dashboards.teams import make_team, set_permissions
 
 MESSAGE = "Published by Courtyard"
 """In the history of a dashboard: whether the last who saved it was us."""
@@ -187,4 +188,6 @@ _APPLY: Mapping[str, Callable[[Grafana, Step], None]] = {
     "datasource": _apply_datasource,
     "folder": _apply_folder,
     "dashboard": _apply_dashboard,
+    "team": make_team,
+    "permission": set_permissions,
 }

@@ -88,6 +88,14 @@ PostgresPassword = Annotated[
 PrometheusUrl = Annotated[
     str | None, typer.Option("--prometheus-url", help="Prometheus as Grafana reaches it, for Courtyard's own metrics.")
 ]
+Teams = Annotated[
+    bool,
+    typer.Option(
+        "--teams",
+        help="A team per site, and only it (and Editors) looks into the site's folder. That keeps dashboards apart, "
+        "not data: every user of a Grafana can ask its datasources.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -113,6 +121,7 @@ def sync(
     keep_old: Annotated[
         bool, typer.Option("--keep-old", help="Remove nothing; for two Courtyards that share one Grafana.")
     ] = False,
+    teams: Teams = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -130,7 +139,13 @@ def sync(
     failed: list[Failed] = []
     with _connect(settings, url, token_file) as connected:
         abilities, steps = _planned(
-            settings, connected, _language(settings, language), boards, sources, renew_secrets=renew_secrets
+            settings,
+            connected,
+            _language(settings, language),
+            boards,
+            sources,
+            renew_secrets=renew_secrets,
+            teams=teams,
         )
         steps = _without_removals(steps) if keep_old else steps
         if not dry_run:
@@ -151,6 +166,7 @@ def status(
     language: Languages = None,
     boards: Boards = None,
     data: Data = None,
+    teams: Teams = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what a Grafana holds against what it should, and how annotations fare. Exit code 1 where they differ.
@@ -162,7 +178,9 @@ def status(
 
     settings = settings_with(data_dir=data)
     with _connect(settings, url, token_file) as connected:
-        abilities, steps = _planned(settings, connected, _language(settings, language), boards, [], renew_secrets=False)
+        abilities, steps = _planned(
+            settings, connected, _language(settings, language), boards, [], renew_secrets=False, teams=teams
+        )
         healthy = health(connected)
     last = record.read(settings.data_dir)
     if as_json:
@@ -313,24 +331,33 @@ def _planned(
     sources: list[Datasource],
     *,
     renew_secrets: bool,
+    teams: bool,
 ) -> tuple[Capabilities, list[Step]]:
     from dashboards.plan import plan
     from dashboards.sync import look
+    from dashboards.teams import team_steps
 
     abilities = connected.capabilities()
-    wanted = _wanted(settings, language, boards, sources, abilities)
+    wanted = _wanted(settings, language, boards, sources, abilities, apart=teams)
     with Console(stderr=True).status("Looking at what is there …"):
         found = look(connected, wanted, abilities)
-    return abilities, plan(wanted, found, abilities, renew_secrets=renew_secrets)
+        kept_apart = team_steps(connected, [shelf.folder for shelf in wanted.shelves])
+    return abilities, [*plan(wanted, found, abilities, renew_secrets=renew_secrets), *kept_apart]
 
 
 def _wanted(
-    settings: Settings, language: Language, boards: Path | None, sources: list[Datasource], abilities: Capabilities
+    settings: Settings,
+    language: Language,
+    boards: Path | None,
+    sources: list[Datasource],
+    abilities: Capabilities,
+    *,
+    apart: bool,
 ) -> Wanted:
     from dashboards.places import arrange
     from dashboards.plan import Wanted
 
-    shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities)
+    shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities, apart=apart)
     return Wanted(tuple(sources), tuple(shelves))
 
 

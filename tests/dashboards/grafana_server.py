@@ -44,6 +44,9 @@ class GrafanaServer(ThreadingHTTPServer):
         """uid -> {dashboard, folderUid, provisioned, messages}"""
         self.datasources: dict[str, dict[str, Any]] = {}
         self.annotations: dict[int, dict[str, Any]] = {}
+        self.teams: dict[int, str] = {}
+        self.permissions: dict[str, list[dict[str, Any]]] = {}
+        """Of folders, as people see them: {role | userId | teamId and team, permission, inherited}."""
         self.accounts: dict[int, dict[str, Any]] = {}
         self.tokens: dict[str, str] = {EVERYTHING: "Admin", EDITOR: "Editor", VIEWER: "Viewer"}
         self.plugins = {"influxdb", "prometheus", "postgres" if self.numbers < (10, 2, 3) else _POSTGRESQL}
@@ -88,6 +91,11 @@ class GrafanaServer(ThreadingHTTPServer):
 
 
 _POSTGRESQL = "grafana-postgresql-datasource"
+_EVERYBODY = [
+    {"role": "Viewer", "permission": 1, "inherited": False},
+    {"role": "Editor", "permission": 2, "inherited": False},
+]
+"""What a new folder at the top lets whom do."""
 
 
 @contextmanager
@@ -164,6 +172,7 @@ class Routes(BaseHTTPRequestHandler):
             "datasources": self._datasources,
             "annotations": self._annotations,
             "serviceaccounts": self._accounts,
+            "teams": self._teams,
         }
         if steps[0] not in routes:
             raise Refusal(404, "Not found")
@@ -202,6 +211,8 @@ class Routes(BaseHTTPRequestHandler):
                 self._needs("folders:write")  # who is no administrator is not told what is not there
             raise Refusal(404, "folder not found")
         there = folders[steps[0]]
+        if steps[1:] == ["permissions"]:
+            return self._permissions(method, steps[0])
         if method == "GET":
             return {"uid": steps[0], **there}
         self._needs("folders:write")
@@ -217,6 +228,33 @@ class Routes(BaseHTTPRequestHandler):
         else:
             raise Refusal(412, "the folder has been changed by someone else")
         return {"uid": steps[0], **there}
+
+    def _permissions(self, method: str, folder: str) -> Any:
+        self._needs("folders.permissions:read" if method == "GET" else "folders.permissions:write")
+        if method == "POST":
+            items = [{**one, "inherited": False} for one in self.body["items"]]
+            self.server.permissions[folder] = [
+                {**one, "team": self.server.teams[one["teamId"]]} if "teamId" in one else one for one in items
+            ]
+            return {"message": "Folder permissions updated"}
+        parent = self.server.folders[folder]["parentUid"]
+        above = [
+            {**one, "inherited": True} for one in self.server.permissions.get(parent, _EVERYBODY if parent else [])
+        ]
+        return above + self.server.permissions.get(folder, [] if parent else _EVERYBODY)
+
+    def _teams(self, method: str, steps: list[str]) -> Any:
+        teams = self.server.teams
+        if steps == ["search"]:
+            name = self.query.get("name", [""])[0]
+            found = [{"id": number, "name": one} for number, one in teams.items() if name in ("", one)]
+            return {"totalCount": len(found), "teams": found}
+        self._needs("teams:create")
+        if self.body["name"] in teams.values():
+            raise Refusal(409, "Team name taken")
+        number = self.server.number()
+        teams[number] = self.body["name"]
+        return {"message": "Team created", "teamId": number}
 
     def _folder_made(self) -> Any:
         self._needs("folders:create")

@@ -106,6 +106,27 @@ def test_a_dry_run_says_all_and_does_nothing_and_then_it_is_done_and_then_nothin
     assert step["differences"] == [{"where": "title", "there": "Mine", "wanted": "Site overview"}]
 
 
+def test_with_teams_only_a_sites_own_team_and_editors_look_into_its_folder(
+    server: GrafanaServer, data: Path, boards: Path
+) -> None:
+    command = ["sync", "--boards", str(boards), "--influx-url", "http://influxdb:8086", "--teams"]
+    said = courtyard(*command)
+    assert said.exit_code == 0, said.output
+    assert list(server.teams.values()) == ["Courtyard lotus"]
+    (folder,) = [uid for uid in server.folders if "lotus" in uid]
+    assert server.folders[folder]["parentUid"] == "", "within the root it would inherit that everybody looks into it"
+    who = {one.get("role") or one["team"]: one["permission"] for one in server.permissions[folder]}
+    assert who == {"Editor": 2, "Courtyard lotus": 1}
+
+    server.permissions[folder].append({"userId": 7, "permission": 1, "inherited": False})
+    assert "Nothing to do" in courtyard(*command).output
+    server.permissions[folder].append({"role": "Viewer", "permission": 1, "inherited": False})
+    assert "change permission" in " ".join(courtyard(*command, "--dry-run").output.split())
+    assert courtyard(*command).exit_code == 0
+    assert {"userId": 7, "permission": 1, "inherited": False} in server.permissions[folder], "who was let in stays"
+    assert not any(one.get("role") == "Viewer" for one in server.permissions[folder])
+
+
 def test_status_shows_what_differs_and_how_annotations_fare(server: GrafanaServer, data: Path, boards: Path) -> None:
     before = courtyard("status", "--boards", str(boards))
     assert before.exit_code == 1

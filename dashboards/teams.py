@@ -1,0 +1,84 @@
+"""A team per site, and folders that only it looks into.
+
+What it keeps apart are dashboards, not data: whoever may sign in to Grafana can ask its datasources for anything. Give
+each team a Grafana organisation of its own where that matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dashboards.grafana import Grafana
+from dashboards.places import Folder
+from dashboards.plan import Difference, Do, Step
+
+_VIEW, _EDIT = 1, 2
+
+
+def team_steps(grafana: Grafana, folders: Sequence[Folder]) -> list[Step]:
+    """What is to be done for the folders that have a team; done after the folders are there. Raises GrafanaRefused."""
+    steps = []
+    for team in sorted({folder.team for folder in folders if folder.team}):
+        there = _team(grafana, team) is not None
+        steps.append(Step(Do.KEEP if there else Do.CREATE, "team", team, team, body={"name": team}))
+    return steps + [_permission_step(one, _permissions(grafana, one.uid)) for one in folders if one.team]
+
+
+def _permission_step(folder: Folder, there: list[Mapping[str, Any]] | None) -> Step:
+    title = f"{folder.title}: only {folder.team}"
+    if there is not None and wanted_permissions(there, folder.team) is None:
+        return Step(Do.KEEP, "permission", folder.uid, title)
+    who = ", ".join(sorted(_called(one) for one in there or ())) or "not there yet"
+    differences = (Difference("who looks into it", who, f"Editor, {folder.team}"),)
+    return Step(Do.CHANGE, "permission", folder.uid, title, differences=differences, body={"team": folder.team})
+
+
+def wanted_permissions(there: Iterable[Mapping[str, Any]], team: str) -> list[dict[str, Any]] | None:
+    """Who may do what, with people and teams that somebody let in besides; None: it is so already. Pure.
+
+    The team stands for itself by name; its number is filled in by who sends it.
+    """
+    direct = [one for one in there if not one.get("inherited")]
+    kept = [_sent(one) for one in direct if one.get("role") != "Viewer" and one.get("team") != team]
+    if not any(one.get("role") == "Editor" for one in kept):
+        kept.append({"role": "Editor", "permission": _EDIT})
+    as_wanted = any(one.get("team") == team and one.get("permission") == _VIEW for one in direct)
+    if as_wanted and len(kept) + 1 == len(direct):
+        return None
+    return [*kept, {"team": team, "permission": _VIEW}]
+
+
+def _sent(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one[name] for name in ("role", "teamId", "userId", "permission") if one.get(name)}
+
+
+def _called(one: Mapping[str, Any]) -> str:
+    return str(one.get("role") or one.get("team") or one.get("userLogin") or one.get("userId"))
+
+
+def _team(grafana: Grafana, name: str) -> int | None:
+    found = grafana.get("/teams/search", {"name": name, "perpage": 100})["teams"]
+    return next((int(one["id"]) for one in found if one["name"] == name), None)
+
+
+def _permissions(grafana: Grafana, folder: str) -> list[Mapping[str, Any]] | None:
+    """None: the folder is not there yet."""
+    found: list[Mapping[str, Any]] | None = grafana.find(f"/folders/{folder}/permissions")
+    return found
+
+
+# --- doing ---------------------------------------------------------------------------------------------------------
+
+
+def make_team(grafana: Grafana, step: Step) -> None:
+    grafana.post("/teams", step.body)
+
+
+def set_permissions(grafana: Grafana, step: Step) -> None:
+    team = str(step.body["team"])
+    items = wanted_permissions(_permissions(grafana, step.uid) or (), team)
+    number = _team(grafana, team)
+    if items is not None and number is not None:
+        sent = [{"teamId": number, "permission": _VIEW} if one.get("team") == team else one for one in items]
+        grafana.post(f"/folders/{step.uid}/permissions", {"items": sent})
