@@ -20,7 +20,7 @@ stack: $(VENV)/ready ## docker-compose.yml without containers, with a demo site:
 
 test: $(VENV)/ready-dev ## install what the tests need where possible, then run all of them
 	@sh tests/needs.sh install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(VENV)/ready-dev ## lint, types, arrows, and the fast tests
 	$(BIN)/ruff check .
