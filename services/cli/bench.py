@@ -12,7 +12,9 @@ from services.cli import app
 from services.cli.console import Console
 from services.cli.shared import explained
 
-bench = typer.Typer(no_args_is_help=True, help="Measure this machine; a real Mosquitto must be installed.")
+bench = typer.Typer(
+    no_args_is_help=True, help="Measure this machine; a real Mosquitto (for telemetry: InfluxDB) must be installed."
+)
 app.add_typer(bench, name="bench")
 AsJson = Annotated[bool, typer.Option("--json", help="Figures as one JSON object.")]
 
@@ -53,6 +55,49 @@ def decode(as_json: AsJson = False) -> None:
     from services.bench import decode as measured
 
     _show(measured.measure(), as_json)
+
+
+@bench.command()
+@explained
+def telemetry(
+    points: Annotated[int, typer.Option("--points", min=8000, help="How many values to write; eight a reading.")] = (
+        4_000_000
+    ),
+    backlog: Annotated[
+        int,
+        typer.Option("--backlog", min=0, help="Readings a second of which ten minutes wait and are drained; 0: none."),
+    ] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """From the journal to a real InfluxDB, on one core of ours; beside it what that database takes at most.
+
+    Debian's `influxdb` (apt-get install influxdb) is started in a folder of its own and thrown away afterwards. `lost`
+    is what was in the journal and is not in the database.
+    """
+    from services.bench import telemetry as measured
+
+    with Console(stderr=True).status("Counting lines…") as status:
+        figures = measured.run(points=points, backlog_rate=backlog, report=status.update)
+    _show(figures, as_json)
+
+
+@bench.command()
+@explained
+def dashboards(
+    devices: Annotated[int, typer.Option("--devices", min=1080, help="Of 180 a site.")] = 18_000,
+    days: Annotated[int, typer.Option("--days", min=3, help="Of the hourly level.")] = 30,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each query is asked.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """How long each panel's query takes: a district of devices in a real InfluxDB, a site shown hourly and as measured.
+
+    Debian's `influxdb` is started in a folder of its own, filled, asked and thrown away; filling takes some minutes.
+    """
+    from services.bench import dashboards as measured
+
+    with Console(stderr=True).status("Filling InfluxDB…") as status:
+        figures = measured.run(devices=devices, days=days, rounds=rounds, report=status.update)
+    _show(figures, as_json)
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> None:
