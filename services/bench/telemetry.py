@@ -76,11 +76,12 @@ def run(*, points: int, backlog_rate: int, report: Callable[[str], None] = lambd
     }
     if backlog_rate:
         report(f"Ten minutes of {backlog_rate} readings/s wait, and as many come in…")
-        figures |= _backlog(backlog_rate)
+        figures |= backlog(backlog_rate)
     return figures
 
 
-def _backlog(rate: int) -> dict[str, Any]:
+def backlog(rate: int) -> dict[str, Any]:
+    """Ten minutes of so many readings a second wait; they are drained while as many go on coming in."""
     waiting = rate * _BACKLOG_SECONDS
     drained = _with_database(lambda database, folder: _drained(database, folder, waiting, rate))
     per_second = drained["taken"] / drained["seconds"]

@@ -18,11 +18,6 @@ def test_readings_are_each_of_their_own_time() -> None:
 def test_the_figures() -> None:
     if not installed():
         missing("InfluxDB is not installed (apt-get install influxdb)")
-    said: list[str] = []
-    figures = bench.run(points=80_000, backlog_rate=10, report=said.append)
-    assert (figures["points"], figures["lost"], figures["backlog_lost"]) == (80_000, 0, 0)
-    assert figures["backlog_points"] == 10 * 600 * 8
-    assert figures["points_per_second"] > 0
-    assert figures["database_limit_points_per_second"] > 0
+    figures = bench.backlog(10)
+    assert (figures["backlog_points"], figures["backlog_lost"]) == (10 * 600 * 8, 0)
     assert figures["backlog_drain_times_input"] > 1
-    assert len(said) == 3
