@@ -54,7 +54,7 @@ def _account(grafana: Grafana, role: str) -> dict[str, Any]:
             if one.get("role") != role or one.get("isDisabled"):
                 grafana.patch(f"/serviceaccounts/{one['id']}", {"name": ACCOUNT, "role": role, "isDisabled": False})
             return dict(one)
-    made: dict[str, Any] = grafana.post("/serviceaccounts", {"name": ACCOUNT, "role": role, "isDisabled": False})
+    made: dict[str, Any] = grafana.post("/serviceaccounts/", {"name": ACCOUNT, "role": role, "isDisabled": False})
     return made
 
 
