@@ -57,7 +57,7 @@ class Place:
 
     def log(self, service: str) -> Path:
         path = self.folder / "logs" / f"{service}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the first password stands in one of them
         return path
 
     def prepare(self, service: Service, *, change: Mapping[str, Callable[[str], str]]) -> None:
