@@ -345,6 +345,17 @@ def test_every_dashboard_has_an_uid_of_its_own_that_grafana_takes() -> None:
     assert max(map(len, uids)) <= 40
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_no_two_dashboards_of_a_folder_read_the_same(language: str) -> None:
+    """Grafana 10 takes one title once per folder."""
+    shipped = read_boards(GENERATED, (language,))
+    twins = [{**shipped[0], "uid": f"cy-twin-{language}"}, *shipped]
+    for shelf in arrange(twins, (OSMANTHUS, LOTUS), (language,), capabilities("10.1.0")):
+        titles = [one["title"] for one in shelf.boards]
+        assert len({title.casefold() for title in titles}) == len(titles)
+        assert shelf.folder.title not in titles
+
+
 # --- what goes wrong, in words ---------------------------------------------------------------------------------------
 
 
