@@ -4,8 +4,9 @@ One thread writes (append, cursors, trimming, quarantine), in one fsynced commit
 500 rows, so durability is nearly free. Readers have connections of their own; WAL keeps them out of the writer's way.
 
 At the cap the oldest telemetry that some consumer has not taken yet is shed and counted, reading by reading. Entries
-that carry an event or a change of presence are kept; when only those are left the journal refuses to grow
-(`JournalFull`) and the gateway stops acknowledging until there is room.
+that carry an event or a change of presence are kept until the first consumer (services) has them: a time series that is
+away must not keep alarms from being collected. When only those are left the journal refuses to grow (`JournalFull`) and
+the gateway stops acknowledging until there is room.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Journal:
         self.max_bytes = max_bytes
         self._quarantine_max_bytes = quarantine_max_bytes
         self._first_seq = first_seq
+        self._first_consumer = consumers[0]
         self._cursors: dict[str, int] = dict.fromkeys(consumers, 0)
         self._saved_cursors: dict[str, int] = {}
         self._shed: dict[str, int] = dict.fromkeys(consumers, 0)
@@ -69,6 +71,7 @@ class Journal:
         self._bytes = 0
         self._quarantine_bytes = 0
         self._quarantine_entries = 0
+        self._quarantine_dropped = 0
         self.last_seq = 0
         self.last_received_at: Millis = 0
 
@@ -98,6 +101,7 @@ class Journal:
                 self._cursors[consumer] = self._saved_cursors[consumer] = seq
         for name, value in db.execute("SELECT name, value FROM counters WHERE name LIKE 'shed:%'"):
             self._shed[name.removeprefix("shed:")] = value
+        self._quarantine_dropped = self._remember("quarantine_dropped", 0)
         (self._bytes,) = db.execute(
             "SELECT COALESCE(SUM(LENGTH(body) + ?), 0) FROM entries", (ROW_OVERHEAD,)
         ).fetchone()
@@ -253,8 +257,9 @@ class Journal:
         try:
             while self._bytes > target:
                 victims = db.execute(
-                    "SELECT seq, readings, LENGTH(body) + ? FROM entries WHERE kept = 0 ORDER BY seq LIMIT 1000",
-                    (ROW_OVERHEAD,),
+                    "SELECT seq, readings, LENGTH(body) + ? FROM entries WHERE kept = 0 OR seq <= ? "
+                    "ORDER BY seq LIMIT 1000",
+                    (ROW_OVERHEAD, self.cursor(self._first_consumer)),
                 ).fetchall()
                 if not victims:
                     break
@@ -311,6 +316,7 @@ class Journal:
             ).fetchone()
             self._db.execute("DELETE FROM quarantine WHERE id = ?", (oldest,))
             self._add("quarantine_dropped", 1)
+            self._quarantine_dropped += 1
             self._quarantine_bytes -= size
             self._quarantine_entries -= 1
 
@@ -348,4 +354,5 @@ class Journal:
             entries_waiting=waiting,
             shed=dict(self._shed),
             quarantine_entries=self._quarantine_entries,
+            quarantine_dropped=self._quarantine_dropped,
         )

@@ -7,6 +7,7 @@ will never take is set aside with its reason, and everything else of the batch i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -33,6 +34,8 @@ from gateway.telemetry.verdict import Kind, Verdict, verdict, words_of
 
 LINES_PER_REQUEST = 5000
 _CONNECT_SECONDS = 5.0
+_LONGEST_QUESTION_SECONDS = 15.0
+_PAUSE_SECONDS = 5.0
 _MILLIS: WritePrecision = WritePrecision.MS  # type: ignore[assignment]  # the library's enum is of plain texts
 
 
@@ -46,6 +49,11 @@ class InfluxAddress:
     gzip: bool = False
     timeout_seconds: float = 30.0
     """For one request; a database that hangs holds up its own thread so long, and nothing else."""
+
+    @property
+    def patience_seconds(self) -> float:
+        """For one question; somebody looks at a page meanwhile."""
+        return min(self.timeout_seconds, _LONGEST_QUESTION_SECONDS)
 
     @property
     def shown(self) -> str:
@@ -81,6 +89,7 @@ class InfluxTelemetry:
         self._now = now_millis
         self._builder = LineBuilder(library, registry)
         self._lock = Lock()
+        self._ask_again_at = 0.0
         self._client: InfluxDBClient
         self._api: WriteApi
         self._ql: InfluxQl
@@ -90,7 +99,7 @@ class InfluxTelemetry:
         """Connects to nothing yet: the database may come later. Raises ValueError for an address that is none."""
         at = self.address
         millis = (int(_CONNECT_SECONDS * 1000), int(at.timeout_seconds * 1000))
-        self._ql = InfluxQl(at.url, at.token, at.org, timeout_seconds=at.timeout_seconds)
+        self._ql = InfluxQl(at.url, at.token, at.org, timeout_seconds=at.patience_seconds)
         self._reader = InfluxReader(self._ql)
         self._client = InfluxDBClient(
             url=at.url, token=at.token or "none", org=at.org, timeout=millis, enable_gzip=at.gzip, retries=False
@@ -121,7 +130,16 @@ class InfluxTelemetry:
     def range(
         self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
     ) -> dict[str, list[Point]]:
-        return self._reader.range(device=device, child=child, metrics=metrics, start=start, end=end, limit=limit)
+        """While the database hangs, only one question in a while waits for it: pages share few threads."""
+        if time.monotonic() < self._ask_again_at:
+            raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} did not answer a moment ago")
+        began = time.monotonic()
+        try:
+            return self._reader.range(device=device, child=child, metrics=metrics, start=start, end=end, limit=limit)
+        except TelemetryUnavailable:
+            if time.monotonic() - began >= self.address.patience_seconds:
+                self._ask_again_at = time.monotonic() + min(_PAUSE_SECONDS, self.address.patience_seconds)
+            raise
 
     def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
         return self._reader.scan(devices=devices, start=start, end=end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.forward import TELEMETRY_BATCH, Forwarder, Signal, TelemetryConsumer
 from gateway.journal import Journal, NewEntry
+from gateway.telemetry import TelemetryUnavailable
 from gateway.telemetry.influx import InfluxTelemetry
 from tests.fixtures_influxdb import Influx
 from tests.gateway.kit import until
@@ -153,6 +155,33 @@ def test_hung_while_it_is_written_to(tmp_path: Path) -> None:
         plant.wait_for_more(5000)  # collecting goes on
         database.signal(signal.SIGCONT)
         check(plant, database)
+
+
+def test_while_it_hangs_pages_do_not_all_wait_for_it(tmp_path: Path) -> None:
+    with server(tmp_path) as database, writer(database.url, tmp_path, timeout_seconds=1.0) as store:
+        store.write([reading(1)])
+
+        def ask() -> int:
+            return len(store.range(device="pump-1", child="", metrics=["flow"], start=AT, end=AT + 10)["flow"])
+
+        assert ask() == 1
+        database.signal(signal.SIGSTOP)
+        with pytest.raises(TelemetryUnavailable, match="does not answer"):
+            ask()
+        began = time.monotonic()
+        for _ in range(5):
+            with pytest.raises(TelemetryUnavailable, match="a moment ago"):
+                ask()
+        assert time.monotonic() - began < 0.9
+        database.signal(signal.SIGCONT)
+
+        def answered() -> bool:
+            try:
+                return ask() == 1
+            except TelemetryUnavailable:
+                return False
+
+        until(answered)
 
 
 def test_not_there_yet_when_the_first_readings_come(tmp_path: Path) -> None:

@@ -134,6 +134,18 @@ def test_readings_a_consumer_already_has_do_not_count_as_lost_for_it(path: Path)
     journal.close()
 
 
+def test_events_that_only_the_time_series_still_wants_make_room_for_new_alarms(path: Path) -> None:
+    """InfluxDB is away for weeks: collecting goes on, for services have taken everything."""
+    journal = opened(path, max_bytes=20_000)
+    for n in range(1000):
+        journal.append([entry(n, events=(Event("smoke"),))])
+        journal.advance("services", n + 1)
+    stats = journal.stats()
+    assert stats.shed["services"] == 0
+    assert stats.shed["telemetry"] == 1000 - len(everything(journal)) > 500
+    journal.close()
+
+
 def test_a_journal_full_of_events_refuses_rather_than_forgets(path: Path) -> None:
     journal = opened(path, max_bytes=20_000)
     with pytest.raises(JournalFull):
