@@ -84,7 +84,7 @@ class Rollup:
 
     def run(self, now: datetime) -> list[Done]:
         """What is due on both levels, a bounded part of it. Raises TelemetryUnavailable; the next run goes on."""
-        return [self._run(level, now) for level in (FIVE_MINUTES, HOURLY)]
+        return [self.run_level(level, now) for level in (FIVE_MINUTES, HOURLY)]
 
     def again(self, level: Level, start: Millis, end: Millis) -> Iterator[int]:
         """Sum up [start, end), widened to whole points, whatever was done before; yields the points of each query."""
@@ -99,7 +99,8 @@ class Rollup:
 
     # --- one level ----------------------------------------
 
-    def _run(self, level: Level, now: datetime) -> Done:
+    def run_level(self, level: Level, now: datetime) -> Done:
+        """See `run`."""
         whole = width(level)
         closed = int((now - GRACE).timestamp() * 1000) // whole * whole
         begin = self.until(level)

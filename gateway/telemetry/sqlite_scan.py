@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -86,3 +89,15 @@ def _reading(row: _Row) -> Reading:
         values=_decode(body),
         quality=Quality(quality),
     )
+
+
+def contents(path: Path) -> tuple[list[str], tuple[Millis, Millis] | None]:
+    """Devices of a file, and the times of its first and its last reading (None without any). Raises
+    sqlite3.DatabaseError."""
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10)) as db:
+        devices = [row[0] for row in db.execute("SELECT DISTINCT device FROM series ORDER BY device")]
+        first, last = db.execute(
+            "SELECT MIN((SELECT MIN(at) FROM readings WHERE series = id)),"
+            " MAX((SELECT MAX(at) FROM readings WHERE series = id)) FROM series"
+        ).fetchone()
+    return devices, None if first is None else (first, last)

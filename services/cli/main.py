@@ -24,6 +24,7 @@ from services.cli import (
     simulate,
     site,
     stack,
+    telemetry,
     up,
 )
 
@@ -51,5 +52,6 @@ __all__ = [
     "simulate",
     "site",
     "stack",
+    "telemetry",
     "up",
 ]

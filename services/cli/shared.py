@@ -43,6 +43,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from device_profiles.library import ProfileMistakes
     from gateway.broker import BrokerNotStarted
     from gateway.mqtt import MqttUnavailable
+    from gateway.telemetry import TelemetryUnavailable
     from gateway.uplink import UplinkRejected, UplinkUnavailable
     from services.profiles import ProfileSamplesFail
     from services.sites.importer import SiteMistakes
@@ -57,6 +58,7 @@ def _expected() -> tuple[type[Exception], ...]:
         ProfileMistakes,
         ProfileSamplesFail,
         SiteMistakes,
+        TelemetryUnavailable,
         UplinkRejected,
         UplinkUnavailable,
         ValidationError,
