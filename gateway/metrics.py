@@ -40,6 +40,11 @@ DECODE_ERRORS = Metric(
     "courtyard_decode_errors_total", "counter", "Messages set aside in the quarantine, by the reason's code.", ("code",)
 )
 QUARANTINE = Metric("courtyard_quarantine_entries", "gauge", "Messages that wait in the quarantine to be replayed.")
+QUARANTINE_DROPPED = Metric(
+    "courtyard_quarantine_dropped_total",
+    "counter",
+    "Messages that left the quarantine to make room, kept over restarts.",
+)
 INGEST_FAILURES = Metric(
     "courtyard_ingest_failures_total", "counter", "Failures of the ingest thread that it does not know how to wait for."
 )
@@ -116,7 +121,8 @@ TELEMETRY_GIVEN_UP = Metric(
 )
 
 METRICS = (
-    CONNECTED, RECEIVED, IGNORED, REDELIVERED, READINGS, DECODE_ERRORS, QUARANTINE, INGEST_FAILURES, DECODE_SECONDS,
+    CONNECTED, RECEIVED, IGNORED, REDELIVERED, READINGS, DECODE_ERRORS, QUARANTINE, QUARANTINE_DROPPED,
+    INGEST_FAILURES, DECODE_SECONDS,
     COMMIT_SECONDS, REGISTRY_FAILURES, SAID, ORDERS_WAITING, COMMAND_FAILURES, POLLS, POLL_FAILURES, JOURNAL_BYTES,
     JOURNAL_MAX_BYTES, BACKLOG_ENTRIES, BACKLOG_BYTES, BACKLOG_AGE, SHED, SINK_FAILURES, SINK_FAILING,
     TELEMETRY_REFUSED, POINTS, TELEMETRY_GIVEN_UP,
@@ -228,6 +234,7 @@ def gateway_samples(figures: GatewayFigures) -> Iterator[Sample]:
     for code, count in (dict.fromkeys(DECODE_CODES, 0) | counters.by_code).items():
         yield DECODE_ERRORS.at(count, code)
     yield QUARANTINE.at(figures.journal.stats.quarantine_entries)
+    yield QUARANTINE_DROPPED.at(figures.journal.stats.quarantine_dropped)
     yield INGEST_FAILURES.at(figures.ingest_failures)
     yield DECODE_SECONDS.at(figures.decode_seconds)
     yield COMMIT_SECONDS.at(figures.commit_seconds)

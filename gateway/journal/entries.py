@@ -109,6 +109,8 @@ class JournalStats(NamedTuple):
     entries_waiting: dict[str, int]
     shed: dict[str, int]
     quarantine_entries: int
+    quarantine_dropped: int = 0
+    """Messages that made room for newer ones in the quarantine, ever."""
 
 
 def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:

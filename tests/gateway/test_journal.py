@@ -164,12 +164,16 @@ def test_quarantine_is_listed_bounded_and_released_with_its_readings(path: Path)
     reader = journal.reader()
     listed = reader.quarantine()
     assert [q.received_at for q in listed] == [9, 8, 7, 6, 5, 4], "the oldest went at the cap"
+    assert journal.stats().quarantine_dropped == 4
     assert listed[0].payload == b"\x09" * 500
     journal.release([listed[0].id], [entry(9)])
     assert journal.stats().quarantine_entries == 5
     assert everything(journal) == [0.09]
     reader.close()
     journal.close()
+    again = opened(path, quarantine_max_bytes=3400)
+    assert again.stats().quarantine_dropped == 4, "what is gone stays counted"
+    again.close()
 
 
 def test_a_new_journal_numbers_on_behind_a_lost_one(path: Path) -> None:

@@ -33,6 +33,8 @@ _CHORES = {
     "tick": N_("Judging delays and silence"),
     "telemetry retention": N_("Forgetting old readings"),
     "telemetry cap": N_("Keeping the time series below its cap"),
+    "telemetry levels": N_("Keeping the levels of the time series set up"),
+    "telemetry sums": N_("Summing the time series up"),
     "history of adopted devices": N_("Carrying the history of adopted devices along"),
     "unclaimed devices": N_("Forgetting new devices that fell silent"),
     "notices retention": N_("Forgetting old notices"),
@@ -189,6 +191,7 @@ def _judging(figures: Figures, now: datetime, t: Translations) -> Iterator[Line]
         (parts.GAPS, N_("Gaps where a gateway had to give readings up"), ""),
         (gateway.INGEST_FAILURES, N_("Failures of taking messages in"), ""),
         (gateway.QUARANTINE, N_("Messages that could not be decoded"), "/quarantine"),
+        (gateway.QUARANTINE_DROPPED, N_("Messages that left a full quarantine"), ""),
     ):
         count = figures.sum(metric)
         if count:
