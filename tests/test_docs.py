@@ -42,6 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_that_pages_name_exist(page: Path) -> None:
     known = re.findall(r"^## `courtyard (.*)`$", reference.commands_page(), re.M)
     groups = {name.split()[0] for name in known if " " in name}
-    for named in re.findall(r"courtyard ([a-z]+(?: [a-z]+)?)", "\n".join(re.findall(r"`([^`]+)`", page.read_text()))):
+    code = "\n".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.S))
+    for named in re.findall(r"\bcourtyard ([a-z]+(?: [a-z]+)?)", code):
         # A group may be named alone; of its commands only those there are.
         assert named in known or named in groups or named.split()[0] in known, f"{page.name} names `courtyard {named}`"

@@ -95,7 +95,7 @@ def restore(path: Path, settings: Settings, now: datetime, progress: Progress, *
                 "what is there aside"
             )
         building = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".restoring-", dir=settings.data_dir)))
-        _restore_files(archive, building, report, progress)
+        _restore_files(archive, building, now, report, progress)
         if settings.database_url:
             # The database server commits by itself, so it comes before the files are moved, which cannot fail much.
             with _server(settings, aside, now, progress, replace=replace, report=report) as connection:
@@ -144,11 +144,15 @@ def _put_in_place(standing: list[Path], aside: Path, building: Path, data_dir: P
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-def _restore_files(archive: Reader, building: Path, report: Report, progress: Progress) -> None:
+def _restore_files(archive: Reader, building: Path, now: datetime, report: Report, progress: Progress) -> None:
     told = progress.step("files", sum(member.bytes for member in archive.manifest.members.values()))
     for part in archive.manifest.journals:
         _check_name(part.name)
         archive.extract(f"journals/{part.name}", building / part.name, told)
+        if part.gateway:
+            # Services elsewhere may have taken more than this journal knows of. Journals count from the microsecond in
+            # which they were made, and no message takes less than one: so nothing was given a number beyond this.
+            number_after(building / part.name, int(now.timestamp() * 1_000_000))
         report.journals.append(part.name)
     if archive.manifest.telemetry:
         archive.extract("telemetry/telemetry.db", building / TELEMETRY_FILE, told)
