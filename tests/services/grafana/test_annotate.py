@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 from sqlalchemy import update
 
 from dashboards.grafana import GrafanaRefused
-from services.clock import to_millis
+from services import bootstrap
+from services.clock import SystemClock, to_millis
 from services.grafana import annotate, record
 from services.grafana.annotate import Annotator
 from services.grafana.episodes import Episodes
 from services.scope import EVERYWHERE
+from services.settings import Settings
 from services.tables import devices
 from tests.dashboards.grafana_server import EDITOR, GrafanaServer, running
 from tests.stories.site import MIDNIGHT, Story, opened
@@ -218,6 +221,19 @@ def test_the_thread_keeps_on_through_an_outage_of_grafana(site: Story, grafana: 
         until(lambda: keeper.state.failures >= 1)
         grafana.down = False
         until(lambda: len(grafana.annotations) == 2 and keeper.state.failures == 0)
+
+
+def test_services_annotate_by_themselves_where_a_grafana_is_given(
+    site: Story, grafana: GrafanaServer, tmp_path: Path
+) -> None:
+    no_water(site)
+    with ExitStack() as stack:
+        core = bootstrap.start_core(stack, Settings(data_dir=tmp_path), SystemClock())
+        assert bootstrap.start_annotations(stack, core) is None, "none is given"
+        given = Settings(data_dir=tmp_path, grafana_url=grafana.url, grafana_token=EDITOR, grafana_language="en")
+        assert bootstrap.start_annotations(stack, replace(core, settings=given)) is not None
+        until(lambda: len(grafana.annotations) == 2)
+    assert "Pressure low" in shown(grafana, "alarm")[0]["text"]
 
 
 def until(true: Any, seconds: float = 10) -> None:
