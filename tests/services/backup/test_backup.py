@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import zipfile
@@ -57,10 +58,14 @@ def library() -> dict[str, DeviceProfile]:
 
 
 @pytest.fixture
-def yard(tmp_path: Path, library: dict[str, DeviceProfile]) -> Path:
+def yard(tmp_path: Path, made_yard: Path) -> Path:
     """A folder as a running Courtyard keeps it, with words that are hard to carry over."""
-    data = tmp_path / "yard"
-    data.mkdir()
+    return Path(shutil.copytree(made_yard, tmp_path / "yard"))
+
+
+@pytest.fixture(scope="module")
+def made_yard(tmp_path_factory: pytest.TempPathFactory, library: dict[str, DeviceProfile]) -> Path:
+    data = tmp_path_factory.mktemp("made")
     database = Database.sqlite(data / "courtyard.db")
     database.start()
     migrations.upgrade(database)
