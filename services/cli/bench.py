@@ -87,6 +87,7 @@ def dashboards(
     devices: Annotated[int, typer.Option("--devices", min=1080, help="Of 180 a site.")] = 18_000,
     days: Annotated[int, typer.Option("--days", min=3, help="Of the hourly level.")] = 30,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each query is asked.")] = 5,
+    thin: Annotated[int, typer.Option("--thin", min=1, help="Fill sites not shown with every N-th point only.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """How long each panel's query takes: a district of devices in a real InfluxDB, a site shown hourly and as measured.
@@ -96,7 +97,7 @@ def dashboards(
     from services.bench import dashboards as measured
 
     with Console(stderr=True).status("Filling InfluxDB…") as status:
-        figures = measured.run(devices=devices, days=days, rounds=rounds, report=status.update)
+        figures = measured.run(devices=devices, days=days, rounds=rounds, thin=thin, report=status.update)
     _show(figures, as_json)
 
 
