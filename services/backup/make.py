@@ -30,6 +30,7 @@ from services.settings import Settings
 SQL_FILE = "courtyard.db"
 TELEMETRY_FILE = "telemetry.db"
 JOURNAL_FILE = "journal.db"
+_OF_THE_RUNNING = frozenset({"running.json"})
 SPARE_BYTES = 64 * 1024**2
 """Left free on the disk that the archive goes to."""
 
@@ -71,6 +72,7 @@ def make(target: Path, settings: Settings, now: datetime, progress: Progress, wa
     work = _Work()
     with Writer(target) as archive:
         _add_journals(archive, settings, work, progress)
+        _add_small_files(archive, settings)
         _add_database(archive, settings, work, progress)
         _add_telemetry(archive, settings, work, progress, wanted)
         _add_configuration(archive, settings, work, wanted)
@@ -131,6 +133,13 @@ def _add_journals(archive: Writer, settings: Settings, work: _Work, progress: Pr
         _add_copy(archive, file, f"journals/{name}", progress)
         mine = name == JOURNAL_FILE and is_journal(file)
         work.journals.append(JournalPart(name, settings.gateway_id if mine else ""))
+
+
+def _add_small_files(archive: Writer, settings: Settings) -> None:
+    """What a gateway must know to go on where nobody can be asked: its devices, and what the broker sends it."""
+    for file in sorted(settings.data_dir.glob("*.json")):
+        if file.name not in _OF_THE_RUNNING and file.is_file() and not file.is_symlink():
+            archive.add_file(f"files/{file.name}", file)
 
 
 def _add_copy(archive: Writer, file: Path, name: str, progress: Progress) -> None:

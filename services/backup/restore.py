@@ -154,6 +154,8 @@ def _restore_files(archive: Reader, building: Path, now: datetime, report: Repor
             # which they were made, and no message takes less than one: so nothing was given a number beyond this.
             number_after(building / part.name, int(now.timestamp() * 1_000_000))
         report.journals.append(part.name)
+    for name in archive.names("files"):
+        archive.extract(name, building / name.removeprefix("files/"), told)
     if archive.manifest.telemetry:
         archive.extract("telemetry/telemetry.db", building / TELEMETRY_FILE, told)
         report.telemetry = True

@@ -218,10 +218,16 @@ def test_readings_come_along_when_asked_for(yard: Path, tmp_path: Path) -> None:
 
 
 def test_a_gateway_alone_has_a_backup_too(yard: Path, tmp_path: Path) -> None:
+    """Its device list too: where services cannot be asked it decodes by that."""
     (yard / "courtyard.db").unlink()
+    (yard / "registry.json").write_text('{"version": "1"}')
+    (yard / "running.json").write_text("{}")
+    (yard / "commands.db").write_bytes((yard / "journal.db").read_bytes())
     file = back_up(yard, tmp_path / "b.zip")
     report = restore(file, settings(tmp_path / "new"), LATER, Silent(), replace=False)
-    assert report.journals == ["journal.db"]
+    assert report.journals == ["commands.db", "journal.db"]
+    assert (tmp_path / "new" / "registry.json").read_text() == '{"version": "1"}'
+    assert (tmp_path / "new" / "running.json").read_text() == ""
     assert any("gateway alone" in said for said in report.not_restored)
 
 
