@@ -235,7 +235,7 @@ def _start_rollup(stack: ExitStack, core: Core) -> None:
     """Beside the other chores: summing up many devices takes seconds, and alarms must not wait for it."""
     if not isinstance(core.telemetry, SpooledTelemetry):
         return
-    ticker = Ticker(core.clock, rollup_chores(core.settings, core.library, core.telemetry.store))
+    ticker = Ticker(core.clock, rollup_chores(stack, core.settings, core.library, core.telemetry.store))
     ticker.start()
     stack.callback(ticker.stop)
     core.metrics.watch("rollup", parts.of_ticker(ticker))

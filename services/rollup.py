@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,9 @@ def wanted_levels(settings: Settings) -> dict[Level, Kept]:
     )
 
 
-def rollup_chores(settings: Settings, library: Mapping[str, DeviceProfile], store: TelemetryStore) -> list[Chore]:
+def rollup_chores(
+    stack: ExitStack, settings: Settings, library: Mapping[str, DeviceProfile], store: TelemetryStore
+) -> list[Chore]:
     """For a ticker of their own: they may take seconds, and nothing else waits for them. A database that is away is
     said once, and tried again. None where the store is no InfluxDB."""
     from gateway.telemetry.influx import InfluxTelemetry
@@ -44,7 +47,7 @@ def rollup_chores(settings: Settings, library: Mapping[str, DeviceProfile], stor
     if not isinstance(store, InfluxTelemetry):
         return []
     at = store.address
-    ql = InfluxQl(at.url, at.token, at.org)
+    ql = stack.enter_context(InfluxQl(at.url, at.token, at.org))
     rollup = Rollup(ql, store.post, library)
     said = ""
 
