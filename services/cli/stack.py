@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.panel import Panel
@@ -14,6 +14,9 @@ from rich.panel import Panel
 from services.cli import app
 from services.cli.console import Console
 from services.cli.shared import explained, stopped_by_signal
+
+if TYPE_CHECKING:
+    from services.stack.play import Stack
 
 stack = typer.Typer(name="stack", help="The stack of docker-compose.yml without containers.", no_args_is_help=True)
 app.add_typer(stack)
@@ -134,19 +137,18 @@ def _claim(ends: ExitStack, data: Path) -> None:
     folder.claim(ends, data)
 
 
-def _greet(playing: object, *, demo: bool) -> None:
+def _greet(playing: Stack, *, demo: bool) -> None:
     from services.demo import SITE_ID
     from services.stack import certificates
-    from services.stack.play import Stack
 
-    assert isinstance(playing, Stack)
     place = playing.place
     pages = playing.url("services", 8080)
     lines = [f"Board      [bold]{pages}[/bold]"]
     if demo:
         lines.append(f"Residents  {pages}/public/{SITE_ID}")
     password = playing.first_password()
-    lines.append(f"           sign in as [bold]admin[/bold] with [bold]{password}[/bold]" if password else "")
+    if password:
+        lines.append(f"           sign in as [bold]admin[/bold] with [bold]{password}[/bold] (as of the first start)")
     if "grafana" not in playing.plan.left_out:
         lines.append(f"Grafana    {playing.url('grafana', 3000)}  admin, {place.secret_file('grafana_admin_password')}")
     if "proxy:8883" in place.ports:
@@ -156,12 +158,13 @@ def _greet(playing: object, *, demo: bool) -> None:
             f"trust {authority}"
         )
     lines += [
-        f"MQTT       mqtt://127.0.0.1:{place.port('mosquitto', 1883)}  accounts: courtyard secrets device NAME "
-        f"--dir {place.secrets}",
-        f"InfluxDB   {playing.url('influxdb', 8086)}  {place.secret_file('influxdb_admin_token')}",
-        f"PostgreSQL 127.0.0.1:{place.port('postgres', 5432)}  {place.secret_file('postgres_password')}",
+        f"MQTT       mqtt://127.0.0.1:{place.port('mosquitto', 1883)}",
+        f"           a device's account: courtyard secrets device NAME --dir {place.secrets}",
+        f"InfluxDB   {playing.url('influxdb', 8086)}  courtyard, {place.secret_file('influxdb_admin_token')}",
+        f"PostgreSQL 127.0.0.1:{place.port('postgres', 5432)}  postgres, {place.secret_file('postgres_password')}",
         f"Logs       {place.folder / 'logs'}",
         "",
+        "Is all well? courtyard stack status",
         "Ctrl-C stops everything; what ends by itself is started again.",
     ]
-    console.print(Panel("\n".join(one for one in lines if one is not None), title="The stack is up", expand=False))
+    console.print(Panel("\n".join(lines), title="The stack is up", expand=False))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from services.stack import certificates, compose
+from services.stack.catalogue import PASSWORDS
 from services.stack.compose import COMPLETED, HEALTHY, Compose, Service
 from services.stack.keys import Keys
 from services.stack.place import HOST, Place
@@ -115,8 +117,17 @@ class Stack:
         """Start again what ended; what ended since the last look."""
         assert self._supervisor is not None
         ended = self._supervisor.watch()
+        self._hand_over_accounts(self._supervisor)
         self._write_state()
         return ended
+
+    def _hand_over_accounts(self, supervisor: Supervisor) -> None:
+        """`courtyard secrets device` adds accounts while Mosquitto runs, which here has a copy of the file."""
+        shown = self.place.run_folder("mosquitto") / "secrets" / PASSWORDS
+        text = (self.place.secrets / PASSWORDS).read_text(encoding="utf-8")
+        if shown.exists() and shown.read_text(encoding="utf-8") != text:
+            shown.write_text(text, encoding="utf-8")
+            supervisor.tell("mosquitto", signal.SIGHUP)
 
     def wait_until_well(self, name: str, seconds: float = _WELL_SECONDS) -> None:
         """Raises ProgramFailed where the service's health check does not pass in time."""

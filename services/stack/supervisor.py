@@ -99,6 +99,12 @@ class Supervisor:
         one = self._running.get(name)
         return one is not None and one.process is not None and one.process.poll() is None
 
+    def tell(self, name: str, what: signal.Signals) -> None:
+        """A signal to a program; nothing where it does not run just now."""
+        one = self._running.get(name)
+        if one is not None and one.process is not None:
+            one.process.send_signal(what)
+
     def pids(self) -> dict[str, int]:
         return {name: one.process.pid for name, one in self._running.items() if one.process is not None}
 

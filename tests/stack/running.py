@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 
+from gateway.mqtt import MqttUnavailable
+from gateway.mqtt_client import MqttListener
 from services.stack.keys import Keys
 
 ROOT = Path(__file__).parents[2]
@@ -114,11 +116,18 @@ class RunningStack:
         return urlsplit(self.keys.read(file)).password or ""
 
     def new_device(self, name: str) -> str:
-        """An account, and what an operator does next; here the broker has a copy of the file."""
+        """An account, as an operator gives it; once it is let in."""
         password = self.keys.add_device(name)
-        shown = self.data / "run" / "mosquitto" / "secrets" / "mqtt_passwords"
-        shown.write_text((self.keys.folder / "mqtt_passwords").read_text())
-        os.kill(self.state["pids"]["mosquitto"], signal.SIGHUP)
+
+        def is_let_in() -> bool:
+            try:
+                with MqttListener(self.broker(name, password), f"{name}-try", []) as listener:
+                    listener.connect()
+            except MqttUnavailable:
+                return False
+            return True
+
+        self.until(is_let_in, 10)
         return password
 
     @property

@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -37,14 +38,13 @@ TELEMETRY = "courtyard/osmanthus/gates/gate-9/telemetry"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    folder = tmp_path_factory.mktemp("stack")
-    for one in (folder, *folder.parents):  # PostgreSQL runs as another user where the tests run as root
-        if one.stat().st_mode & 0o001 == 0:
-            one.chmod(one.stat().st_mode | 0o011)
+def stack() -> Iterator[RunningStack]:
     for program, package in (("mosquitto", "mosquitto"), ("influxd", "influxdb"), ("psql", "postgresql")):
         if shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin") is None:
             missing(f"{package} is not installed; on Debian: apt-get install {package}")
+    # Not in pytest's folder, which is closed to others: as root, PostgreSQL runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="cy-stack-"))
+    folder.chmod(0o755)
     running = RunningStack(folder)
     try:
         running.start(_START_SECONDS)
@@ -55,6 +55,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     finally:
         if running.process.poll() is None:
             running.process.kill()
+            running.process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_every_service_of_the_file_was_started_by_its_own_line(stack: RunningStack) -> None:
