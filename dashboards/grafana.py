@@ -37,11 +37,15 @@ class Grafana:
     def __init__(self, url: str, credential: Credential | None, *, timeout_seconds: float = 15.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise GrafanaRefused(f"expected http://HOST:3000 or https://HOST/grafana for Grafana, found {url!r}")
-        self.url = url.rstrip("/")
-        # With the slash: the client puts `api` right behind a path.
-        api = GrafanaApi.from_url(self.url + "/", credential=credential, timeout=timeout_seconds)
+            raise GrafanaRefused(
+                f"expected http://HOST:3000 or https://HOST/grafana for Grafana, found {url.rpartition('@')[2]!r}"
+            )
+        # Without a user and password that may stand in it: it is shown.
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        api = GrafanaApi.from_url(self.url, credential=credential, timeout=timeout_seconds)
         self._client: Any = api.client
+        # The client itself loses the slash behind a path, and the brackets of an IPv6 address.
+        self._client.url = f"{self.url}/api"
 
     def __enter__(self) -> Self:
         return self

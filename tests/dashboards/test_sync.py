@@ -15,6 +15,7 @@ from dashboards.places import Board, Place, addressed, arrange, read_boards
 from dashboards.plan import Do, Step, Wanted, count, mark_of, plan
 from dashboards.sync import Failed, apply, health, look
 from device_profiles.schema import Text
+from gateway.ports import free_port
 from tests.dashboards.grafana_server import EDITOR, EVERYTHING, VIEWER, GrafanaServer, running
 
 VERSIONS = ("10.1.0", "10.4.2", "11.2.0", "12.0.1", "13.2.3")
@@ -173,6 +174,7 @@ def test_a_site_that_is_gone_goes_and_what_people_made_stays(server: GrafanaServ
     sync(server, BOARDS, (OSMANTHUS, LOTUS))
     lotus, osmanthus = (next(uid for uid in server.folders if name in uid) for name in ("lotus", "osmanthus"))
     server.person_makes("own-board", osmanthus, tags=["courtyard"])
+    server.person_makes("cy-of-a-person", "courtyard-en", tags=["courtyard"])
     copied = server.boards["cy-now-en"]["dashboard"]
     server.person_makes("a-copy", "courtyard-en", **{k: v for k, v in copied.items() if k not in ("uid", "version")})
 
@@ -181,7 +183,7 @@ def test_a_site_that_is_gone_goes_and_what_people_made_stays(server: GrafanaServ
     assert osmanthus in server.folders
     (kept,) = [step for step in steps if step.do is Do.LEAVE]
     assert (kept.uid, kept.why) == (osmanthus, "it holds what others made")
-    assert {"own-board", "a-copy"} <= set(server.boards)
+    assert {"own-board", "a-copy", "cy-of-a-person"} <= set(server.boards)
     assert not [uid for uid, one in server.boards.items() if "·" in one["dashboard"]["title"]]
 
 
@@ -384,6 +386,15 @@ def test_a_sub_path_works_and_its_absence_is_explained() -> None:
         assert str(asked(server.url)) == str(asked(server.url + "/")) == "Grafana 13.2.3"
         with pytest.raises(GrafanaRefused, match="sub-path"):
             asked(server.url.removesuffix("/monitoring/grafana"))
+
+
+def test_a_password_in_an_address_is_shown_nowhere() -> None:
+    with pytest.raises(GrafanaRefused) as raised:
+        asked(f"http://admin:secret@127.0.0.1:{free_port()}")
+    assert "secret" not in str(raised.value)
+    with pytest.raises(GrafanaRefused, match="expected http://HOST:3000") as raised:
+        asked("ftp://admin:secret@host")
+    assert "secret" not in str(raised.value)
 
 
 def test_a_grafana_that_hides_its_version_tells_those_it_lets_in() -> None:
