@@ -28,6 +28,7 @@ def examine(
 ) -> list[Finding]:
     """Every finding, the machine first. With `services_url` set this is a gateway alone: no database, no pages."""
     library, loaded = (load or load_profiles)(settings)
+    embedded = settings.mqtt == "embedded"  # it is on loopback, and made for whoever is there
     note = running(settings.data_dir)
     if note is not None and note.http:  # what really runs here, whatever options it was started with
         settings = settings.model_copy(update={"http": note.http, "mqtt": note.mqtt})
@@ -39,7 +40,7 @@ def examine(
         findings.folder(probes.folder(settings.data_dir)),
         findings.profiles(loaded),
         *([] if without_broker else [findings.broker(probes.broker(settings.mqtt, embedded=EMBEDDED))]),
-        *([] if without_broker or settings.mqtt == "embedded" else _door(settings)),
+        *([] if without_broker or embedded else _door(settings)),
         *stack_findings.secrets(stack_probes.secrets(settings)),
     ]
     if settings.services_url:

@@ -318,3 +318,14 @@ def test_services_alone_are_found_and_need_no_broker(installation: Path) -> None
     assert "MQTT broker" not in found
     assert "127.0.0.1:9" in found["Web port"].found
     assert "MQTT broker" in look(installation)
+
+
+def test_the_embedded_broker_of_a_running_courtyard_needs_no_lock(installation: Path) -> None:
+    with ExitStack() as stack:
+        broker = stack.enter_context(EmbeddedBroker(port=0))
+        folder.claim(stack, installation)
+        folder.describe(installation, folder.RunningNote(1, "127.0.0.1:9", broker.url))
+        found = look(installation)
+        assert found["MQTT broker"].level is Level.OK
+        assert "Broker's door" not in found
+        assert look(installation, mqtt=broker.url)["Broker's door"].level is Level.WARN
