@@ -1,14 +1,17 @@
 """Filing a device's history under another name. InfluxDB cannot rename: points are read, written and deleted.
 
-Deleted is only what was read, up to its newest point, and only once everything of the measurement is written: whoever
-stops this anywhere and calls it again gets the same result.
+Deleted is only what was read, up to its newest point, and only once everything of the measurement is written. Where
+more has come under the old name meanwhile, nothing is deleted yet: whoever calls this again, then or after it was
+stopped anywhere, gets the same result.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
+from typing import NamedTuple
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -26,6 +29,13 @@ Post = Callable[[bytes, str], Verdict | None]
 Row = dict[str, Value]
 
 
+class _Copied(NamedTuple):
+    newest: Millis | None
+    """Time of the newest point of the old name; None where there is none."""
+    values: Counter[str]
+    """How many of each field."""
+
+
 class Renaming:
     """`run` moves what stands under `old`. Raises TelemetryUnavailable."""
 
@@ -39,8 +49,9 @@ class Renaming:
         measurements = self._measurements_of(old)
         levels = self._levels() if measurements else []
         for measurement in measurements:
-            newest = {level: self._copy(level, measurement, old, new, tags) for level in levels}
-            self._delete(measurement, old, newest)
+            copied = {level: self._copy(level, measurement, old, new, tags) for level in levels}
+            if all(self._count(level, measurement, old, one) == one.values for level, one in copied.items()):
+                self._delete(measurement, old, {level: one.newest for level, one in copied.items()})
 
     def _measurements_of(self, device: str) -> list[str]:
         """Nearly always none: renamings are carried out again and again for a day."""
@@ -53,17 +64,31 @@ class Renaming:
         there = {row[0] for series in found for row in series.values}
         return [level for level in LEVELS if level.name in there]
 
-    def _copy(self, level: Level, measurement: str, old: str, new: str, tags: Mapping[str, str]) -> Millis | None:
-        """Time of the newest point of `old`, None where there is none."""
+    def _copy(self, level: Level, measurement: str, old: str, new: str, tags: Mapping[str, str]) -> _Copied:
         newest: Millis | None = None
+        values: Counter[str] = Counter()
         taken = self._taken(level, measurement, old, new)
-        lines = self._lines(level, measurement, old, new, tags, taken)
+        lines = self._lines(level, measurement, old, new, tags, taken, values)
         while some := list(islice(lines, _LINES_AT_ONCE)):
             newest = max(newest or some[0][0], *(at for at, _ in some))
             body = "\n".join(text for _, text in some if text).encode()
             if body and (said := self._post(body, level.bucket)) is not None and said.kind is not Kind.TOO_OLD:
                 raise TelemetryUnavailable(f"the history of {old!r} cannot be filed under {new!r}: {said.message}")
-        return newest
+        return _Copied(newest, values)
+
+    def _count(self, level: Level, measurement: str, device: str, copied: _Copied) -> Counter[str]:
+        """What stands there now, up to the newest point that was read."""
+        if copied.newest is None:
+            return Counter()
+        counted = f"SELECT COUNT(*) {_from(level, measurement, device)} AND time <= {copied.newest}ms"
+        return Counter(
+            {
+                column.removeprefix("count_"): int(count or 0)
+                for series in self._ql.ask(counted)
+                for row in series.values
+                for column, count in zip(series.columns[1:], row[1:], strict=True)
+            }
+        )
 
     def _lines(
         self,
@@ -73,9 +98,11 @@ class Renaming:
         new: str,
         tags: Mapping[str, str],
         taken: set[tuple[Millis, str]],
+        values: Counter[str],
     ) -> Iterator[tuple[Millis, str]]:
-        """(time, line); the line is empty where `new` has a reading of that time."""
+        """(time, line); the line is empty where `new` has a reading of that time. `values` counts what is read."""
         for at, row in self._rows(level, measurement, old):
+            values.update(field for field, value in row.items() if field not in TAGS and value is not None)
             child = str(row.get("child") or "")
             head = head_text(measurement, {**tags, "device": new, "child": child})
             said = ((field, field_text(value)) for field, value in row.items() if field not in TAGS)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.reading import DeviceEntry, Reading, Registry
 from gateway.telemetry import TelemetryUnavailable
 from gateway.telemetry.refused import listing, total
+from gateway.telemetry.verdict import Verdict
 from tests.fixtures_influxdb import Influx
 from tests.gateway.telemetry.influx_kit import count, database, reading, server, shared, writer
 from tests.gateway.telemetry.test_lines import AT
@@ -166,6 +167,27 @@ def test_history_moves_to_the_new_name_on_every_level(database: Influx, tmp_path
     assert hours["values"] == [[AT, "pump-2", 1], [AT + HOUR, "pump-2", 3]]
     devices = database.query('SHOW TAG VALUES WITH KEY = "device"')[0]["values"]
     assert devices == [["device", "pump-1"], ["device", "pump-2"]]
+
+
+def test_what_is_written_under_the_old_name_meanwhile_is_moved_by_the_next_call(
+    database: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway hears of the new name some seconds later; its ports do not speak in the order of their times."""
+    with writer(database.url, tmp_path) as store:
+        store.write([reading(100, "pump:1", "port:1"), reading(50, "pump:1", "port:2")])
+        post = store.post
+
+        def interrupted(body: bytes, bucket: str) -> Verdict | None:
+            said = post(body, bucket)
+            post(f"water_pump,device=pump:1,child=port:2 flow=60 {AT + 60}".encode())
+            return said
+
+        monkeypatch.setattr(store, "post", interrupted)
+        store.rename("pump:1", "pump-1")
+        monkeypatch.setattr(store, "post", post)
+        store.rename("pump:1", "pump-1")
+    found = database.query("SELECT flow, device FROM water_pump")
+    assert found[0]["values"] == [[AT + n, n, "pump-1"] for n in (50, 60, 100)]
 
 
 def test_a_device_without_history_is_renamed_in_one_question(tmp_path: Path, database: Influx) -> None:
