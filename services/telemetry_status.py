@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,21 +45,16 @@ def of_influx(ql: InfluxQl) -> TelemetryStatus:
 
 def _level(ql: InfluxQl, level: Level) -> LevelStatus:
     measurements = list(read_fields(ql, level))
-    firsts, lasts = (
-        [
-            at
-            for one in measurements
-            for at in _times(ql, f"SELECT * FROM {source(one, level)} ORDER BY time {order} LIMIT 1")
-        ]  # noqa: S608, E501 - quoted
-        for order in ("ASC", "DESC")
-    )
+    firsts, lasts = ([at for one in measurements for at in _edge(ql, level, one, order)] for order in ("ASC", "DESC"))
     return LevelStatus(
         level.name, min(firsts, default=None), max(lasts, default=None), None if level is RAW else _until(ql, level)
     )
 
 
-def _times(ql: InfluxQl, statement: str) -> Iterator[Millis]:
-    return (int(row[0] or 0) for series in ql.ask(statement) for row in series.values)
+def _edge(ql: InfluxQl, level: Level, measurement: str, order: str) -> list[Millis]:
+    """Time of the first or the last point, if there is one."""
+    found = ql.ask(f"SELECT * FROM {source(measurement, level)} ORDER BY time {order} LIMIT 1")  # noqa: S608 - quoted
+    return [int(row[0] or 0) for series in found for row in series.values]
 
 
 def _until(ql: InfluxQl, level: Level) -> Millis | None:
