@@ -195,20 +195,6 @@ class SqliteTelemetry:
         except sqlite3.DatabaseError as error:
             raise TelemetryUnavailable(str(error)) from error
 
-    def devices(self) -> list[str]:
-        """All that have readings here."""
-        with closing(self._reading_connection()) as db:
-            return [row[0] for row in db.execute("SELECT DISTINCT device FROM series ORDER BY device")]
-
-    def span(self) -> tuple[Millis, Millis] | None:
-        """Times of the first and the last reading."""
-        with closing(self._reading_connection()) as db:
-            first, last = db.execute(
-                "SELECT MIN((SELECT MIN(at) FROM readings WHERE series = id)),"
-                " MAX((SELECT MAX(at) FROM readings WHERE series = id)) FROM series"
-            ).fetchone()
-        return None if first is None else (first, last)
-
     def _reading_connection(self) -> sqlite3.Connection:
         """One per call, so that a long chart holds up nobody."""
         return sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=10)
