@@ -76,6 +76,7 @@ def registry(context: ContextOf, principal: Gateway) -> Response:
 
 @router.get("/orders", summary="Commands that this gateway should send")
 async def orders(
+    request: Request,
     context: ContextOf,
     principal: Gateway,
     gateway: Annotated[str, Query(min_length=1, max_length=64)],
@@ -83,7 +84,7 @@ async def orders(
 ) -> Response:
     """Each is handed over once, and again where nothing is reported of it. With `wait` 0: all that wait, at once."""
     _check_name(principal, gateway)
-    found = await _orders(context, principal, gateway, wait)
+    found = await _orders(request, context, principal, gateway, wait)
     body = {"now": to_millis(context.clock.now()), "orders": found}
     return Response(msgspec.json.encode(body), media_type="application/json")
 
@@ -112,7 +113,13 @@ async def outcomes(
     return Response(b"{}", media_type="application/json")
 
 
-async def _orders(context: Context, principal: Principal, gateway: str, wait: float) -> list[CommandOrder]:
+_LOOK_SECONDS = 0.5
+"""Well within the grace that requests under way are given when the pages stop."""
+
+
+async def _orders(
+    request: Request, context: Context, principal: Principal, gateway: str, wait: float
+) -> list[CommandOrder]:
     """Waiting holds no thread: only the looks do."""
     desk, until = desk_of(context), time.monotonic() + wait
     async with aclosing(context.changes.subscribe()) as changes:
@@ -122,9 +129,9 @@ async def _orders(context: Context, principal: Principal, gateway: str, wait: fl
             while True:
                 found = await run_in_threadpool(desk.hand_over, gateway, principal.scope, again=again)
                 left = until - time.monotonic()
-                if found or left <= 0:
+                if found or left <= 0 or getattr(request.app.state, "stopping", False):
                     return found
-                following = await _next_command(changes, following, min(left, 1.0))
+                following = await _next_command(changes, following, min(left, _LOOK_SECONDS))
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

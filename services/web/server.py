@@ -65,6 +65,7 @@ class Server:
     def stop(self) -> None:
         if self._server is None or self._thread is None or self._socket is None:
             return
+        self._app.state.stopping = True  # who waits for news in a request ends by himself
         self._server.should_exit = True
         self._thread.join(_GRACE_SECONDS + 0.5)
         if self._thread.is_alive():
