@@ -14,7 +14,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 _SETTINGS_INTRO = """# Settings
 
 Every setting is an environment variable; a file of that name (in lower case) in `/run/secrets` (or the folder that
-`COURTYARD_SECRETS_DIR` names) does as well, which is how the compose file passes what is secret. Options of the command line overrule them. Made from the code by
+`COURTYARD_SECRETS_DIR` names) does as well, which is how the compose file passes what is secret. Options of the
+command line overrule them. Made from the code by
 `python -m services.reference`.
 
 | Variable | Default | What it is |
