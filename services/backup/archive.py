@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -21,6 +22,9 @@ Told = Callable[[int], None]
 """Called with the bytes that have just been dealt with."""
 _CHUNK = 1024**2
 _LARGEST_MANIFEST = 16 * 1024**2
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, struct.error)
+"""What zipfile raises over a file that is damaged, or made to look so: RuntimeError for what is encrypted."""
 
 
 class Writer:
@@ -109,7 +113,9 @@ class Reader:
         """Raises BackupUnusable, OSError."""
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except zipfile.BadZipFile as error:
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            raise
+        except _DAMAGE as error:
             raise BackupUnusable(
                 f"{self.path} is no backup, or was cut short ({error}); expected a file of `courtyard backup`"
             ) from error
@@ -136,13 +142,17 @@ class Reader:
             raise BackupUnusable(
                 f"its {manifests.NAME} has {info.file_size} bytes; expected a file of `courtyard backup`"
             )
+        _check_packing(info)
         try:
-            return manifests.decode(self._zip.read(info))
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            text = self._zip.read(info)
+        except _DAMAGE as error:
             raise BackupUnusable(f"its {manifests.NAME} is damaged ({error}); take another backup") from error
+        return manifests.decode(text)
 
     def verify(self, told: Told = lambda _: None) -> None:
         """Every byte against its checksum. Raises BackupUnusable with the member that differs."""
+        for info in self._zip.infolist():
+            _check_packing(info)
         sizes = {info.filename: info.file_size for info in self._zip.infolist()}
         missing = manifests.missing_members(self.manifest, sizes)
         if missing:
@@ -163,7 +173,7 @@ class Reader:
                     digest.update(chunk)
                     size += len(chunk)
                     told(len(chunk))
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        except _DAMAGE as error:
             raise BackupUnusable(f"{self.path}: {name} is damaged ({error}); take another backup") from error
         return Member(size, digest.hexdigest())
 
@@ -189,6 +199,12 @@ class Reader:
                 told(len(chunk))
             into.flush()
             os.fsync(into.fileno())
+
+
+def _check_packing(info: zipfile.ZipInfo) -> None:
+    """Raises BackupUnusable for what no backup is packed with."""
+    if info.compress_type not in _PACKED or info.flag_bits & 0x1:
+        raise BackupUnusable(f"its {info.filename!r} is packed otherwise than a file of `courtyard backup`")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import msgspec
 FORMAT: Final = 1
 """Raised when an older Courtyard could no longer read what this one writes."""
 NAME: Final = "manifest.json"
+_NO_MANIFEST = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class BackupUnusable(ValueError):
@@ -65,7 +66,7 @@ def decode(text: bytes) -> Manifest:
     """Raises BackupUnusable."""
     try:
         head = msgspec.json.decode(text, type=_Head)
-    except msgspec.MsgspecError as error:
+    except _NO_MANIFEST as error:
         raise BackupUnusable(
             f"its {NAME} is none of Courtyard's ({error}); expected a file of `courtyard backup`"
         ) from error
@@ -76,7 +77,7 @@ def decode(text: bytes) -> Manifest:
         )
     try:
         return msgspec.json.decode(text, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except _NO_MANIFEST as error:
         raise BackupUnusable(f"its {NAME} cannot be read ({error}); take another backup") from error
 
 

@@ -68,7 +68,9 @@ def _verify(archive: Reader, progress: Progress) -> None:
 def _check_name(name: str) -> None:
     """A name must not lead out of the folder that it is put into."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+    # `files//etc/x` is below files, and what stands behind `files/` is not.
+    plain = path.as_posix() == name and not path.is_absolute() and name != "."
+    if not plain or ".." in path.parts or "\\" in name or "\0" in name:
         raise BackupUnusable(
             f"it has a member {name!r}, whose name leads elsewhere; expected a file of `courtyard backup`"
         )

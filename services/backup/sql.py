@@ -12,20 +12,26 @@ Times are RFC 3339 in UTC, JSON columns are what they hold, NULL is null.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import IO, Any
 
+import msgspec
 from sqlalchemy import JSON, Connection, DateTime, Integer, MetaData, Table, func, insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from services.backup.manifest import BackupUnusable
 from services.database import Database
 
 _VERSION_TABLE = "alembic_version"
 _ROWS = 1000
+LONGEST_LINE = 16 * 1024**2
+"""One row; the largest that Courtyard writes have some hundred kilobytes."""
+_decode_names = msgspec.json.Decoder(list[str]).decode
+_NO_ROWS = (TypeError, ValueError, LookupError, RecursionError)
 Told = Callable[[int], None]
 
 
@@ -82,27 +88,52 @@ def _plain(value: Any) -> Any:
 
 def load(connection: Connection, table: Table, source: IO[bytes], told: Told = lambda _: None) -> int:
     """Insert what `dump` wrote; returns how many rows. Raises BackupUnusable where they do not fit the table."""
-    names = json.loads(source.readline())
-    unknown = [name for name in names if name not in table.columns]
-    if unknown:
-        raise BackupUnusable(f"table {table.name} has no column {', '.join(unknown)}")
+    names = _names(table, source)
     convert = [_converter(table, name, connection) for name in names]
     statement = insert(table)
     count = 0
-    for part in _parts(source):
-        rows = [{name: to(value) for name, to, value in zip(names, convert, row, strict=True)} for row in part]
+    parts = _parts(source)
+    while True:
         try:
+            part = next(parts, None)
+            if part is None:
+                return count
+            rows = [{name: to(value) for name, to, value in zip(names, convert, row, strict=True)} for row in part]
             connection.execute(statement, rows)
         except DBAPIError as error:
             raise BackupUnusable(f"table {table.name}, behind row {count}: {error.orig}".strip()) from error
+        except (*_NO_ROWS, StatementError) as error:
+            said = "no rows of it" if isinstance(error, RecursionError) else error
+            raise BackupUnusable(f"table {table.name}, behind row {count}: {said}") from error
         count += len(rows)
         told(len(rows))
-    return count
 
 
-def _parts(source: IO[bytes]) -> Iterable[list[list[Any]]]:
-    while part := list(islice(source, _ROWS)):
-        yield [json.loads(line) for line in part]
+def _names(table: Table, source: IO[bytes]) -> list[str]:
+    """The columns, as the first line says them."""
+    try:
+        names = _decode_names(source.readline(LONGEST_LINE))
+    except msgspec.MsgspecError as error:
+        raise BackupUnusable(f"table {table.name}: expected the names of its columns first ({error})") from error
+    unknown = [name for name in names if name not in table.columns]
+    if unknown:
+        raise BackupUnusable(f"table {table.name} has no column {', '.join(unknown)}")
+    return names
+
+
+def _parts(source: IO[bytes]) -> Iterator[list[list[Any]]]:
+    lines = iter(partial(source.readline, LONGEST_LINE), b"")
+    while part := list(islice(lines, _ROWS)):
+        yield [_row(line) for line in part]
+
+
+def _row(line: bytes) -> list[Any]:
+    if len(line) >= LONGEST_LINE:
+        raise ValueError(f"expected rows of at most {LONGEST_LINE // 1024**2} MB")
+    row = json.loads(line)
+    if not isinstance(row, list):
+        raise ValueError(f"expected a list, found {type(row).__name__}")
+    return row
 
 
 def _converter(table: Table, name: str, connection: Connection) -> Callable[[Any], Any]:
