@@ -176,20 +176,6 @@ def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
 def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     """Time begins to pass: rules' delays and silence each second, retention each hour."""
 
-    def expire(now: datetime) -> None:
-        if not isinstance(core.telemetry, SqliteTelemetry):
-            return  # InfluxDB keeps its own retention
-        gone = core.telemetry.expire(to_millis(now - timedelta(days=core.settings.telemetry_days)))
-        if gone:
-            log.info("telemetry_expired", readings=gone)
-
-    def make_room(_now: datetime) -> None:
-        if not isinstance(core.telemetry, SqliteTelemetry) or not core.settings.telemetry_max_bytes:
-            return
-        gone = core.telemetry.shrink(core.settings.telemetry_max_bytes)
-        if gone:
-            log.warning("telemetry_given_up", readings=gone, max_bytes=core.settings.telemetry_max_bytes)
-
     def forget_notices(now: datetime) -> None:
         with core.database.write() as connection:
             gone = sending.expire(connection, now - timedelta(days=core.settings.notice_days))
@@ -202,9 +188,6 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         if gone:
             log.info("events_expired", events=gone)
 
-    def carry_history(now: datetime) -> None:
-        history.carry(core.database, core.telemetry, now)
-
     def forget_commands(now: datetime) -> None:
         with core.database.write() as connection:
             gone = commands.expire(connection, now - timedelta(days=core.settings.command_days))
@@ -215,9 +198,6 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         core.clock,
         [
             Chore("tick", timedelta(seconds=1), core.intake.tick),
-            Chore("telemetry retention", timedelta(hours=1), expire),
-            Chore("telemetry cap", timedelta(minutes=5), make_room),
-            Chore("history of adopted devices", timedelta(seconds=15), carry_history),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
             Chore("notices retention", timedelta(hours=1), forget_notices),
             Chore("commands retention", timedelta(hours=1), forget_commands),
@@ -227,18 +207,44 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     ticker.start()
     stack.callback(ticker.stop)
     core.metrics.watch("chores", parts.of_ticker(ticker))
-    _start_rollup(stack, core)
+    _start_telemetry_chores(stack, core)
     return ticker
 
 
-def _start_rollup(stack: ExitStack, core: Core) -> None:
-    """Beside the other chores: summing up many devices takes seconds, and alarms must not wait for it."""
-    if not isinstance(core.telemetry, SpooledTelemetry):
-        return
-    ticker = Ticker(core.clock, rollup_chores(stack, core.settings, core.library, core.telemetry.store))
+def _start_telemetry_chores(stack: ExitStack, core: Core) -> None:
+    """On a thread of their own: a time series may be slow, or hang, and alarms must not wait for it."""
+
+    def carry_history(now: datetime) -> None:
+        history.carry(core.database, core.telemetry, now)
+
+    chores = [Chore("history of adopted devices", timedelta(seconds=15), carry_history)]
+    if isinstance(core.telemetry, SqliteTelemetry):
+        chores += _embedded_chores(core.settings, core.telemetry)
+    if isinstance(core.telemetry, SpooledTelemetry):
+        chores += rollup_chores(stack, core.settings, core.library, core.telemetry.store)
+    ticker = Ticker(core.clock, chores)
     ticker.start()
     stack.callback(ticker.stop)
-    core.metrics.watch("rollup", parts.of_ticker(ticker))
+    core.metrics.watch("telemetry chores", parts.of_ticker(ticker))
+
+
+def _embedded_chores(settings: Settings, store: SqliteTelemetry) -> list[Chore]:
+    """InfluxDB keeps its own retention; the embedded store has to be told."""
+
+    def expire(now: datetime) -> None:
+        gone = store.expire(to_millis(now - timedelta(days=settings.telemetry_days)))
+        if gone:
+            log.info("telemetry_expired", readings=gone)
+
+    def make_room(_: datetime) -> None:
+        gone = store.shrink(settings.telemetry_max_bytes) if settings.telemetry_max_bytes else 0
+        if gone:
+            log.warning("telemetry_given_up", readings=gone, max_bytes=settings.telemetry_max_bytes)
+
+    return [
+        Chore("telemetry retention", timedelta(hours=1), expire),
+        Chore("telemetry cap", timedelta(minutes=5), make_room),
+    ]
 
 
 def start_outbox(stack: ExitStack, core: Core) -> Outbox:

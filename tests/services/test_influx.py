@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.telemetry.spool import SpooledTelemetry
 from services import bootstrap
 from services.accounts.desk import add_token
 from services.accounts.policy import Role
+from services.adoption.history import note_rename
 from services.bench.alarm import alarm_profile
 from services.bench.mosquitto import Mosquitto
 from services.bootstrap import Core
@@ -141,3 +143,14 @@ def test_in_one_process_the_gateways_own_journal_feeds_it(
         device="d1", child="", metrics=["u"], start=start - 1000, end=start + 60_000
     )
     assert len(asked["u"]) == 200, "pages read from InfluxDB"
+
+
+def test_an_influxdb_that_hangs_holds_up_no_delay_and_no_silence(tmp_path: Path, stack: ExitStack) -> None:
+    """Adopted devices' history is filed in the time series for a day: alarms must not wait for that."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # takes connections, and never says anything
+        yard = Yard(tmp_path, stack, f"http://127.0.0.1:{hanging.getsockname()[1]}")
+        with yard.core.database.write() as connection:
+            note_rename(connection, "bench:d1", "d1", SystemClock().now())
+        ticker = bootstrap.start_clockwork(stack, yard.core)
+        until(lambda: ticker.chores[0].runs >= 4, 10, why="the tick waited for the time series")
+        assert ticker.chores[0].name == "tick"
