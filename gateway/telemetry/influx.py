@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS, WriteApi
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
+from influxdb_client.service.write_service import WriteService
 
 from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import RAW
@@ -36,6 +37,11 @@ LINES_PER_REQUEST = 5000
 _CONNECT_SECONDS = 5.0
 _LONGEST_QUESTION_SECONDS = 15.0
 _PAUSE_SECONDS = 5.0
+_AT_ONCE = 12
+"""Questions of pages under way; a database that hangs holds no more of their threads than this."""
+_QUEUE_SECONDS = 2.0
+_STORED = 204
+"""What every InfluxDB answers to lines that it has stored. A page of a proxy comes with 200."""
 _MILLIS: WritePrecision = WritePrecision.MS  # type: ignore[assignment]  # the library's enum is of plain texts
 
 
@@ -89,9 +95,12 @@ class InfluxTelemetry:
         self._now = now_millis
         self._builder = LineBuilder(library, registry)
         self._lock = Lock()
+        self._places = BoundedSemaphore(_AT_ONCE)
+        self._asking = Lock()
         self._ask_again_at = 0.0
+        """0: it answers as far as we know."""
         self._client: InfluxDBClient
-        self._api: WriteApi
+        self._api: WriteService
         self._ql: InfluxQl
         self._reader: InfluxReader
 
@@ -104,11 +113,10 @@ class InfluxTelemetry:
         self._client = InfluxDBClient(
             url=at.url, token=at.token or "none", org=at.org, timeout=millis, enable_gzip=at.gzip, retries=False
         )
-        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+        self._api = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
         self.set_aside.start()
 
     def close(self) -> None:
-        self._api.close()  # type: ignore[no-untyped-call]
         self._client.close()  # type: ignore[no-untyped-call]
         self._ql.close()
 
@@ -131,15 +139,35 @@ class InfluxTelemetry:
         self, *, device: str, child: str, metrics: Sequence[str], start: Millis, end: Millis, limit: int = 2000
     ) -> dict[str, list[Point]]:
         """While the database hangs, only one question in a while waits for it: pages share few threads."""
-        if time.monotonic() < self._ask_again_at:
-            raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} did not answer a moment ago")
-        began = time.monotonic()
-        try:
+        with self._question():
             return self._reader.range(device=device, child=child, metrics=metrics, start=start, end=end, limit=limit)
-        except TelemetryUnavailable:
-            if time.monotonic() - began >= self.address.patience_seconds:
-                self._ask_again_at = time.monotonic() + min(_PAUSE_SECONDS, self.address.patience_seconds)
-            raise
+
+    @contextmanager
+    def _question(self) -> Iterator[None]:
+        """Raises TelemetryUnavailable where too many ask already, or one has just waited in vain."""
+        if not self._places.acquire(timeout=_QUEUE_SECONDS):
+            raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} is slow; too many questions wait for it")
+        try:
+            self._check_patience()
+            began = time.monotonic()
+            try:
+                yield
+            except TelemetryUnavailable:
+                slow = time.monotonic() - began >= self.address.patience_seconds
+                pause = min(_PAUSE_SECONDS, self.address.patience_seconds)
+                self._ask_again_at = time.monotonic() + pause if slow else 0.0
+                raise
+            self._ask_again_at = 0.0
+        finally:
+            self._places.release()
+
+    def _check_patience(self) -> None:
+        with self._asking:
+            now = time.monotonic()
+            if now < self._ask_again_at:
+                raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} did not answer a moment ago")
+            if self._ask_again_at:  # this one tries, and the others wait for how it fares
+                self._ask_again_at = now + self.address.patience_seconds
 
     def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
         return self._reader.scan(devices=devices, start=start, end=end)
@@ -176,7 +204,14 @@ class InfluxTelemetry:
     def post(self, body: bytes, bucket: str = RAW.bucket) -> Verdict | None:
         """One request; None when all is stored. Raises TelemetryUnavailable where it is not the lines' fault."""
         try:
-            self._api.write(bucket, record=body, write_precision=_MILLIS)
+            _, status, _ = self._api.post_write_with_http_info(  # type: ignore[no-untyped-call]
+                self.address.org,
+                bucket,
+                body,
+                precision=_MILLIS,
+                content_type="text/plain; charset=utf-8",
+                urlopen_kw={"redirect": False},  # the token goes to nobody else
+            )
         except ApiException as error:
             status, text = error.status or 0, error.body or ""
             said = verdict(status, words_of(text))
@@ -185,6 +220,11 @@ class InfluxTelemetry:
             return said
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TelemetryUnavailable(f"InfluxDB at {self.address.shown} does not answer: {_short(error)}") from error
+        if status != _STORED:
+            raise TelemetryUnavailable(
+                f"what answers at {self.address.shown} is no InfluxDB, or something stands in front of it: expected "
+                f"HTTP {_STORED} to what is written, found {status}; see COURTYARD_INFLUX_URL"
+            )
         return None
 
     def _sort_out(self, lines: list[_Line], said: Verdict, refused: list[Refused]) -> list[list[_Line]]:

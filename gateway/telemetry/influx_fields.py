@@ -7,6 +7,7 @@ from threading import Lock
 from time import monotonic
 
 from device_profiles.telemetry import DATABASE, RAW, FieldType, Level
+from gateway.telemetry import TelemetryUnavailable
 from gateway.telemetry.influxql import InfluxQl, NotSetUp, Series, name
 
 OURS = "cy_"
@@ -24,14 +25,27 @@ class KnownFields:
         self._client = client
         self._known: dict[Level, tuple[float, Fields]] = {}
         self._lock = Lock()
+        self._failed: tuple[float, TelemetryUnavailable] | None = None
+        """When a question was last in vain."""
 
     def of(self, level: Level, *, not_older_than_seconds: float = _MINUTE_SECONDS) -> Fields:
         """Raises TelemetryUnavailable."""
+        began = monotonic()
         with self._lock:
             known = self._known.get(level)
             if known is None or monotonic() - known[0] > not_older_than_seconds:
-                known = self._known[level] = (monotonic(), read_fields(self._client, level))
+                known = self._known[level] = (monotonic(), self._read(level, began))
             return known[1]
+
+    def _read(self, level: Level, began: float) -> Fields:
+        if self._failed is not None and self._failed[0] >= began:
+            # Asked by somebody else while this one waited its turn: one after the other would wait as long again.
+            raise TelemetryUnavailable(str(self._failed[1]))
+        try:
+            return read_fields(self._client, level)
+        except TelemetryUnavailable as error:
+            self._failed = (monotonic(), error)
+            raise
 
 
 def read_fields(client: InfluxQl, level: Level) -> dict[str, dict[str, FieldType]]:

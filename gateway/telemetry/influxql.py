@@ -6,6 +6,7 @@ Answers are asked for in chunks and read as they come, so that neither side hold
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from time import monotonic
 from typing import Final
 
 import httpx
@@ -17,6 +18,9 @@ from gateway.telemetry import TelemetryUnavailable
 
 _ROWS_PER_CHUNK = 5000
 _CONNECT_SECONDS = 5.0
+_LARGEST_CHUNK = 64 * 1024**2
+"""Bytes; some thousand rows of a hundred columns have a few millions."""
+_LONGEST_REFUSAL = 65_536
 _ESCAPES: Final = {"\\": "\\\\", "\n": "\\n"}
 
 
@@ -56,6 +60,7 @@ class InfluxQl:
 
     def __init__(self, url: str, token: str, org: str = "", *, timeout_seconds: float = 60.0) -> None:
         """`token` is InfluxDB 2's, or USER:PASSWORD for InfluxDB 1, or empty. Raises ValueError for no URL."""
+        self._timeout_seconds = timeout_seconds
         user, colon, password = token.partition(":")
         headers = {"Authorization": f"Token {token}"} if token and not colon else {}
         try:
@@ -91,10 +96,10 @@ class InfluxQl:
         try:
             with self._client.stream("POST", "/query", data=form) as answer:
                 if answer.status_code != 200:
-                    answer.read()
-                    said = refusal(answer.status_code, answer.text)
+                    words = next(answer.iter_bytes(_LONGEST_REFUSAL), b"").decode(errors="replace")
+                    said = refusal(answer.status_code, words)
                     raise (NotSetUp if _is_missing(said) else TelemetryUnavailable)(said)
-                yield from _series(answer.iter_lines())
+                yield from _series(_lines(answer.iter_bytes(), self._timeout_seconds))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise TelemetryUnavailable(f"InfluxDB does not answer: {error!r}") from error
 
@@ -109,7 +114,26 @@ class InfluxQl:
         return str(answer.headers.get("X-Influxdb-Version", "")).lstrip("v")
 
 
-def _series(lines: Iterator[str]) -> Iterator[Series]:
+def _lines(pieces: Iterator[bytes], patience_seconds: float) -> Iterator[bytes]:
+    """Raises TelemetryUnavailable where a line does not end: in time, or at all."""
+    held: list[bytes] = []
+    size, began = 0, monotonic()
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        if ended:
+            yield b"".join([*held, ended[0]])
+            yield from ended[1:]
+            held, size, began = [], 0, monotonic()
+        held.append(rest)
+        size += len(rest)
+        if size > _LARGEST_CHUNK:
+            raise TelemetryUnavailable(f"InfluxDB: a part of its answer has more than {_LARGEST_CHUNK // 1024**2} MB")
+        if monotonic() - began > patience_seconds:
+            raise TelemetryUnavailable("InfluxDB does not answer: what comes drips in, and does not end")
+    yield b"".join(held)
+
+
+def _series(lines: Iterator[bytes]) -> Iterator[Series]:
     """Raises TelemetryUnavailable where the answer is an error, or is cut off."""
     more = True
     for line in lines:
@@ -117,8 +141,9 @@ def _series(lines: Iterator[str]) -> Iterator[Series]:
             continue
         try:
             chunk = _decode(line)
-        except msgspec.DecodeError as error:
-            raise TelemetryUnavailable(f"InfluxDB: expected an answer in JSON, found {line[:200]!r}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            found = line[:200].decode(errors="replace")
+            raise TelemetryUnavailable(f"InfluxDB: expected an answer in JSON, found {found!r}") from error
         if chunk.error:
             raise _error(chunk.error)
         for result in chunk.results:

@@ -1,0 +1,181 @@
+"""InfluxDB is not what it should be: something else answers, it hangs, it drips, it never ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from gateway.telemetry import TelemetryUnavailable, influxql
+from gateway.telemetry.influxql import InfluxQl
+from tests.gateway.telemetry.influx_kit import reading, writer
+from tests.gateway.telemetry.test_lines import AT
+
+Answer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hostile
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.append((self.path.partition("?")[0], self.headers.get("Authorization", "")))
+        with suppress(ConnectionError):
+            self.server.answer(self)
+
+    do_GET = do_POST
+
+    def say(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Hostile(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer = answer
+        self.heard: list[tuple[str, str]] = []
+        self.over = Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@contextmanager
+def hostile(answer: Answer) -> Iterator[Hostile]:
+    with Hostile(answer) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.over.set()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206])
+def test_a_page_that_says_yes_to_everything_is_no_database(tmp_path: Path, status: int) -> None:
+    """The page of a proxy's sign-in comes with 200: nothing of what was sent to it is stored."""
+    page = b"<html>Please sign in</html>"
+    with hostile(lambda at: at.say(status, page)) as server, writer(server.url, tmp_path) as store:
+        with pytest.raises(TelemetryUnavailable, match=f"expected HTTP 204 to what is written, found {status}"):
+            store.write([reading(1)])
+        assert (store.points_written, store.refused) == (0, 0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_token_goes_to_nobody_else(tmp_path: Path, status: int) -> None:
+    with hostile(lambda at: at.say(204)) as thief:
+        away = f"{thief.url}/api/v2/write"
+        with (
+            hostile(lambda at: at.say(status, Location=away)) as server,
+            writer(server.url, tmp_path, token="secret-token") as store,
+        ):
+            with pytest.raises(TelemetryUnavailable, match=str(status)) as refused:
+                store.write([reading(1)])
+            with pytest.raises(TelemetryUnavailable):
+                store.range(device="d", child="", metrics=["flow"], start=AT, end=AT + 1)
+            assert "secret-token" not in str(refused.value)
+        assert thief.heard == []
+
+
+def ask(url: str, timeout_seconds: float = 10.0) -> list[object]:
+    with InfluxQl(url, "", timeout_seconds=timeout_seconds) as ql:
+        return list(ql.ask("SHOW MEASUREMENTS"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Please sign in</html>",
+        b"",
+        b"null",
+        b"[]",
+        b'{"results": 5}',
+        b"\xff\xfe",
+        b'{"results": [{"series": [{"columns": ["\xff"]}]}]}',
+        b'{"x": ' + b"[" * 100_000,
+        b'{"results": [{"error": "timeout"}]}',
+    ],
+)
+def test_an_answer_that_is_none_is_said(body: bytes) -> None:
+    with hostile(lambda at: at.say(200, body)) as server, pytest.raises(TelemetryUnavailable, match="InfluxDB"):
+        ask(server.url)
+
+
+def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(influxql, "_LARGEST_CHUNK", 1_000_000)
+
+    def endless(at: Handler) -> None:
+        at.send_response(200)
+        at.end_headers()
+        while not at.server.over.is_set():
+            at.wfile.write(b" " * 100_000)
+
+    with hostile(endless) as server, pytest.raises(TelemetryUnavailable, match="a part of its answer has more than"):
+        ask(server.url)
+
+
+def test_a_refusal_that_never_ends_is_read_no_further() -> None:
+    def endless(at: Handler) -> None:
+        at.send_response(500)
+        at.end_headers()
+        while not at.server.over.is_set():
+            at.wfile.write(b"no " * 30_000)
+
+    with hostile(endless) as server, pytest.raises(TelemetryUnavailable, match="HTTP 500: no no no"):
+        ask(server.url)
+
+
+def test_an_answer_that_drips_is_given_up() -> None:
+    def dripping(at: Handler) -> None:
+        at.send_response(200)
+        at.end_headers()
+        while not at.server.over.wait(0.05):
+            at.wfile.write(b" ")
+            at.wfile.flush()
+
+    began = time.monotonic()
+    with hostile(dripping) as server, pytest.raises(TelemetryUnavailable, match="drips in"):
+        ask(server.url, timeout_seconds=0.5)
+    assert time.monotonic() - began < 3
+
+
+def test_forty_pages_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Each would ask which fields there are, one after the other, and each wait its own second."""
+
+    def hang(at: Handler) -> None:
+        at.server.over.wait(20)
+
+    with hostile(hang) as server:
+        with writer(server.url, tmp_path, timeout_seconds=1.0) as store:
+
+            def page() -> float:
+                began = time.monotonic()
+                with pytest.raises(TelemetryUnavailable):
+                    store.range(device="d", child="", metrics=["flow"], start=AT, end=AT + 1)
+                return time.monotonic() - began
+
+            with ThreadPoolExecutor(40) as threads:
+                waited = list(threads.map(lambda _: page(), range(40)))
+            assert max(waited) < 4.0
+            time.sleep(max(0.0, store._ask_again_at - time.monotonic()))
+            with ThreadPoolExecutor(20) as threads:
+                again = sorted(threads.map(lambda _: page(), range(20)))
+            assert again[-2] < 0.5, "one tries, nineteen are told"
+            assert again[-1] >= 1.0
+        server.over.set()
