@@ -42,6 +42,9 @@ clocks may differ by the other half."""
 STRETCHES_PER_RUN = 12
 _LINES_PER_REQUEST = 5000
 _FIVE_MINUTES: Millis = width(FIVE_MINUTES)
+_LOOK_BACK = timedelta(hours=1)
+"""Beyond its last complete run a level looks back so far for announcements: the clocks of writers may differ."""
+_LOOK_AT_ALL_EVERY = timedelta(hours=1)
 _AT_ONCE = {FIVE_MINUTES: 12 * width(FIVE_MINUTES), HOURLY: width(HOURLY)}
 """Time in one query: opening the series costs the database more than reading an hour of them."""
 
@@ -79,6 +82,9 @@ class Rollup:
         self._ql = ql
         self._post = post
         self._counters = counters(library)
+        self._complete: dict[Level, datetime] = {}
+        """Since when nothing that was announced is left to do."""
+        self._looked_at_all: dict[Level, datetime] = {}
         self.refused = 0
         """Lines that the database did not take (a metric has changed its type)."""
 
@@ -108,13 +114,15 @@ class Rollup:
             begin = self._first(closed, whole)
         if begin is None:
             return Done(level, 0, 0, None, behind=False)
-        late = self._late()  # before anything is read: what is written from now on is announced anew
+        late = self._late(level, now)  # before anything is read: what is written from now on is announced anew
         new = list(_cut(Stretch(begin, closed), _AT_ONCE[level]))[:STRETCHES_PER_RUN]
         points = sum(self._go_on(level, stretch, late) for stretch in new)
         until = new[-1].end if new else begin
         again = self._missed(level, late, until)
         points += sum(self._redo(level, stretch, late) for stretch in again[:STRETCHES_PER_RUN])
         behind = until < closed or len(again) > STRETCHES_PER_RUN
+        if not behind:
+            self._complete[level] = now
         return Done(level, len(new) + len(again[:STRETCHES_PER_RUN]), points, until, behind)
 
     def _first(self, closed: Millis, whole: Millis) -> Millis | None:
@@ -142,16 +150,28 @@ class Rollup:
 
     def _missed(self, level: Level, late: Late, until: Millis) -> list[Stretch]:
         """Stretches with readings that have come since they were summed up."""
-        seen = self._announced(REDONE, "seen", level)
-        keys = [key for key, written in late.items() if key[1] < until and seen.get(key) != written]
+        over = {key: written for key, written in late.items() if key[1] < until}
+        if not over:
+            return []
+        first = min(at for _, at in over)
+        seen = self._announced(REDONE, "seen", level, f"WHERE time >= {first:d}ms")
+        keys = [key for key, written in over.items() if seen.get(key) != written]
         return stretches_of(keys, width(level), _AT_ONCE[level])
 
-    def _late(self) -> Late:
-        return self._announced(LATE, "written", RAW)
+    def _late(self, level: Level, now: datetime) -> Late:
+        """What was announced since the level's last complete run; at the first one and once an hour, all there is.
+        Devices that always report late announce every five minutes of as long as readings are kept."""
+        complete = self._complete.pop(level, None)  # a run that fails leaves the level incomplete
+        looked = self._looked_at_all.get(level)
+        if complete is None or looked is None or not looked <= now < looked + _LOOK_AT_ALL_EVERY:
+            self._looked_at_all[level] = now
+            return self._announced(LATE, "written", RAW)
+        since = (complete - _LOOK_BACK).timestamp() * 1000
+        return self._announced(LATE, "written", RAW, f"WHERE {name('written')} >= {since!r}")
 
-    def _announced(self, measurement: str, field: str, level: Level) -> Late:
+    def _announced(self, measurement: str, field: str, level: Level, which: str = "") -> Late:
         found: Late = {}
-        statement = f"SELECT {name(field)} FROM {source(measurement, level)} GROUP BY {name('of')}"  # noqa: S608 - quoted
+        statement = f"SELECT {name(field)} FROM {source(measurement, level)} {which} GROUP BY {name('of')}"  # noqa: S608 - quoted
         for series in self._ql.stream(statement):
             found |= {(series.tags["of"], int(row[0] or 0)): cast(float, row[1]) for row in series.values}
         return found

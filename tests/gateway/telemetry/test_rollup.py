@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from device_profiles.telemetry import FIVE_MINUTES, HOURLY
+from device_profiles.telemetry import FIVE_MINUTES, HOURLY, LATE, REDONE
 from gateway.reading import Reading, Registry, Value
 from gateway.telemetry import TelemetryStore, TelemetryUnavailable, retention
 from gateway.telemetry.influx import InfluxAddress, InfluxTelemetry
-from gateway.telemetry.influxql import InfluxQl
+from gateway.telemetry.influxql import InfluxQl, Series
 from gateway.telemetry.refused import RefusedPoints
 from gateway.telemetry.rollup import Rollup, Stretch, late_lines, stretches_of
 from gateway.telemetry.summing import Sum, sums
@@ -155,6 +155,67 @@ def test_late_readings_are_taken_in(night: Night) -> None:
     assert [row["pressure_max"] for row in night.level("5m")][:3] == [1, 9, 1]
     assert night.level("1h")[0]["pressure_max"] == 9
     assert [done.stretches for done in night.rollup.run(night.now)] == [0, 0], "what was taken in is not done again"
+
+
+class Counting(InfluxQl):
+    """How many announcements were read."""
+
+    announcements = 0
+
+    def stream(self, statement: str, *, rows_per_chunk: int = 5000) -> Generator[Series, None, None]:
+        for series in super().stream(statement, rows_per_chunk=rows_per_chunk):
+            if series.name in (LATE, REDONE):
+                self.announcements += len(series.values)
+            yield series
+
+
+@pytest.mark.influxdb
+def test_what_was_announced_long_ago_is_not_read_at_every_run(night: Night) -> None:
+    """Meters that send their log once a day announce every five minutes, as long as readings are kept."""
+    for n in range(0, 600, 5):
+        night.until(n + 30)
+        night.store.write([reading(n, {"pressure": 1.0})])
+    with Counting(night.server.url, "") as ql:
+        rollup = Rollup(ql, night.store.post, {"pump": PROFILE})
+        night.until(700)
+        night.roll(rollup)
+        ql.announcements = 0
+        night.until(701)
+        assert not any(done.behind for done in rollup.run(night.now))
+        assert ql.announcements < 20, "of 120"
+        night.store.write([reading(7.5, {"pressure": 9.0})])
+        night.until(702)
+        night.roll(rollup)
+        assert night.level("5m")[1]["pressure_max"] == 9
+        assert night.level("1h")[0]["pressure_max"] == 9
+        ql.announcements = 0
+        night.until(761)
+        night.roll(rollup)
+        assert ql.announcements >= 240, "once an hour it looks at all, for writers whose clocks are far off"
+
+
+@pytest.mark.influxdb
+def test_a_run_that_fails_forgets_no_announcement(night: Night) -> None:
+    night.store.write([reading(n, {"pressure": 1.0}) for n in range(60)])
+    night.until(90)
+    night.roll()
+    night.until(100)
+    night.store.write([reading(7.5, {"pressure": 9.0})])
+    down = True
+
+    def post(body: bytes, bucket: str) -> Verdict | None:
+        if down:
+            raise TelemetryUnavailable("away")
+        return night.store.post(body, bucket)
+
+    rollup = Rollup(night.ql, post, {"pump": PROFILE})
+    for minutes in (100, 130, 240):
+        night.until(minutes)
+        with pytest.raises(TelemetryUnavailable):
+            night.roll(rollup)
+    down = False
+    night.roll(rollup)
+    assert (night.level("5m")[1]["pressure_max"], night.level("1h")[0]["pressure_max"]) == (9, 9)
 
 
 @pytest.mark.influxdb
