@@ -53,10 +53,14 @@ class Journal:
         first_seq: int = 1,
         max_bytes: int = 2 * 1024**3,
         quarantine_max_bytes: int = 64 * 1024**2,
+        keep_for_replay: int = KEEP_FOR_REPLAY,
     ) -> None:
+        """`keep_for_replay`: newest entries that stay although every consumer has them; 0 where nobody looks for their
+        tokens."""
         self.path = path
         self.max_bytes = max_bytes
         self._quarantine_max_bytes = quarantine_max_bytes
+        self._keep_for_replay = keep_for_replay
         self._first_seq = first_seq
         self._first_consumer = consumers[0]
         self._cursors: dict[str, int] = dict.fromkeys(consumers, 0)
@@ -237,7 +241,7 @@ class Journal:
         self._saved_cursors.update(moved)
 
     def _trim(self, chunk: int = 20_000) -> None:
-        done = min(*(self._saved_cursors.get(c, 0) for c in self._cursors), self.last_seq - KEEP_FOR_REPLAY)
+        done = min(*(self._saved_cursors.get(c, 0) for c in self._cursors), self.last_seq - self._keep_for_replay)
         first = self._db.execute("SELECT MIN(seq) FROM entries").fetchone()[0]
         if first is None or done < first:
             return

@@ -175,7 +175,8 @@ def test_what_was_announced_long_ago_is_not_read_at_every_run(night: Night) -> N
     for n in range(0, 600, 5):
         night.until(n + 30)
         night.store.write([reading(n, {"pressure": 1.0})])
-    with Counting(night.server.url, "") as ql:
+    ql = Counting(night.server.url, "")
+    with ql:
         rollup = Rollup(ql, night.store.post, {"pump": PROFILE})
         night.until(700)
         night.roll(rollup)
