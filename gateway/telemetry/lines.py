@@ -9,17 +9,14 @@ the infinities.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
 from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import DELAY, QUALITY, FieldType, pinned
 from gateway.reading import DeviceEntry, Quality, Reading, Registry, Value
+from gateway.telemetry.series import NamedSeries
 
-MOST_CHILDREN_PER_DEVICE = 4096
-MOST_UNCLAIMED = 5000
-"""Children, and devices that stand in no site, are named by messages; each name is a series in the database's index."""
 _LONGEST_WORD = 15_000
 """Characters; InfluxDB takes 64 kB."""
 _EARLIEST, _LATEST = -9_223_372_036_854, 9_223_372_036_854
@@ -90,8 +87,7 @@ class LineBuilder:
         self._version = ""
         self._devices: dict[str, DeviceEntry] = {}
         self._heads: dict[tuple[str, str, str], _Head] = {}
-        self._children: Counter[str] = Counter()
-        self._unclaimed: set[str] = set()
+        self._named = NamedSeries()
 
     def build(self, readings: Sequence[Reading], without: Container[tuple[str, str]] = ()) -> Lines:
         """Lines of what can be written; readings without a value (events, presence) have none. `without` are fields,
@@ -153,16 +149,12 @@ class LineBuilder:
         self._version = registry.version
         self._devices = {entry.id: entry for entry in registry.devices}
         self._heads.clear()
-        self._children.clear()
-        self._unclaimed.difference_update(self._devices)
+        self._named.claimed(self._devices.keys())
 
     def _new_head(self, reading: Reading) -> _Head:
         head = self._head_of(reading)
         if head.text:
             self._heads[reading.device, reading.child, reading.profile] = head
-            self._children[reading.device] += 1
-            if reading.device not in self._devices:
-                self._unclaimed.add(reading.device)
         return head
 
     def _head_of(self, reading: Reading) -> _Head:
@@ -171,10 +163,6 @@ class LineBuilder:
         family = self._families.get(profile)
         if family is None:
             return _no_head("", f"there is no profile {profile!r} to say what its values are")
-        if self._children[reading.device] >= MOST_CHILDREN_PER_DEVICE:
-            return _no_head(family, f"the device has more than {MOST_CHILDREN_PER_DEVICE} children")
-        if entry is None and reading.device not in self._unclaimed and len(self._unclaimed) >= MOST_UNCLAIMED:
-            return _no_head(family, f"more than {MOST_UNCLAIMED} devices stand in no site")
         tags = {
             "building": entry.building if entry is not None else "",
             "child": reading.child,
@@ -184,6 +172,8 @@ class LineBuilder:
         bad = next((value for value in tags.values() if not fits_a_tag(value)), None)
         if bad is not None:
             return _no_head(family, f"InfluxDB cannot hold the name {bad[:100]!r}")
+        if reason := self._named.refusal(reading.device, (reading.child, profile), claimed=entry is not None):
+            return _no_head(family, reason)
         fields = self._fields[family]
         return _Head(head_text(family, tags), "", fields.floats, fields.words, fields.truths, family)
 

@@ -8,7 +8,7 @@ import pytest
 
 from device_profiles.schema import DeviceProfile
 from gateway.reading import DeviceEntry, Quality, Reading, Registry, Value
-from gateway.telemetry import lines
+from gateway.telemetry import series
 from gateway.telemetry.lines import LineBuilder, Lines
 
 AT = 1_780_000_000_000
@@ -153,8 +153,8 @@ def test_a_device_that_gets_its_place_has_it_from_its_next_reading() -> None:
 
 
 def test_names_from_messages_make_no_endless_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MOST_CHILDREN_PER_DEVICE", 3)
-    monkeypatch.setattr(lines, "MOST_UNCLAIMED", 2)
+    monkeypatch.setattr(series, "MOST_CHILDREN_PER_DEVICE", 3)
+    monkeypatch.setattr(series, "MOST_UNCLAIMED", 2)
     one = builder()
     children = [Reading("pump-1", f"port:{n}", AT, AT, "t", {"flow": 1.0}, profile="pump") for n in range(5)]
     strangers = [Reading(f"pump:{n}", "", AT, AT, "t", {"flow": 1.0}, profile="pump") for n in range(5)]
@@ -164,6 +164,34 @@ def test_names_from_messages_make_no_endless_series(monkeypatch: pytest.MonkeyPa
         "the device has more than",
         "more than",
     }
+
+
+def told(builder: LineBuilder, device: str, *children: str) -> int:
+    """How many of these children get a line."""
+    said = [Reading(device, child, AT, AT, "t", {"flow": 1.0}, profile="pump") for child in children]
+    return len(builder.build(said).texts)
+
+
+def test_new_lists_of_devices_give_no_new_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "MOST_CHILDREN_PER_DEVICE", 3)
+    registry = REGISTRY
+    one = LineBuilder({"pump": pump()}, lambda: registry)
+    assert told(one, "pump-1", "port:1", "port:2", "port:3", "port:4") == 3
+    registry = Registry(version="2", devices=REGISTRY.devices)
+    assert told(one, "pump-1", "port:5", "port:6", "port:3") == 1, "the one that was known"
+
+
+def test_strangers_share_what_they_may_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "MOST_UNCLAIMED_SERIES", 5)
+    registry = REGISTRY
+    one = LineBuilder({"pump": pump()}, lambda: registry)
+    assert sum(told(one, f"pump:{n}", "port:1", "port:2", "port:3") for n in range(4)) == 5
+    assert told(one, "pump-1", "port:1", "port:2") == 2, "who has a place does not feel it"
+    placed = DeviceEntry(id="pump:0", profile="pump", address="0", site="osmanthus")
+    registry = Registry(version="2", devices=[*REGISTRY.devices, placed])
+    assert told(one, "pump:9", "port:1", "port:2", "port:3", "port:4") == 3, "one has got its place and left room"
+    registry = REGISTRY
+    assert told(one, "pump:0", "port:1") == 0, "and cannot come back with all it has named"
 
 
 def test_a_field_that_the_database_does_not_take_can_be_left_out() -> None:
