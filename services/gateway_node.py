@@ -7,8 +7,9 @@ from contextlib import ExitStack
 
 from device_profiles.schema import DeviceProfile
 from gateway.metrics import of_gateway, of_telemetry
+from gateway.reading import Registry
 from gateway.service import Gateway, GatewayConfig
-from gateway.telemetry import TelemetryStore
+from gateway.telemetry import TelemetryStore, TelemetryUnavailable
 from gateway.uplink import CommandUplink, Uplink
 from gateway.uplink_http import HttpUplink
 from services.clock import Clock, to_millis
@@ -37,7 +38,7 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
     stack.callback(uplink.close)
     telemetry = None
     if settings.influx_url:
-        telemetry = make_influx(settings, clock, library, lambda: gateway.registry)
+        telemetry = make_influx(settings, clock, library, lambda: _heard(gateway.registry))
         telemetry.start()
         stack.callback(telemetry.close)
         watch_telemetry(stack, metrics, telemetry, clock)
@@ -46,6 +47,14 @@ def start_remote_gateway(stack: ExitStack, settings: Settings, clock: Clock) -> 
     stack.callback(gateway.stop)
     watch_gateway(stack, metrics, gateway, clock)
     return gateway
+
+
+def _heard(registry: Registry) -> Registry:
+    """Raises TelemetryUnavailable until the first device list has come, once in the life of a data folder: readings
+    written without their place would stand apart for good, and until then they are safe in the journal."""
+    if not registry.version:
+        raise TelemetryUnavailable("services have not said yet where devices stand")
+    return registry
 
 
 def start_metrics(stack: ExitStack, settings: Settings, clock: Clock) -> Metrics:

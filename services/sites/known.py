@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.reading import Registry
+from gateway.telemetry import TelemetryUnavailable
 from services.database import Database
 from services.sites.store import device_entries
 
@@ -17,19 +18,23 @@ _ASK_SECONDS = 10.0
 
 
 class KnownDevices:
-    """Asks the database every ten seconds at most. While it does not answer, what is known holds."""
+    """Asks the database every ten seconds at most. While it does not answer, what is known holds; where it never has,
+    TelemetryUnavailable: readings written without their place would stand apart for good."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known = Registry(version="", devices=[])
+        self._known: Registry | None = None
         self._ask_at = 0.0
         self._lock = Lock()
 
     def registry(self) -> Registry:
+        """Raises TelemetryUnavailable."""
         with self._lock:
             if time.monotonic() >= self._ask_at:
                 self._ask_at = time.monotonic() + _ASK_SECONDS
                 self._refresh()
+            if self._known is None:
+                raise TelemetryUnavailable("the database does not say where devices stand")
             return self._known
 
     def _refresh(self) -> None:
