@@ -238,6 +238,8 @@ class InfluxTelemetry:
                 return [having, [line for line in lines if not _has(line, field)]]
             if having and (said.dropped >= len(lines) or len(lines) == 1):
                 return [self._stripped(lines, field, said, refused)]
+            # The type is that of a stretch of time: in order of time the halves are soon of one kind.
+            lines = sorted(lines, key=lambda line: line.reading.measured_at)
         if said.kind is Kind.BAD and (named := {line.text for line in lines if f"parse '{line.text}'" in said.message}):
             refused += [_refused(line, said) for line in lines if line.text in named]
             rest = [line for line in lines if line.text not in named]

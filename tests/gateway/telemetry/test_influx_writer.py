@@ -77,6 +77,29 @@ def test_one_bad_line_among_five_thousand_is_set_aside_alone(database: Influx, t
     assert recent["values"] == [[AT, 4999]]
 
 
+def test_thousands_in_conflict_among_others_are_told_apart_in_few_requests(
+    database: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A week has words where we have numbers; what is delivered late comes one by one between what is measured now."""
+    database.client.post("/write?db=telemetry&precision=ms", content=f'water_pump flow="x" {AT - 2 * WEEK}')
+    of_that_week = (AT - 2 * WEEK + n for n in range(1, 2000))
+    late = [Reading("pump-1", "", at, AT, "t", {"flow": 7.0, "pressure": 8.0}, profile="pump") for at in of_that_week]
+    requests = 0
+    with writer(database.url, tmp_path) as store:
+        post = store.post
+
+        def counted(body: bytes) -> Verdict | None:
+            nonlocal requests
+            requests += 1
+            return post(body)
+
+        monkeypatch.setattr(store, "post", counted)
+        store.write([one for n, said in enumerate(late) for one in (said, reading(n))])
+        assert store.refused == len(late)
+    assert requests < 100
+    assert count(database, "pressure") == 2 * len(late)
+
+
 def test_several_fields_in_conflict_cost_themselves_only(database: Influx, tmp_path: Path) -> None:
     database.client.post("/write?db=telemetry&precision=ms", content=f'water_pump flow="x",running=1 {AT}')
     with writer(database.url, tmp_path) as store:
