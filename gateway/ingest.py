@@ -13,17 +13,12 @@ from gateway.decode import LARGEST_PAYLOAD, DecodeError, Decoder
 from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.measure import Timing
 from gateway.mqtt import Message
-from gateway.reading import DeviceEntry, Millis, provisional_id
+from gateway.reading import DeviceEntry, Millis, adopted_names, provisional_id
 
 Place = tuple[str, str]
 """A device's profile and address."""
 HEAD_OF_TOO_LARGE = 64 * 1024
 """Kept of a payload refused for its size: a few whole ones would push all else out of the quarantine."""
-
-
-def adopted_names(devices: Iterable[DeviceEntry]) -> dict[str, str]:
-    """What devices that have their place were called before -> what they are called now."""
-    return {provisional_id(one.profile, one.address): one.id for one in devices}
 
 
 def changed_names(before: Mapping[Place, str], devices: Sequence[DeviceEntry]) -> dict[str, str]:

@@ -6,6 +6,7 @@ encode, because tens of thousands of them pass each second.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -178,3 +179,8 @@ def provisional_address(device: str) -> tuple[str, str] | None:
     """(profile, address) of a provisional id; None where the id is a device's own."""
     profile, named, address = device.partition(":")
     return (profile, address.replace("~1", "/").replace("~0", "~")) if named else None
+
+
+def adopted_names(devices: Iterable[DeviceEntry]) -> dict[str, str]:
+    """What devices that have their place were called before -> what they are called now."""
+    return {provisional_id(one.profile, one.address): one.id for one in devices}

@@ -20,14 +20,14 @@ from gateway.decode import Decoder
 from gateway.decode.memory import Memory
 from gateway.decode.modbus import remember_request
 from gateway.forward import TELEMETRY_BATCH, Forwarder, Signal, TelemetryConsumer, UplinkConsumer
-from gateway.ingest import Ingest, adopted_names
+from gateway.ingest import Ingest
 from gateway.journal import Journal, JournalFull, JournalReader, JournalUnwritable, open_journal
 from gateway.metrics import GatewayFigures, journal_figures
 from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
 from gateway.polling import PollCounters, Poller, Request
 from gateway.quarantine import QuarantineEntry, Replay
-from gateway.reading import GatewayStatus, Millis, Registry
+from gateway.reading import GatewayStatus, Millis, Registry, adopted_names
 from gateway.registry import RegistryWatch
 from gateway.subscriptions import Subscriptions, change
 from gateway.telemetry import TelemetryStore

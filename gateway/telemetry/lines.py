@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import DELAY, QUALITY, FieldType, pinned
-from gateway.reading import DeviceEntry, Quality, Reading, Registry, Value
+from gateway.reading import DeviceEntry, Quality, Reading, Registry, Value, adopted_names
 from gateway.telemetry.series import NamedSeries
 
 _LONGEST_WORD = 15_000
@@ -86,6 +86,8 @@ class LineBuilder:
         self._registry = registry
         self._version = ""
         self._devices: dict[str, DeviceEntry] = {}
+        self._adopted: dict[str, str] = {}
+        """Readings wait in journals, and devices get their places meanwhile."""
         self._heads: dict[tuple[str, str, str], _Head] = {}
         self._named = NamedSeries()
 
@@ -148,8 +150,9 @@ class LineBuilder:
             return
         self._version = registry.version
         self._devices = {entry.id: entry for entry in registry.devices}
+        self._adopted = adopted_names(registry.devices)
         self._heads.clear()
-        self._named.claimed(self._devices.keys())
+        self._named.claimed(self._devices.keys() | self._adopted.keys())
 
     def _new_head(self, reading: Reading) -> _Head:
         head = self._head_of(reading)
@@ -158,7 +161,8 @@ class LineBuilder:
         return head
 
     def _head_of(self, reading: Reading) -> _Head:
-        entry = self._devices.get(reading.device)
+        device = self._adopted.get(reading.device, reading.device)
+        entry = self._devices.get(device)
         profile = reading.profile or (entry.profile if entry is not None else "")
         family = self._families.get(profile)
         if family is None:
@@ -166,13 +170,13 @@ class LineBuilder:
         tags = {
             "building": entry.building if entry is not None else "",
             "child": reading.child,
-            "device": reading.device,
+            "device": device,
             "site": entry.site if entry is not None else "",
         }
         bad = next((value for value in tags.values() if not fits_a_tag(value)), None)
         if bad is not None:
             return _no_head(family, f"InfluxDB cannot hold the name {bad[:100]!r}")
-        if reason := self._named.refusal(reading.device, (reading.child, profile), claimed=entry is not None):
+        if reason := self._named.refusal(device, (reading.child, profile), claimed=entry is not None):
             return _no_head(family, reason)
         fields = self._fields[family]
         return _Head(head_text(family, tags), "", fields.floats, fields.words, fields.truths, family)

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from gateway.ports import free_port
+from gateway.registry import RegistryWatch
 from gateway.service import Gateway
 from gateway.telemetry import TelemetryUnavailable
 from gateway.telemetry.spool import SpooledTelemetry
@@ -69,6 +70,12 @@ class Yard:
 
     def gateway_elsewhere(self, mqtt: str, influx_url: str) -> Gateway:
         bootstrap.start_web(self._stack, self.core, None)
+        gateway = self.gateway_alone(mqtt, influx_url)
+        until(lambda: gateway.status().connected and bool(gateway.registry.devices))
+        return gateway
+
+    def gateway_alone(self, mqtt: str, influx_url: str) -> Gateway:
+        """Services do not answer it yet."""
         settings = self.settings.model_copy(
             update={
                 "data_dir": self.folder / "gateway",
@@ -78,9 +85,7 @@ class Yard:
                 "gateway_token_file": self.folder / "token",
             }
         )
-        gateway = start_remote_gateway(self._stack, settings, SystemClock())
-        until(lambda: gateway.status().connected and bool(gateway.registry.devices))
-        return gateway
+        return start_remote_gateway(self._stack, settings, SystemClock())
 
 
 @pytest.fixture
@@ -114,6 +119,21 @@ def test_a_gateway_with_an_influxdb_writes_it_itself_once_it_is_there(
     database.start()
     until(lambda: stored(database) == 200)
     assert yard.spool.journal.last_seq == 0, "services were spared the work"
+
+
+def test_what_a_new_gateway_takes_before_it_has_heard_of_services_is_filed_where_its_devices_stand(
+    tmp_path: Path, stack: ExitStack, mosquitto: Mosquitto, database: Influx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RegistryWatch.__init__, "__kwdefaults__", {"ask_seconds": 0.3})  # else ten
+    yard = Yard(tmp_path, stack, database.url)
+    gateway = yard.gateway_alone(mosquitto.url, database.url)
+    until(lambda: gateway.status().connected)
+    measure(mosquitto, 200)
+    until(lambda: "where devices stand" in gateway.status().last_error)
+    until(lambda: gateway.status().telemetry_waiting == 200)
+    bootstrap.start_web(stack, yard.core, None)
+    until(lambda: stored(database) == 200)
+    assert len(database.query("SHOW SERIES ON telemetry")[0]["values"]) == 1  # type: ignore[arg-type]
 
 
 def test_what_a_gateway_without_one_delivers_services_write(

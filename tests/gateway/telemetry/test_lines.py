@@ -152,12 +152,20 @@ def test_a_device_that_gets_its_place_has_it_from_its_next_reading() -> None:
     assert follows.build([reading]).texts == [f"water_pump,building=3,device=pump-1,site=osmanthus flow=1.0 {AT}"]
 
 
+def test_what_waited_while_its_device_got_its_place_is_filed_there() -> None:
+    """A journal may have waited longer than renamings are carried out again."""
+    waited = Reading("pump:1", "", AT, AT, "t", {"pressure": 0.5}, profile="pump")
+    assert builder().build([waited]).texts == [
+        f"water_pump,building=3,device=pump-1,site=osmanthus pressure=0.5 {AT}",
+    ]
+
+
 def test_names_from_messages_make_no_endless_series(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "MOST_CHILDREN_PER_DEVICE", 3)
     monkeypatch.setattr(series, "MOST_UNCLAIMED", 2)
     one = builder()
     children = [Reading("pump-1", f"port:{n}", AT, AT, "t", {"flow": 1.0}, profile="pump") for n in range(5)]
-    strangers = [Reading(f"pump:{n}", "", AT, AT, "t", {"flow": 1.0}, profile="pump") for n in range(5)]
+    strangers = [Reading(f"pump:new-{n}", "", AT, AT, "t", {"flow": 1.0}, profile="pump") for n in range(5)]
     made = one.build([*children, *strangers, *children, *strangers])
     assert len(made.texts) == 2 * (3 + 2)
     assert {refused.reason.split(" 3 ")[0].split(" 2 ")[0] for refused in made.refused} == {
@@ -185,13 +193,13 @@ def test_strangers_share_what_they_may_name(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(series, "MOST_UNCLAIMED_SERIES", 5)
     registry = REGISTRY
     one = LineBuilder({"pump": pump()}, lambda: registry)
-    assert sum(told(one, f"pump:{n}", "port:1", "port:2", "port:3") for n in range(4)) == 5
+    assert sum(told(one, f"pump:new-{n}", "port:1", "port:2", "port:3") for n in range(4)) == 5
     assert told(one, "pump-1", "port:1", "port:2") == 2, "who has a place does not feel it"
-    placed = DeviceEntry(id="pump:0", profile="pump", address="0", site="osmanthus")
+    placed = DeviceEntry(id="pump-7", profile="pump", address="new-0", site="osmanthus")
     registry = Registry(version="2", devices=[*REGISTRY.devices, placed])
     assert told(one, "pump:9", "port:1", "port:2", "port:3", "port:4") == 3, "one has got its place and left room"
     registry = REGISTRY
-    assert told(one, "pump:0", "port:1") == 0, "and cannot come back with all it has named"
+    assert told(one, "pump:new-0", "port:1") == 0, "and cannot come back with all it has named"
 
 
 def test_a_field_that_the_database_does_not_take_can_be_left_out() -> None:
