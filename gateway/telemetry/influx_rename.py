@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
@@ -55,8 +55,13 @@ class Renaming:
 
     def _measurements_of(self, device: str) -> list[str]:
         """Nearly always none: renamings are carried out again and again for a day."""
-        found = self._ql.ask(f"SHOW MEASUREMENTS WHERE {_is(device)}")
-        return [str(row[0]) for series in found for row in series.values]
+        of = "" if self._is_one_store() else f"ON {name(DATABASE)}.* "  # else the bucket of what was measured, only
+        found = self._ql.ask(f"SHOW MEASUREMENTS {of}WHERE {_is(device)}")
+        return sorted({str(row[0]) for series in found for row in series.values})
+
+    def _is_one_store(self) -> bool:
+        """InfluxDB 1 lists and deletes in all levels at once; in InfluxDB 2 each is a store of its own."""
+        return self._ql.version().startswith("1.")
 
     def _levels(self) -> list[Level]:
         """Those that are set up."""
@@ -131,7 +136,7 @@ class Renaming:
                 yield int(at or 0), dict(zip(series.columns[1:], rest, strict=True))
 
     def _delete(self, measurement: str, old: str, newest: Mapping[Level, Millis | None]) -> None:
-        if self._ql.version().startswith("1."):
+        if self._is_one_store():
             # It takes the points of all levels at once; those of the summed-up ones are older than their readings.
             last = max((at for at in newest.values() if at is not None), default=None)
             if last is not None:
@@ -142,7 +147,9 @@ class Renaming:
                 self._delete_in_bucket(level, measurement, old, last)
 
     def _delete_in_bucket(self, level: Level, measurement: str, old: str, last: Millis) -> None:
-        start, stop = datetime.fromtimestamp(0, UTC), datetime.fromtimestamp((last + 1) / 1000, UTC)
+        # What is measured at `stop` goes as well: a whole millisecond later would be one reading more.
+        start = datetime.fromtimestamp(0, UTC)
+        stop = start + timedelta(milliseconds=last, microseconds=1)
         predicate = f"_measurement={_quoted(measurement)} AND device={_quoted(old)}"
         try:
             self._client.delete_api().delete(start, stop, predicate, bucket=level.bucket)

@@ -32,6 +32,8 @@ class Verdict(NamedTuple):
 
 _CONFLICT = re.compile(r'input field "(?P<field>(?:[^"\\]|\\.)*)" on measurement "(?P<measurement>(?:[^"\\]|\\.)*)"')
 _DROPPED = re.compile(r"dropped=(\d+)")
+_TOO_OLD = re.compile(r"points (?:beyond|outside) retention policy")
+"""InfluxDB 1 and 2.7; InfluxDB 2.9, which adds the oldest and the newest point that it has left out."""
 _ABOUT_LINES = re.compile(
     r"partial write|unable to parse|field type conflict|points beyond retention|max key length|time outside range"
     r"|max-series-per-database|max-values-per-tag|missing fields|missing tag|invalid (?:field|tag|boolean|number|float)"
@@ -60,7 +62,7 @@ def verdict(status: int, words: str) -> Verdict | None:
         return None
     dropped = _DROPPED.search(words)
     count = int(dropped[1]) if dropped else 0
-    if "points beyond retention" in words and count:
+    if _TOO_OLD.search(words) and count:
         return Verdict(Kind.TOO_OLD, words, dropped=count)
     named = _CONFLICT.search(words)
     if named:

@@ -42,6 +42,15 @@ def test_a_field_in_conflict_is_named(status: int) -> None:
     [
         (413, "Request Entity Too Large", Kind.TOO_LARGE),
         (400, "partial write: points beyond retention policy dropped=3", Kind.TOO_OLD),
+        (
+            422,  # InfluxDB 2.9.1
+            "failure writing points to database: partial write: dropped 3 points outside retention policy of duration "
+            "720h0m0s - oldest point water_pump,device=pump-1 at 2001-09-09T01:46:40Z dropped because it violates a "
+            "Retention Policy Lower Bound at 2026-10-23T07:00:00Z, newest point water_pump,device=pump-1 at "
+            "2001-09-09T01:46:41Z dropped because it violates a Retention Policy Lower Bound at 2026-10-23T07:00:00Z "
+            "dropped=3 for database: 7d1f0b8a2c9e4f10 for retention policy: autogen",
+            Kind.TOO_OLD,
+        ),
         (400, "unable to parse 'x y': invalid field format", Kind.BAD),
         (400, "partial write: max-series-per-database limit exceeded: (1000000) dropped=2", Kind.BAD),
         (400, "partial write: max key length exceeded: 70004 > 65535 dropped=1", Kind.BAD),
