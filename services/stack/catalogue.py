@@ -12,6 +12,8 @@ COURTYARD, MOSQUITTO, POSTGRES, INFLUXDB, GRAFANA, PROXY = 10001, 1883, 70, 1000
 """User ids inside the images: ours (Dockerfile), and those of the others as their makers publish them."""
 PASSWORDS = "mqtt_passwords"
 """Mosquitto's password file; `courtyard secrets device` adds to it."""
+TLS_FILES = CA, CA_KEY, CERTIFICATE, KEY = "tls_ca.crt", "tls_ca.key", "tls.crt", "tls.key"
+"""Made by `courtyard secrets tls`, or put there from a real authority."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.stack.catalogue import PROXY
+from services.stack.catalogue import CA, CA_KEY, CERTIFICATE, KEY, PROXY
+from services.stack.keys import held
 
-CA, CA_KEY, CERTIFICATE, KEY = "tls_ca.crt", "tls_ca.key", "tls.crt", "tls.key"
 _CA_DAYS = 3650
 
 
@@ -20,13 +20,18 @@ def make(folder: Path, hosts: Sequence[str], days: int) -> list[Path]:
     """The files that were made; none where certificate and key are there. Raises ValueError, OSError."""
     if not hosts:
         raise ValueError("name at least one host: --host courtyard.example --host 192.0.2.7")
-    if (folder / CERTIFICATE).exists() and (folder / KEY).exists():
+    there = [name for name in (CERTIFICATE, KEY) if (folder / name).exists()]
+    if len(there) == 2:
         return []
+    if there:
+        raise ValueError(
+            f"{folder} holds {there[0]} alone, which is not overwritten: bring the other one back, or remove it"
+        )
     if shutil.which("openssl") is None:
         raise OSError("openssl is not installed; on Debian: apt-get install openssl")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = [] if (folder / CA).exists() else _authority(folder)
-    return made + _certificate(folder, hosts, days)
+    with held(folder):
+        made = [] if (folder / CA).exists() else _authority(folder)
+        return made + _certificate(folder, hosts, days)
 
 
 def alternative_names(hosts: Sequence[str]) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import string
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from services.stack import passwords
-from services.stack.catalogue import CATALOGUE, MOSQUITTO, OWNERS, PASSWORDS, Secret, SecretFile, find
+from services.stack.catalogue import CATALOGUE, MOSQUITTO, OWNERS, PASSWORDS, TLS_FILES, Secret, SecretFile, find
 
 _LETTERS = string.ascii_letters + string.digits
 _LENGTH = 40
+_MAY_BE_THERE = frozenset({*OWNERS, *TLS_FILES, ".gitignore"})
 
 
 class Done(StrEnum):
@@ -37,6 +40,26 @@ def word() -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder, there, closed to others, and written by nobody else meanwhile: of two that make the same secret at
+    once each would leave a half. Raises ValueError for a folder that is open because it is for something else."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    others = sorted({entry.name for entry in folder.iterdir()} - _MAY_BE_THERE)
+    if others and folder.stat().st_mode & 0o077:
+        raise ValueError(
+            f"{folder} is open to others and holds other things ({', '.join(others[:3])}); expected a folder for "
+            "secrets alone, which is closed: name another with --dir"
+        )
+    folder.chmod(0o700)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 class Keys:
     """A folder of secrets. Nothing is ever overwritten but by `rotate`."""
 
@@ -45,33 +68,37 @@ class Keys:
 
     def make(self) -> Iterator[Outcome]:
         """Make what is missing. Raises HalfThere before anything of that secret is touched."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
-        for secret in CATALOGUE:
-            if self._is_there(secret):
-                yield Outcome(secret, Done.KEPT)
-            else:
-                self._write(secret)
-                yield Outcome(secret, Done.MADE)
+        with held(self.folder):
+            for secret in CATALOGUE:
+                if self._is_there(secret):
+                    yield Outcome(secret, Done.KEPT)
+                else:
+                    self._write(secret)
+                    yield Outcome(secret, Done.MADE)
 
     def rotate(self, name: str) -> Outcome:
         """A new word for one secret. Raises ValueError for a name that is none."""
         secret = find(name)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(secret)
+        with held(self.folder):
+            self._write(secret)
         return Outcome(secret, Done.REPLACED)
 
     def add_device(self, name: str) -> str:
         """An account for one device; its password is told this once. Raises ValueError where it has one."""
-        if passwords.checked_name(name) in self.accounts():
-            raise ValueError(f"{name} has an account. Take it away first: courtyard secrets device {name} --remove")
-        password = word()
-        self._set_account(name, password)
-        return password
+        passwords.checked_name(name)
+        with held(self.folder):
+            if name in self.accounts():
+                raise ValueError(f"{name} has an account. Take it away first: courtyard secrets device {name} --remove")
+            password = word()
+            self._set_account(name, password)
+            return password
 
     def remove_device(self, name: str) -> None:
         """Raises ValueError where there is none, and for the accounts that the stack itself needs."""
-        accounts = self.accounts()
+        with held(self.folder):
+            self._remove(name, self.accounts())
+
+    def _remove(self, name: str, accounts: dict[str, str]) -> None:
         if name in {secret.account for secret in CATALOGUE}:
             raise ValueError(f"{name} is an account of the stack itself")
         if name not in accounts:

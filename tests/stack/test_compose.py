@@ -16,8 +16,17 @@ from ruamel.yaml import YAML
 from services.cli.main import app
 from services.settings import Settings
 from services.stack import compose
-from services.stack.catalogue import CATALOGUE, COURTYARD, GRAFANA, INFLUXDB, MOSQUITTO, OWNERS, POSTGRES
-from services.stack.certificates import CERTIFICATE, KEY
+from services.stack.catalogue import (
+    CATALOGUE,
+    CERTIFICATE,
+    COURTYARD,
+    GRAFANA,
+    INFLUXDB,
+    KEY,
+    MOSQUITTO,
+    OWNERS,
+    POSTGRES,
+)
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")

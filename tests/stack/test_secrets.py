@@ -7,6 +7,7 @@ import re
 import shutil
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from services.cli.main import app
 from services.settings import Settings
-from services.stack import certificates, passwords
+from services.stack import catalogue, certificates, passwords
 from services.stack.catalogue import CATALOGUE, OWNERS, PASSWORDS, find
 from services.stack.keys import Done, HalfThere, Keys
 from tests.needs import missing
@@ -46,6 +47,62 @@ def test_nobody_else_on_this_machine_can_read_them(keys: Keys) -> None:
         if os.geteuid() == 0:
             assert file.stat().st_mode & 0o777 == 0o600
             assert file.stat().st_uid == OWNERS[file.name]
+
+
+def open_folder(tmp_path: Path) -> Path:
+    """As a clone has it."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / ".gitignore").write_text("*\n")
+    return folder
+
+
+@pytest.mark.parametrize("do", ["init", "rotate", "device", "tls"])
+def test_the_folder_of_a_fresh_clone_is_closed_before_a_secret_lies_in_it(tmp_path: Path, do: str) -> None:
+    folder = open_folder(tmp_path)
+    command = {
+        "init": ["init"],
+        "rotate": ["init", "--rotate", "grafana-admin"],
+        "device": ["device", "lamp-1"],
+        "tls": ["tls", "--host", "courtyard.example"],
+    }[do]
+    result = CliRunner().invoke(app, ["secrets", *command, "--dir", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("command", [["init"], ["device", "lamp-1"], ["tls", "--host", "courtyard.example"]])
+def test_a_folder_that_is_for_something_else_is_left_as_it_is(tmp_path: Path, command: list[str]) -> None:
+    """`--dir /tmp` must not close /tmp."""
+    folder = open_folder(tmp_path)
+    (folder / "letter.txt").write_text("dear")
+    result = CliRunner().invoke(app, ["secrets", *command, "--dir", str(folder)])
+    assert result.exit_code == 1
+    assert "letter.txt" in result.output
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert {file.name for file in folder.iterdir()} == {".gitignore", "letter.txt"}
+
+
+def test_two_at_once_make_pairs_that_fit_and_lose_no_account(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "secrets")
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: list(Keys(keys.folder).make()), range(6)))
+        found = dict(threads.map(lambda n: (f"lamp-{n}", Keys(keys.folder).add_device(f"lamp-{n}")), range(12)))
+    accounts = keys.accounts()
+    gateway = keys.read("courtyard_mqtt").split(":")[2].partition("@")[0]
+    assert passwords.fits(gateway, accounts["gateway"])
+    assert keys.read("postgres_app_password") in keys.read("courtyard_database_url")
+    assert all(passwords.fits(password, accounts[name]) for name, password in found.items())
+
+
+def test_a_certificate_without_its_key_is_not_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    (folder / "tls.crt").write_text("of a real authority")
+    with pytest.raises(ValueError, match=r"holds tls\.crt alone"):
+        certificates.make(folder, ["courtyard.example"], 30)
+    assert (folder / "tls.crt").read_text() == "of a real authority"
 
 
 def test_half_of_a_pair_is_refused_and_touched_by_nobody(keys: Keys) -> None:
@@ -178,17 +235,17 @@ def test_a_certificate_to_try_with_is_one_that_clients_take(tmp_path: Path) -> N
         missing("openssl is not installed; on Debian: apt-get install openssl")
     folder = tmp_path / "secrets"
     said("tls", "--host", "courtyard.example", "--host", "127.0.0.1", "--dir", str(folder))
-    assert (folder / certificates.KEY).stat().st_mode & 0o777 in (0o600, 0o644)
+    assert (folder / catalogue.KEY).stat().st_mode & 0o777 in (0o600, 0o644)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / certificates.CERTIFICATE, folder / certificates.KEY)
-    client = ssl.create_default_context(cafile=str(folder / certificates.CA))
+    server.load_cert_chain(folder / catalogue.CERTIFICATE, folder / catalogue.KEY)
+    client = ssl.create_default_context(cafile=str(folder / catalogue.CA))
     for host in ("courtyard.example", "127.0.0.1"):
         assert shake_hands(client, server, host) == "TLSv1.3"
     with pytest.raises(ssl.SSLCertVerificationError, match=r"elsewhere\.example"):
         shake_hands(client, server, "elsewhere.example")
-    before = (folder / certificates.CERTIFICATE).read_text()
+    before = (folder / catalogue.CERTIFICATE).read_text()
     assert "kept" in said("tls", "--host", "courtyard.example", "--dir", str(folder))
-    assert (folder / certificates.CERTIFICATE).read_text() == before
+    assert (folder / catalogue.CERTIFICATE).read_text() == before
 
 
 def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> str | None:
