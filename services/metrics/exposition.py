@@ -33,7 +33,10 @@ def registry_of(metrics: Metrics) -> CollectorRegistry:
 
 def exposed(metrics: Metrics, accept: str) -> tuple[bytes, str]:
     """The text, and its media type: OpenMetrics for who accepts it, else Prometheus' own."""
-    encode, media_type = choose_encoder(accept)
+    try:
+        encode, media_type = choose_encoder(accept)
+    except TypeError:  # it compares whatever stands behind `version=` with numbers
+        encode, media_type = choose_encoder("")
     return encode(registry_of(metrics)), media_type
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SHUT_RDWR, socket
 from threading import BoundedSemaphore, Thread
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -17,6 +18,9 @@ log = structlog.get_logger("courtyard.metrics")
 
 PATH = "/metrics"
 _TIMEOUT_SECONDS = 10.0
+"""Without a word."""
+_WHOLE_SECONDS = 30.0
+"""For a question and its answer together: who says a letter now and then would else hold a place for days."""
 _AT_ONCE = 8
 """Scrapes under way; who comes on top is told to come again, so that nobody can pile up threads here."""
 
@@ -77,18 +81,28 @@ class _Server(ThreadingHTTPServer):
         self.address_family = AF_INET6 if ":" in host else AF_INET
         self.exposed: Callable[[str], tuple[bytes, str]] = lambda accept: exposed(metrics, accept)
         self.places = BoundedSemaphore(_AT_ONCE)
+        self._since: dict[socket, float] = {}
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self.places.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        self._since[request] = monotonic()
         super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Called between connections, ten times a second."""
+        for request, since in list(self._since.items()):
+            if monotonic() - since > _WHOLE_SECONDS:
+                with suppress(OSError):
+                    request.shutdown(SHUT_RDWR)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._since.pop(request, None)
             self.places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

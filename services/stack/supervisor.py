@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,7 +61,8 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stop()
         if self._reaper is not None and self._reaper.stdin is not None:
-            self._reaper.stdin.close()
+            with suppress(BrokenPipeError):
+                self._reaper.stdin.close()
             self._reaper.wait(15)
 
     def start(self, program: Program) -> None:
@@ -142,8 +144,10 @@ class Supervisor:
 
     def _tell(self, what: str, pid: int) -> None:
         if self._reaper is not None and self._reaper.stdin is not None and not self._reaper.stdin.closed:
-            self._reaper.stdin.write(f"{what}{pid}\n".encode())
-            self._reaper.stdin.flush()
+            # Without it everything still ends with us, but for kill -9.
+            with suppress(BrokenPipeError):
+                self._reaper.stdin.write(f"{what}{pid}\n".encode())
+                self._reaper.stdin.flush()
 
 
 def tail(log: Path, size: int = 1500) -> str:

@@ -117,3 +117,15 @@ with Supervisor() as supervisor:
         assert is_alive(child)
         stack.kill()
     until(lambda: not is_alive(child))
+
+
+def test_without_its_reaper_it_still_ends_everything(tmp_path: Path) -> None:
+    with Supervisor() as supervisor:
+        for name in ("pump", "gate", "lamp"):
+            supervisor.start(program(tmp_path, name, "import time; time.sleep(60)"))
+        pids = list(supervisor.pids().values())
+        assert supervisor._reaper is not None
+        supervisor._reaper.kill()
+        supervisor._reaper.wait()
+        assert supervisor.watch() == []
+    assert not any(is_alive(pid) for pid in pids)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
 
 from gateway.ports import free_port
 from services.metrics import Metrics
+from services.metrics import listener as listening
 from services.metrics.listener import Listener, MetricsAddressTaken
 from services.metrics.process import of_process
 from services.settings import Settings
@@ -103,6 +105,32 @@ def test_those_who_hang_at_the_listener_hold_up_nobody_for_long(listener: Listen
     assert time.monotonic() - began < 5
     for one in idle:
         one.close()
+
+
+def test_those_who_say_a_letter_now_and_then_give_their_places_back(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_WHOLE_SECONDS", 0.6)
+    slow = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(8)]
+    deadline = time.monotonic() + 10
+    while True:
+        assert time.monotonic() < deadline, "eight connections keep Prometheus out"
+        for one in slow:
+            with suppress(OSError):
+                one.send(b"G")
+        try:
+            assert get(listener.url).status_code == 200
+            break
+        except httpx.TransportError:
+            time.sleep(0.1)
+    for one in slow:
+        one.close()
+
+
+def test_a_reader_who_says_nonsense_of_itself_gets_the_plain_text(listener: Listener, world: World) -> None:
+    nonsense = {"Accept": "application/openmetrics-text;version=x"}
+    assert httpx.get(listener.url, headers=nonsense, trust_env=False).headers["content-type"].startswith("text/plain")
+    assert world.client("engineer@*").get("/metrics", headers=nonsense).status_code == 200
 
 
 def test_a_taken_address_is_said_with_the_setting(listener: Listener) -> None:
