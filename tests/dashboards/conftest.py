@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from dashboards.answerers import Influx, Tables
+from services.database import Database
+from services.stack.reader import let_read
 from tests.dashboards.day import Played, play
 from tests.fixtures_influxdb import influxdb, installed
 from tests.needs import missing
@@ -32,7 +34,19 @@ def day(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -> Ite
     url = f"postgresql://courtyard@/dashboards_day?host={host}"
     with influxdb(tmp_path_factory.mktemp("influxdb")) as client:
         played = play(client, url)
-        influx, tables = Influx(str(client.base_url)), Tables(url)
-        yield Day(played, influx, tables, str(client.base_url), url)
+        asking = _as_grafana(url)
+        influx, tables = Influx(str(client.base_url)), Tables(asking)
+        yield Day(played, influx, tables, str(client.base_url), asking)
         influx.close()
         tables.close()
+
+
+def _as_grafana(url: str) -> str:
+    """Dashboards ask as a role that may read what `courtyard migrate --reader` lets it, and nothing else."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE dashboards_reader LOGIN")
+    database = Database(url)
+    database.start()
+    let_read(database, "dashboards_reader")
+    database.close()
+    return url.replace("courtyard@", "dashboards_reader@")
