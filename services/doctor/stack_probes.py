@@ -21,6 +21,7 @@ from gateway.mqtt import BrokerAddress
 from gateway.probe import probe_broker
 from gateway.subscriptions import Subscriptions
 from gateway.telemetry import TelemetryUnavailable, refused
+from gateway.telemetry.spool import FILE as SPOOL_FILE
 from services.clock import from_millis
 from services.doctor.stack_facts import (
     BrokerDoorFacts,
@@ -55,17 +56,14 @@ SECRETS_FOLDER = Path("deploy/secrets")
 def influx(settings: Settings) -> InfluxFacts | None:
     """None where none is set."""
     from gateway.telemetry.influxql import InfluxQl
-    from gateway.telemetry.retention import look, wanted
+    from gateway.telemetry.retention import look
+    from services.rollup import wanted_levels
 
-    url, token, org = settings.influx_url, settings.influx_token, settings.influx_org
+    url, token, org = settings.influx_url, settings.influx_token.strip(), settings.influx_org
     if not url:
         return None
     where = urlsplit(url).netloc.rpartition("@")[2] or url
-    levels = wanted(
-        raw_days=settings.influx_raw_days,
-        five_minutes_days=settings.influx_5m_days,
-        hourly_days=settings.influx_1h_days,
-    )
+    levels = wanted_levels(settings)
     try:
         with InfluxQl(url, token, org, timeout_seconds=PATIENCE_SECONDS) as ql:
             found = look(ql, url=url, token=token, org=org, levels=levels)
@@ -108,7 +106,7 @@ def _writing(url: str, token: str, org: str) -> tuple[str, datetime | None]:
 def forward(data_dir: Path) -> ForwardFacts:
     """Of this machine's journals, whichever holds readings for the time series."""
     waiting, oldest = 0, None
-    for journal in (data_dir / "journal.db", data_dir / "telemetry-journal.db"):
+    for journal in (data_dir / "journal.db", data_dir / SPOOL_FILE):
         if not journal.exists():
             continue
         try:
@@ -188,8 +186,9 @@ def differing(
     from services.grafana.places import places
 
     abilities = server.capabilities()
-    found = [addressed(board, settings.effective_public_url) for board in read_boards(boards or GENERATED, ("zh",))]
-    shelves = arrange(found, places(connection, library), ("zh",), abilities)
+    language = (settings.grafana_language,)
+    found = [addressed(board, settings.effective_public_url) for board in read_boards(boards or GENERATED, language)]
+    shelves = arrange(found, places(connection, library), language, abilities)
     wanted = Wanted((), tuple(shelves))
     steps = plan(wanted, look(server, wanted, abilities), abilities)
     return [step for step in steps if step.do != "remove" or settings.profiles_dir is None]

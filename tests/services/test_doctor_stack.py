@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from sqlalchemy import insert
@@ -158,7 +159,8 @@ def test_what_waits_and_what_was_refused(tmp_path: Path) -> None:
 # --- Grafana --------------------------------------------------------------------------------------------------------
 
 
-def test_grafana_without_and_with_what_it_should_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_grafana_without_and_with_what_it_should_hold(tmp_path: Path, language: Literal["zh", "en"]) -> None:
     from dashboards.grafana import Grafana
     from dashboards.sync import apply
 
@@ -170,11 +172,11 @@ def test_grafana_without_and_with_what_it_should_hold(tmp_path: Path) -> None:
     with database.write() as connection:
         connection.execute(insert(sites).values(**row))
     boards = tmp_path / "boards"
-    (boards / "zh").mkdir(parents=True)
-    for file in sorted((GENERATED / "zh").rglob("*.json"))[:3]:
-        shutil.copy(file, boards / "zh")
+    (boards / language).mkdir(parents=True)
+    for file in sorted((GENERATED / language).rglob("*.json"))[:3]:
+        shutil.copy(file, boards / language)
     with running() as server, database.read() as connection:
-        settings = Settings(grafana_url=server.url, grafana_token=EDITOR)
+        settings = Settings(grafana_url=server.url, grafana_token=EDITOR, grafana_language=language)
         facts = probes.grafana(settings, library, connection, boards)
         assert facts is not None
         empty = by_name(findings.grafana(facts))
