@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ class Grafana:
         self._client: Any = api.client
         # The client itself loses the slash behind a path, and the brackets of an IPv6 address.
         self._client.url = f"{self.url}/api"
+        # Followed, a POST becomes a GET that succeeds and changes nothing, and secrets go to wherever it leads.
+        self._client.s.max_redirects = 0
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +115,7 @@ class Grafana:
             raise GrafanaRefused(f"{self.url}: no answer in time to {method} {path}") from slow
         except GrafanaException as refused:
             raise _said(self.url, f"{method} {path}", refused) from refused
-        except (OSError, ValueError) as error:  # niquests' errors are OSErrors, what is no JSON a ValueError
+        except (OSError, ValueError, RecursionError) as error:  # niquests' are OSErrors, what is no JSON a ValueError
             raise GrafanaRefused(f"{self.url}: {_short(error)}") from error
         if isinstance(answer, str) and answer.lstrip().startswith("<"):
             raise GrafanaRefused(
@@ -120,6 +123,18 @@ class Grafana:
                 "the address with the path: https://HOST/grafana"
             )
         return answer
+
+
+@contextmanager
+def answers_of(grafana: Grafana) -> Iterator[None]:
+    """While answers are taken apart: those that are built otherwise than Grafana's are refused in words."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise GrafanaRefused(
+            f"{grafana.url}: it answers otherwise than Grafana does ({type(error).__name__}: {error}); see whether "
+            "something stands in front of it"
+        ) from error
 
 
 def _said(url: str, what: str, refused: GrafanaException) -> GrafanaRefused:
@@ -151,6 +166,10 @@ def _next_step(status: int, permission: str) -> str:
 def _short(error: Exception) -> str:
     """The last words of a chain such as HTTPConnectionPool(…): Max retries exceeded … Connection refused."""
     words = str(error)
+    if "Redirects" in type(error).__name__:
+        return "it leads to another address: give that one, such as https:// instead of http://, or with its path"
+    if isinstance(error, RecursionError):
+        return "what answers there is not Grafana's API: its answer has no end"
     if "refused" in words.lower():
         return "nothing listens there (connection refused)"
     if isinstance(error, ValueError) and not isinstance(error, ConnectionError) and "JSON" in type(error).__name__:

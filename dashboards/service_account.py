@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dashboards.grafana import Grafana, GrafanaRefused
+from dashboards.grafana import Grafana, GrafanaRefused, answers_of
 
 ACCOUNT = "courtyard"
 ROLES = {"everything": "Admin", "dashboards": "Editor"}
@@ -33,6 +33,11 @@ def issue(
 
     `grafana` must be signed in as an administrator. Raises GrafanaRefused.
     """
+    with answers_of(grafana):
+        return _issued(grafana, role=role, now=now, keep=keep, days=days)
+
+
+def _issued(grafana: Grafana, *, role: str, now: datetime, keep: Callable[[str], None], days: int | None) -> Issued:
     account = _account(grafana, role)
     path = f"/serviceaccounts/{account['id']}/tokens"
     earlier = [one for one in grafana.get(path) if str(one["name"]).startswith(f"{ACCOUNT}-")]

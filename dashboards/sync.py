@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboards.capabilities import Capabilities
-from dashboards.grafana import Grafana, GrafanaRefused
+from dashboards.grafana import Grafana, GrafanaRefused, answers_of
 from dashboards.places import OURS
 from dashboards.plan import Do, Found, FoundBoard, Step, Wanted, differences, mark_of, marked
 from dashboards.teams import make_team, set_permissions
@@ -28,6 +28,11 @@ class Failed:
 
 def look(grafana: Grafana, wanted: Wanted, abilities: Capabilities) -> Found:
     """What is there of all that is wanted, and of what was published before. Raises GrafanaRefused."""
+    with answers_of(grafana):
+        return _look(grafana, wanted, abilities)
+
+
+def _look(grafana: Grafana, wanted: Wanted, abilities: Capabilities) -> Found:
     listed = {str(one["uid"]): one for one in _search(grafana, {"type": "dash-db", "tag": OURS})}
     by_uid = {board["uid"]: board for shelf in wanted.shelves for board in shelf.boards}
     boards = {}
@@ -127,6 +132,11 @@ def _others_in(grafana: Grafana, folder: str, going: set[str]) -> bool:
 
 def health(grafana: Grafana) -> dict[str, str]:
     """What Grafana says of each datasource of ours when it asks it. Empty where the token may not look."""
+    with answers_of(grafana):
+        return _health(grafana)
+
+
+def _health(grafana: Grafana) -> dict[str, str]:
     found = {}
     for uid, source in (_datasources(grafana) or {}).items():
         if uid.startswith(f"{OURS}-"):
