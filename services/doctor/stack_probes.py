@@ -242,7 +242,7 @@ def broker_door(url: str, data_dir: Path) -> BrokerDoorFacts | None:
 def secrets(settings: Settings, folder: Path = SECRETS_FOLDER) -> SecretFacts:
     """Files this installation knows of. In /run/secrets they are the container's own."""
     files = [settings.gateway_token_file] if settings.gateway_token_file is not None else []
-    files += sorted(folder.iterdir()) if folder.is_dir() else []
+    files += sorted(file for file in folder.iterdir() if file.name[0] != ".") if folder.is_dir() else []
     there = [file for file in files if file.is_file() and not file.is_relative_to("/run/secrets")]
     weak = [
         f"COURTYARD_{name.upper()}" for name in ("mqtt", "database_url", "influx_token") if _is_weak(name, settings)

@@ -280,6 +280,11 @@ def test_secret_files_that_others_can_read(tmp_path: Path) -> None:
     assert findings.secrets(probes.secrets(settings, tmp_path / "none"))[0].level is Level.OK
 
 
+def test_the_folder_of_secrets_as_it_comes_with_the_sources_is_no_finding(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*")
+    assert findings.secrets(probes.secrets(Settings(), tmp_path)) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value", "is_weak"),
     [
