@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -10,9 +11,11 @@ import msgspec
 
 from services.settings import Settings
 
-SECRET = frozenset({"influx_token", "grafana_token"})
-"""Settings that are secrets as a whole; of URLs the password is."""
+SECRET = frozenset({"influx_token", "grafana_token", "mqtt_client_id"})
+"""Settings that are secrets as a whole (who knows the name of a session can take it over); of URLs the password is."""
 _URLS = frozenset({"database_url", "mqtt", "smtp_url", "influx_url", "grafana_url", "services_url"})
+LEFT_OUT = "(left out)"
+_SECRET_IN_QUERY = re.compile(r"(?i)\b(\w*(?:password|passwd|token|secret))=[^&]*")
 _LARGEST = 4 * 1024**2
 _PROFILE_ENDINGS = (".yaml", ".yml", ".md", ".json", ".bin", ".hex", ".txt")
 
@@ -30,18 +33,26 @@ def settings_as_said(settings: Settings, *, secrets: bool) -> dict[str, object]:
 
 def _plain(name: str, value: object, *, secrets: bool) -> object:
     if not secrets and name in SECRET:
-        return "(left out)"
+        return LEFT_OUT
     if not secrets and name in _URLS and isinstance(value, str):
         return without_password(value)
     return str(value) if isinstance(value, Path) else value
 
 
 def without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    """As far as it can be told apart; else nothing of it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return LEFT_OUT
+    who, at, host = parts.netloc.rpartition("@")
+    user, colon, _ = who.partition(":")
+    if colon:
+        who = f"{user}:***"
+    elif who and parts.scheme in ("http", "https"):
+        who = "***"  # a token alone
+    query = _SECRET_IN_QUERY.sub(r"\1=***", parts.query)
+    return urlunsplit(parts._replace(netloc=f"{who}{at}{host}", query=query))
 
 
 def encode(said: dict[str, object]) -> bytes:

@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Hostile
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.heard.append((self.path.partition("?")[0], self.headers.get("Authorization", "")))
         with suppress(ConnectionError):
             self.server.answer(self)

@@ -25,6 +25,7 @@ from gateway.reading import Reading
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
 from services.accounts import audit, first_start
+from services.backup.config import without_password
 from services.backup.make import Wanted, make
 from services.backup.manifest import BackupUnusable
 from services.backup.restore import check, restore
@@ -259,7 +260,8 @@ def test_secrets_only_when_asked_for(yard: Path, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret-token")
     more = {
         "mqtt": "mqtt://gateway:s3cret@broker:1883", "influx_token": "s3cret", "smtp_url": "smtp://a:s3cret@mail",
-        "gateway_token_file": tmp_path / "token",
+        "gateway_token_file": tmp_path / "token", "mqtt_client_id": "courtyard-gateway-s3cret",
+        "influx_url": "https://s3cret@series:8086", "grafana_url": "http://[s3cret",
     }  # fmt: skip
     plain = zipfile.ZipFile(back_up(yard, tmp_path / "plain.zip", **more))
     with plain:
@@ -270,6 +272,22 @@ def test_secrets_only_when_asked_for(yard: Path, tmp_path: Path) -> None:
         assert full.read("config/secrets/mqtt_users") == b"gateway:s3cret\n"
         assert full.read("config/gateway-token") == b"s3cret-token"
         assert b"gateway:s3cret@" in full.read("config/settings.json")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u@h/db?sslmode=require&password=s3&x=1", "postgresql://u@h/db?sslmode=require&password=***&x=1"),
+        ("postgresql://u:p@ss@h1,h2:2/db", "postgresql://u:***@h1,h2:2/db"),
+        ("mqtts://:s3@[::1]:8883", "mqtts://:***@[::1]:8883"),
+        ("mqtt://user@broker", "mqtt://user@broker"),
+        ("https://token@host", "https://***@host"),
+        ("embedded", "embedded"),
+        ("http://[s3", "(left out)"),
+    ],
+)
+def test_an_address_is_told_without_its_secrets(url: str, shown: str) -> None:
+    assert without_password(url) == shown
 
 
 def test_files_are_for_this_user_alone(yard: Path, tmp_path: Path) -> None:
