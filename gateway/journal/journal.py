@@ -105,7 +105,7 @@ class Journal:
                 self._cursors[consumer] = self._saved_cursors[consumer] = seq
         for name, value in db.execute("SELECT name, value FROM counters WHERE name LIKE 'shed:%'"):
             self._shed[name.removeprefix("shed:")] = value
-        self._quarantine_dropped = self._remember("quarantine_dropped", 0)
+        self._remember("quarantine_dropped", 0)
         (self._bytes,) = db.execute(
             "SELECT COALESCE(SUM(LENGTH(body) + ?), 0) FROM entries", (ROW_OVERHEAD,)
         ).fetchone()
@@ -325,6 +325,9 @@ class Journal:
             self._quarantine_entries -= 1
 
     def _count_quarantine(self) -> None:
+        """As the file has it: a commit that failed has dropped nothing."""
+        dropped = "SELECT value FROM counters WHERE name = 'quarantine_dropped'"
+        (self._quarantine_dropped,) = self._db.execute(dropped).fetchone()
         self._quarantine_entries, self._quarantine_bytes = self._db.execute(
             f"SELECT COUNT(*), COALESCE(SUM({QUARANTINE_SIZE}), 0) FROM quarantine"  # noqa: S608 - our own text
         ).fetchone()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal import Journal, JournalFull, NewEntry, NewQuarantine, open_journal
+from gateway.journal import Journal, JournalFull, JournalUnwritable, NewEntry, NewQuarantine, open_journal
 from gateway.reading import Event, Presence, Reading
 
 
@@ -154,6 +154,18 @@ def test_a_journal_full_of_events_refuses_rather_than_forgets(path: Path) -> Non
     kept = everything(journal)
     assert kept == [n / 100 for n in range(len(kept))]
     assert journal.stats().bytes <= 20_000
+    journal.close()
+
+
+def test_a_commit_that_fails_has_dropped_no_message(path: Path) -> None:
+    journal = opened(path, quarantine_max_bytes=3400)
+    poison = [NewQuarantine(n, n, "t/x", bytes([n]) * 500, False, "bad_json", "not JSON") for n in range(6)]
+    journal.append([], poison)
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(JournalUnwritable):
+        journal.append([], [*poison, NewQuarantine(7, 7, "t/x", bytes(10**6), False, "bad_json", "not JSON")])
+    assert (journal.stats().quarantine_dropped, journal.stats().quarantine_entries) == (0, 6)
     journal.close()
 
 
