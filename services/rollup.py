@@ -67,11 +67,14 @@ def rollup_chores(
             log.warning("telemetry_not_set_up", problem=str(error), step="see `courtyard telemetry setup`")
 
     def sum_up(now: datetime) -> None:
+        refused = rollup.refused
         try:
             rollup.run(now)
         except TelemetryUnavailable as error:
             patiently(str(error))
         else:
             patiently("")
+        if rollup.refused > refused:
+            log.warning("sums_refused", lines=rollup.refused - refused, step="a metric has changed its type?")
 
     return [Chore("telemetry levels", LOOK_EVERY, set_up), Chore("telemetry sums", EVERY, sum_up)]

@@ -6,15 +6,17 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from device_profiles.telemetry import LEVELS, RAW, SUMMED, Level
+from device_profiles.telemetry import DATABASE, LEVELS, RAW, Level
 from gateway.journal.inspect import look as look_at_journal
 from gateway.reading import Millis
 from gateway.telemetry import TelemetryUnavailable
 from gateway.telemetry.influx_fields import read_fields
 from gateway.telemetry.influxql import InfluxQl, NotSetUp, name, source
+from gateway.telemetry.rollup import summed_until
+from gateway.telemetry.spool import FILE as SPOOL_FILE
 from gateway.telemetry.sqlite_scan import contents
 
-JOURNALS = ("journal.db", "telemetry-journal.db")
+JOURNALS = ("journal.db", SPOOL_FILE)
 
 
 class LevelStatus(NamedTuple):
@@ -59,16 +61,15 @@ def _edge(ql: InfluxQl, level: Level, measurement: str, order: str) -> list[Mill
 
 def _until(ql: InfluxQl, level: Level) -> Millis | None:
     try:
-        found = ql.ask(f"SELECT last({name('until')}) FROM {source(SUMMED, level)}")  # noqa: S608 - quoted
+        return summed_until(ql, level)
     except NotSetUp:
         return None
-    return next((int(row[1] or 0) for series in found for row in series.values), None)
 
 
 def _series(ql: InfluxQl) -> int | None:
     """An estimate; InfluxDB 2 does not count them in InfluxQL."""
     try:
-        found = ql.ask(f"SHOW SERIES CARDINALITY ON {name('telemetry')}")
+        found = ql.ask(f"SHOW SERIES CARDINALITY ON {name(DATABASE)}")
     except TelemetryUnavailable:
         return None
     return next((int(row[-1] or 0) for series in found for row in series.values), None)

@@ -98,18 +98,13 @@ class Rollup:
         for stretch in _cut(Stretch(start // whole * whole, -(-end // whole) * whole), _AT_ONCE[level]):
             yield self._sum_up(level, stretch)
 
-    def until(self, level: Level) -> Millis | None:
-        """Up to when the level is summed up."""
-        found = self._one(f"SELECT last({name('until')}) FROM {source(SUMMED, level)}")  # noqa: S608 - quoted
-        return None if found is None else int(found[1])
-
     # --- one level ----------------------------------------
 
     def run_level(self, level: Level, now: datetime) -> Done:
         """See `run`."""
         whole = width(level)
         closed = int((now - GRACE).timestamp() * 1000) // whole * whole
-        begin = self.until(level)
+        begin = summed_until(self._ql, level)
         if begin is None:
             begin = self._first(closed, whole)
         if begin is None:
@@ -128,7 +123,7 @@ class Rollup:
     def _first(self, closed: Millis, whole: Millis) -> Millis | None:
         """Where the first run begins."""
         first = f"WHERE time < {closed:d}ms ORDER BY time ASC LIMIT 1"
-        found = [self._one(f"SELECT * FROM {source(one)} {first}") for one in read_fields(self._ql, RAW)]  # noqa: S608 - quoted
+        found = [_first_row(self._ql, f"SELECT * FROM {source(one)} {first}") for one in read_fields(self._ql, RAW)]  # noqa: S608 - quoted
         times = [int(row[0]) for row in found if row is not None]
         return min(times) // whole * whole if times else None
 
@@ -219,12 +214,18 @@ class Rollup:
         self._post_some(level, lines[: len(lines) // 2])
         self._post_some(level, lines[len(lines) // 2 :])
 
-    def _one(self, statement: str) -> list[float] | None:
-        """The first row of the answer."""
-        for series in self._ql.ask(statement):
-            for row in series.values:
-                return cast(list[float], row)
-        return None
+
+def summed_until(ql: InfluxQl, level: Level) -> Millis | None:
+    """Up to when the level is summed up; None where it is not yet. Raises TelemetryUnavailable, NotSetUp."""
+    found = _first_row(ql, f"SELECT last({name('until')}) FROM {source(SUMMED, level)}")  # noqa: S608 - quoted
+    return None if found is None else int(found[1])
+
+
+def _first_row(ql: InfluxQl, statement: str) -> list[float] | None:
+    for series in ql.ask(statement):
+        for row in series.values:
+            return cast(list[float], row)
+    return None
 
 
 def stretches_of(keys: Iterable[tuple[str, Millis]], whole: Millis, at_most: Millis) -> list[Stretch]:
