@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dashboards.grafana import Grafana
+from dashboards.grafana import Grafana, GrafanaRefused
 from dashboards.places import Folder
 from dashboards.plan import Difference, Do, Step
 
@@ -76,9 +76,14 @@ def make_team(grafana: Grafana, step: Step) -> None:
 
 
 def set_permissions(grafana: Grafana, step: Step) -> None:
+    """Raises GrafanaRefused, also where the team is not there: the folder stays open to every viewer then."""
     team = str(step.body["team"])
-    items = wanted_permissions(_permissions(grafana, step.uid) or (), team)
     number = _team(grafana, team)
-    if items is not None and number is not None:
+    if number is None:
+        raise GrafanaRefused(
+            f"{grafana.url}: there is no team {team!r}; every viewer looks into the folder", status=404
+        )
+    items = wanted_permissions(_permissions(grafana, step.uid) or (), team)
+    if items is not None:
         sent = [{"teamId": number, "permission": _VIEW} if one.get("team") == team else one for one in items]
         grafana.post(f"/folders/{step.uid}/permissions", {"items": sent})

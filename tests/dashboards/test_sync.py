@@ -423,3 +423,12 @@ def test_nothing_is_missing_on_a_current_grafana() -> None:
 
 def test_the_mark_is_of_the_content_alone() -> None:
     assert mark_of(board("now")) == ""
+
+
+def test_a_folder_that_cannot_be_kept_apart_is_not_said_to_be(current: GrafanaServer) -> None:
+    step = Step(Do.CHANGE, "permission", "courtyard-lotus", "Lotus Pond: only Courtyard lotus", body={"team": "lotus"})
+    with Grafana(current.url, EVERYTHING) as grafana:
+        grafana.post("/folders", {"uid": "courtyard-lotus", "title": "Lotus Pond"})
+        (failed,) = apply(grafana, [step])
+    assert "no team 'lotus'" in str(failed.refused)
+    assert "courtyard-lotus" not in current.permissions
