@@ -42,7 +42,8 @@ REDONE = "cy_redone"
 """Measurement of each summed-up level: which `written` of `cy_late` it has taken in; same tag, same times, field
 `seen`."""
 SUMMED = "cy_summed"
-"""Measurement of each summed-up level: field `until` (ms, as a float) says up to when readings are summed up."""
+"""Measurement of each summed-up level: field `until` (ms, as a float) says up to when readings are summed up; 0
+where that was said by a clock that was ahead."""
 
 
 class FieldType(StrEnum):

@@ -105,6 +105,8 @@ class Rollup:
         whole = width(level)
         closed = int((now - GRACE).timestamp() * 1000) // whole * whole
         begin = summed_until(self._ql, level)
+        if begin is not None and begin > closed + whole:
+            begin = self._gone_back(level, closed)
         if begin is None:
             begin = self._first(closed, whole)
         if begin is None:
@@ -119,6 +121,13 @@ class Rollup:
         if not behind:
             self._complete[level] = now
         return Done(level, len(new) + len(again[:STRETCHES_PER_RUN]), points, until, behind)
+
+    def _gone_back(self, level: Level, closed: Millis) -> Millis | None:
+        """The clock was ahead: stretches that were not over were taken for summed up, and are so no more."""
+        ahead = f"WHERE {name('until')} > {float(closed)!r}"
+        found = self._ql.ask(f"SELECT {name('until')} FROM {source(SUMMED, level)} {ahead}")  # noqa: S608 - quoted
+        self._write(level, [f"{SUMMED} until=0.0 {int(row[0] or 0)}" for series in found for row in series.values])
+        return summed_until(self._ql, level)
 
     def _first(self, closed: Millis, whole: Millis) -> Millis | None:
         """Where the first run begins."""
@@ -217,7 +226,8 @@ class Rollup:
 
 def summed_until(ql: InfluxQl, level: Level) -> Millis | None:
     """Up to when the level is summed up; None where it is not yet. Raises TelemetryUnavailable, NotSetUp."""
-    found = _first_row(ql, f"SELECT last({name('until')}) FROM {source(SUMMED, level)}")  # noqa: S608 - quoted
+    until = name("until")
+    found = _first_row(ql, f"SELECT last({until}) FROM {source(SUMMED, level)} WHERE {until} > 0")  # noqa: S608 - quoted
     return None if found is None else int(found[1])
 
 

@@ -220,6 +220,28 @@ def test_a_run_that_fails_forgets_no_announcement(night: Night) -> None:
 
 
 @pytest.mark.influxdb
+def test_a_clock_that_was_a_day_ahead_leaves_no_hole(night: Night) -> None:
+    """It says that tomorrow is summed up; nothing of today would be, until it is tomorrow."""
+    night.store.write([reading(n, {"pressure": 1.0}) for n in range(-60, 0)])
+    night.until(30)
+    night.roll()
+    night.until(24 * 60 + 30)
+    night.roll()
+    night.until(31)
+    night.roll()
+    night.store.write([reading(n, {"pressure": 2.0}) for n in range(33, 180)])
+    night.until(190)
+    night.roll()
+    assert [row["time"] for row in night.level("5m", "pressure")] == [*range(-60, 0, 5), *range(30, 180, 5)]
+    assert [row["time"] for row in night.level("1h", "pressure")] == [-60, 0, 60, 120]
+    night.until(24 * 60 + 30)
+    night.roll()
+    night.store.write([reading(24 * 60 + 31, {"pressure": 2.0})])
+    night.until(24 * 60 + 60)
+    night.roll()
+    assert night.level("5m", "pressure")[-1]["time"] == 24 * 60 + 30
+
+
 def test_a_backlog_that_drains_hours_later_is_not_missing(night: Night) -> None:
     night.store.write([reading(0, {"level": 1.0}), reading(300, {"level": 1.0})])
     night.until(310)
