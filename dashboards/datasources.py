@@ -33,7 +33,8 @@ class Datasource:
 
 
 def influxdb(url: str, token: str) -> Datasource:
-    """InfluxDB in InfluxQL. `token`: of InfluxDB 2, or USER:PASSWORD of InfluxDB 1, or "" where none is asked."""
+    """InfluxDB in InfluxQL. `token`: of InfluxDB 2, or USER:PASSWORD of InfluxDB 1 or of InfluxDB 2's `influx v1 auth`,
+    or "" where none is asked."""
     options: dict[str, Any] = {"version": "InfluxQL", "dbName": DATABASE, "httpMode": "POST"}
     user, colon, password = token.partition(":")
     if colon:

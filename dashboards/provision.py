@@ -24,7 +24,9 @@ from dashboards.datasources import Datasource, for_files, influxdb, postgresql_a
 SHIPPED = Path(__file__).with_name("provisioning")
 BOARDS_MOUNT = "/etc/courtyard/boards"
 """Where a container finds the dashboards: one folder below it per folder in Grafana."""
-INFLUX_TOKEN_FILE = "/run/secrets/influx_grafana_token"  # noqa: S105  it is a path
+INFLUX_USER = "grafana"
+"""Made by deploy/influxdb/reader.sh. InfluxDB 2 knows such accounts by basic authentication only, not as a token."""
+INFLUX_PASSWORD_FILE = "/run/secrets/influx_grafana_password"  # noqa: S105  it is a path
 POSTGRESQL_PASSWORD_FILE = "/run/secrets/postgres_grafana_password"  # noqa: S105  it is a path
 _HEAD = "# Written by `courtyard grafana provision`; Grafana fills in ${…} and $__file{…} when it starts.\n"
 
@@ -32,7 +34,7 @@ _HEAD = "# Written by `courtyard grafana provision`; Grafana fills in ${…} and
 def shipped_datasources() -> list[Datasource]:
     """For docker-compose.yml: addresses from the environment of Grafana's container, secrets from its secret files."""
     return [
-        influxdb("${INFLUX_URL}", f"$__file{{{INFLUX_TOKEN_FILE}}}"),
+        influxdb("${INFLUX_URL}", f"{INFLUX_USER}:$__file{{{INFLUX_PASSWORD_FILE}}}"),
         postgresql_at(
             "${POSTGRES_ADDRESS}",
             database="${POSTGRES_DB}",

@@ -251,8 +251,8 @@ def provision(
     """Write what Grafana's file provisioning reads: datasources, and the dashboards in a folder per site.
 
     The datasources take their addresses from the environment of Grafana (INFLUX_URL, POSTGRES_ADDRESS, POSTGRES_DB,
-    POSTGRES_USER) and their secrets from files (/run/secrets/influx_grafana_token and postgres_grafana_password). Point
-    Grafana at it by GF_PATHS_PROVISIONING=OUT.
+    POSTGRES_USER) and their secrets from files (/run/secrets/influx_grafana_password and
+    postgres_grafana_password). Point Grafana at it by GF_PATHS_PROVISIONING=OUT.
     """
     from dashboards.capabilities import capabilities
     from dashboards.places import arrange

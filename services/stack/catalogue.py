@@ -104,7 +104,7 @@ CATALOGUE = (
         "Grafana reads time series with it, and writes none",
         (
             SecretFile("influxdb_reader_password", INFLUXDB),
-            SecretFile("influx_grafana_token", GRAFANA, "grafana:{word}"),
+            SecretFile("influx_grafana_password", GRAFANA),
         ),
         f"docker compose exec influxdb sh /docker-entrypoint-initdb.d/reader.sh, then {_RESTART} grafana",
     ),

@@ -276,7 +276,7 @@ class InfluxDb:
 class Grafana:
     """Where a Grafana is on this machine: the same environment and provisioning."""
 
-    change: Mapping[str, Callable[[str], str]] = {"influx_grafana_token": str}
+    change: Mapping[str, Callable[[str], str]] = {"influx_grafana_password": str}
 
     def missing(self) -> str:
         return "" if find("grafana") or find("grafana-server") else "grafana"

@@ -19,6 +19,7 @@ from dashboards.provision import (
     write_boards,
     write_files,
 )
+from services.stack.catalogue import CATALOGUE
 
 _DATASOURCE_KEYS = {
     *("name", "type", "uid", "access", "orgId", "url", "user", "database", "basicAuth", "basicAuthUser", "isDefault"),
@@ -52,14 +53,19 @@ def test_grafana_knows_every_key_and_secrets_are_read_from_files_by_grafana_itse
         assert set(source) <= _DATASOURCE_KEYS
         assert "database" not in source, "an old place that newer versions do not read"
         assert all("$__file{/run/secrets/" in secret for secret in source["secureJsonData"].values())
-    assert influx["secureJsonData"] == {"httpHeaderValue1": "Token $__file{/run/secrets/influx_grafana_token}"}
-    assert influx["jsonData"] == {
-        "version": "InfluxQL",
-        "dbName": "telemetry",
-        "httpMode": "POST",
-        "httpHeaderName1": "Authorization",
-    }
+    assert influx["jsonData"] == {"version": "InfluxQL", "dbName": "telemetry", "httpMode": "POST"}
     assert [influx["isDefault"], postgres["isDefault"]] == [True, False]
+
+
+def test_the_account_of_influxdb_is_told_as_a_name_and_a_password() -> None:
+    """InfluxDB 2.9.1 answers 401 to `Authorization: Token grafana:PASSWORD`: a header like that shows empty panels."""
+    influx = read(SHIPPED / "datasources" / "courtyard.yaml")["datasources"][0]
+    assert (influx["basicAuth"], influx["basicAuthUser"]) == (True, "grafana")
+    assert influx["secureJsonData"] == {"basicAuthPassword": "$__file{/run/secrets/influx_grafana_password}"}
+    script = (Path(__file__).parents[2] / "deploy" / "influxdb" / "reader.sh").read_text()
+    assert "v1 auth create --username grafana --password" in script
+    (secret,) = (one for one in CATALOGUE if one.name == "influx-reader")
+    assert {file.text for file in secret.files} == {"{word}"}, "both programs read the bare password"
 
 
 def test_the_compose_file_gives_grafana_what_the_files_ask_for() -> None:
@@ -68,7 +74,7 @@ def test_the_compose_file_gives_grafana_what_the_files_ask_for() -> None:
     asked = (SHIPPED / "datasources" / "courtyard.yaml").read_text()
     for variable in ("INFLUX_URL", "POSTGRES_ADDRESS", "POSTGRES_DB", "POSTGRES_USER"):
         assert f"${{{variable}}}" in asked and variable in grafana["environment"]
-    for path in (provision.INFLUX_TOKEN_FILE, provision.POSTGRESQL_PASSWORD_FILE):
+    for path in (provision.INFLUX_PASSWORD_FILE, provision.POSTGRESQL_PASSWORD_FILE):
         assert path in asked and path.removeprefix("/run/secrets/") in grafana["secrets"]
     (provider,) = yaml.safe_load(providers_yaml())["providers"]
     mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in grafana["volumes"]}
