@@ -197,18 +197,18 @@ def test_what_is_written_under_the_old_name_meanwhile_is_moved_by_the_next_call(
 ) -> None:
     """A gateway hears of the new name some seconds later; its ports do not speak in the order of their times."""
     with writer(database.url, tmp_path) as store:
-        store.write([reading(100, "pump:1", "port:1"), reading(50, "pump:1", "port:2")])
+        store.write([reading(100, "pump:was", "port:1"), reading(50, "pump:1", "port:2")])
         post = store.post
 
         def interrupted(body: bytes, bucket: str) -> Verdict | None:
             said = post(body, bucket)
-            post(f"water_pump,device=pump:1,child=port:2 flow=60 {AT + 60}".encode())
+            post(f"water_pump,device=pump:was,child=port:2 flow=60 {AT + 60}".encode())
             return said
 
         monkeypatch.setattr(store, "post", interrupted)
-        store.rename("pump:1", "pump-1")
+        store.rename("pump:was", "pump-1")
         monkeypatch.setattr(store, "post", post)
-        store.rename("pump:1", "pump-1")
+        store.rename("pump:was", "pump-1")
     found = database.query("SELECT flow, device FROM water_pump")
     assert found[0]["values"] == [[AT + n, n, "pump-1"] for n in (50, 60, 100)]
 
