@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,8 @@ console = Console(highlight=False)
 File = Annotated[Path, typer.Option("--file", help="The compose file.")]
 _FILE = Path("docker-compose.yml")
 _DATA = Path("courtyard-stack")
+_SCREEN = ("TERM", "COLUMNS", "LINES", "NO_COLOR")
+"""What says how wide and colourful a terminal is; every other setting is the service's."""
 
 
 @stack.command("up")
@@ -125,6 +128,30 @@ def stack_status(
         raise typer.Exit(1)
 
 
+@stack.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@explained
+def stack_exec(
+    service: Annotated[str, typer.Argument(help="Whose settings and secrets: services, gateway, ...")],
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="A command of courtyard with its options.")],
+    data: Annotated[Path, typer.Option("--data", help="The folder it was started in.")] = _DATA,
+    file: File = _FILE,
+) -> None:
+    """Run a command of courtyard with the settings and secrets of a service of the stack that was started, like
+    `docker compose exec services courtyard ...`.
+
+    `courtyard stack exec services doctor`, `courtyard stack exec services site import yard.yaml`
+    """
+    from services.stack import compose
+    from services.stack.play import command
+
+    _check_file(file)
+    planned = compose.read(file.read_text(encoding="utf-8"), os.environ)
+    program = command(planned, file.resolve().parent, data, service, words)
+    screen = {name: os.environ[name] for name in _SCREEN if name in os.environ}
+    done = subprocess.run(program.argv, env={**screen, **program.environment}, check=False)
+    raise typer.Exit(done.returncode)
+
+
 def _check_file(file: Path) -> None:
     if not file.is_file():
         raise ValueError(f"there is no {file} here; run it in a clone of Courtyard, or name one with --file")
@@ -164,7 +191,7 @@ def _greet(playing: Stack, *, demo: bool) -> None:
         f"PostgreSQL 127.0.0.1:{place.port('postgres', 5432)}  postgres, {place.secret_file('postgres_password')}",
         f"Logs       {place.folder / 'logs'}",
         "",
-        "Is all well? courtyard stack status",
+        "Is all well? courtyard stack status, courtyard stack exec services doctor",
         "Ctrl-C stops everything; what ends by itself is started again.",
     ]
     console.print(Panel("\n".join(lines), title="The stack is up", expand=False))

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from services.stack import certificates, compose
 from services.stack.catalogue import PASSWORDS
 from services.stack.compose import COMPLETED, HEALTHY, Compose, Service
 from services.stack.keys import Keys
 from services.stack.place import HOST, Place
-from services.stack.programs import OPTIONAL, PLAYERS, Missing
-from services.stack.supervisor import ProgramFailed, Supervisor, tail
+from services.stack.programs import OPTIONAL, OURS, PLAYERS, Missing, own_program
+from services.stack.supervisor import Program, ProgramFailed, Supervisor, tail
 
 STATE = "stack.json"
 _WELL_SECONDS = 90.0
@@ -67,15 +67,31 @@ class Health(NamedTuple):
 
 def examine(file: Compose, root: Path, data: Path) -> Iterator[Health]:
     """Runs the health check that the file states for all that was started. Raises ValueError where nothing was."""
-    path = data / STATE
-    if not path.exists():
-        raise ValueError(f"no stack was started in {data}; courtyard stack up does")
-    state = json.loads(path.read_text())
-    place = Place(file, root, data.resolve(), data, ports=state["ports"])
+    place, state = _started(file, root, data)
     for name, pid in state["pids"].items():
         if service := file.services.get(name):
             ports = tuple(place.port(name, port) for port in service.ports)
             yield Health(name, _fares(place, service, pid), pid, ports)
+
+
+def command(file: Compose, root: Path, data: Path, service: str, words: Sequence[str]) -> Program:
+    """A command of courtyard with the settings and secrets of a service that was started.
+
+    Raises ValueError where no stack was started in `data`, or where `service` is not one of ours in it.
+    """
+    place, state = _started(file, root, data)
+    ours = [name for name in state["pids"] if name in file.services and file.services[name].image == OURS]
+    if service not in ours:
+        raise ValueError(f"expected one of {', '.join(ours)}, found {service!r}")
+    return own_program(place, file.services[service], ["courtyard", *words], restarts=False)
+
+
+def _started(file: Compose, root: Path, data: Path) -> tuple[Place, dict[str, Any]]:
+    path = data / STATE
+    if not path.exists():
+        raise ValueError(f"no stack was started in {data}; courtyard stack up does, --data names another folder")
+    state: dict[str, Any] = json.loads(path.read_text())
+    return Place(file, root, data.resolve(), data, ports=state["ports"]), state
 
 
 def _fares(place: Place, service: Service, pid: int) -> Literal["well", "unwell", "ended"]:
@@ -170,9 +186,11 @@ class Stack:
                 supervisor.start(program)
             else:
                 supervisor.run(program, _ONCE_SECONDS)
-        if service.image != "courtyard":
+        if service.image != OURS:
             self.wait_until_well(service.name)
             player.settle(self.place, service)
+        elif service.ports and service.restarts:  # the gateway's check takes seconds, and nothing waits for it
+            self.wait_until_well(service.name)
         self._say(f"{service.name:<13} {self._where(service):<16} {time.monotonic() - began:5.1f} s")
 
     def _changes(self) -> dict[str, Callable[[str], str]]:

@@ -75,12 +75,12 @@ class Ours:
     def programs(self, place: Place, service: Service) -> list[Program]:
         entrypoint = list(service.entrypoint) or ["courtyard"]
         words = place.arguments(service, [*entrypoint, *service.command])
-        return [_own_program(place, service, words, restarts=service.restarts)]
+        return [own_program(place, service, words, restarts=service.restarts)]
 
     def is_well(self, place: Place, service: Service) -> bool:
         if not service.check:
             return all(listens(place.port(service.name, port)) for port in service.ports)
-        program = _own_program(place, service, place.arguments(service, service.check), restarts=False)
+        program = own_program(place, service, place.arguments(service, service.check), restarts=False)
         done = subprocess.run(program.argv, env=dict(program.environment), cwd="/", check=False, capture_output=True)
         return done.returncode == 0
 
@@ -88,9 +88,10 @@ class Ours:
         """Its volume needs nothing."""
 
 
-def _own_program(place: Place, service: Service, words: list[str], *, restarts: bool) -> Program:
+def own_program(place: Place, service: Service, words: list[str], *, restarts: bool) -> Program:
+    """`words`, a start line of courtyard or python, with the settings and secrets of a service that is prepared."""
     start = {
-        "courtyard": [sys.executable, "-c", "from services.cli.main import app; app()"],
+        "courtyard": [sys.executable, "-c", "from services.cli.main import app; app(prog_name='courtyard')"],
         "python": [sys.executable],
     }
     if words[0] not in start:
@@ -198,6 +199,7 @@ class PostgreSql:
         password.touch(mode=0o600)
         password.write_text(Path(given["POSTGRES_PASSWORD_FILE"]).read_text())
         if user is not None:
+            data.parent.chmod(0o711)  # on the way to the cluster, which is that user's alone
             _check_reachable(data, user)
             shutil.chown(data, user)
             shutil.chown(password, user)
@@ -332,8 +334,10 @@ class Nginx:
         """Everything is in its configuration."""
 
 
+OURS = "courtyard"
+"""The product's own image."""
 PLAYERS: Mapping[str, Player] = {
-    "courtyard": Ours(),
+    OURS: Ours(),
     "eclipse-mosquitto": Mosquitto(),
     "postgres": PostgreSql(),
     "influxdb": InfluxDb(),

@@ -78,6 +78,22 @@ def test_every_health_check_of_the_file_passes(stack: RunningStack) -> None:
     assert done.returncode == 0
 
 
+def test_commands_run_with_the_settings_and_secrets_of_a_service(stack: RunningStack, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-c", "from services.cli.main import app; app()", "stack", "exec"]
+        where = ["--data", str(stack.data), "--file", str(ROOT / "docker-compose.yml")]
+        # From a folder of one's own: files that are named, such as a site's, are sought there.
+        return subprocess.run([*program, *where, *words], cwd=tmp_path, check=False, capture_output=True, text=True)
+
+    found = {one["what"] for one in json.loads(run("services", "doctor", "--json").stdout)}
+    assert {"PostgreSQL", "InfluxDB"} <= found, "the services' own databases"
+    exported = run("services", "site", "export", "osmanthus")
+    (tmp_path / "yard.yaml").write_text(exported.stdout)
+    assert exported.returncode == 0 and run("services", "site", "import", "yard.yaml").returncode == 0
+    other = run("nobody", "doctor")
+    assert other.returncode == 1 and "expected one of" in other.stderr and "services" in other.stderr
+
+
 def test_a_fault_goes_from_the_broker_to_the_panel_the_ticket_and_the_notice(stack: RunningStack) -> None:
     """The demo's equipment forces the west gate three seconds after its start."""
     board = ROOT / "dashboards/generated/en/access_gate_json.json"
