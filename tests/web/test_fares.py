@@ -12,6 +12,8 @@ import pytest
 import services.bootstrap
 from gateway import metrics as gateway
 from gateway.measure import Sample, Timing
+from services.accounts import desk
+from services.accounts.policy import Grant, Role
 from services.clock import to_millis
 from services.metrics import parts, process, state
 from services.sites.store import GatewayRow
@@ -21,6 +23,7 @@ from services.web.views import fares
 from services.web.views.fares import BROKEN, FINE, NOTED, WATCH, Figures, Line
 from tests.services.web.world import StoppedClock
 from tests.web.conftest import Courtyard
+from tests.web.seed import PASSWORD, SITE
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 YARD = GatewayRow(
@@ -137,6 +140,22 @@ def test_the_page_is_for_engineers_of_every_site(standing: Courtyard) -> None:
     chinese = standing.client("chen.yu", "zh-CN").get("/health").text
     assert "Courtyard 自身状况" in chinese
     assert "磁盘" in chinese
+
+
+def test_the_board_leads_there_who_may_see_it(standing: Courtyard) -> None:
+    assert 'href="/health"' in standing.client("chen.yu").get("/").text
+    of_one_site = desk.add_person(
+        standing.context.database,
+        login="wu.min",
+        password=PASSWORD,
+        grants=[Grant(SITE, Role.ENGINEER)],
+        now=datetime.now(UTC),
+        who=None,
+    )
+    standing.people["wu.min"] = of_one_site.id
+    board = standing.client("wu.min").get("/")
+    assert board.status_code == 200
+    assert 'href="/health"' not in board.text
 
 
 def test_every_chore_of_the_product_has_a_name_in_both_languages() -> None:
