@@ -93,7 +93,8 @@ def make_backup(
     if secrets_folder is not None and not secrets_folder.is_dir():
         raise ValueError(f"there is no folder {secrets_folder} with secrets")
     if keep is not None and not file.is_dir():
-        raise ValueError(f"--keep needs a folder of backups, and {file} is none")
+        step = "" if file.exists() else f"; where that is right, make it: mkdir -p {file}"
+        raise ValueError(f"--keep needs a folder of backups, and {file} is none{step}")
     now = SystemClock().now()
     target = keeping.in_folder(file, now) if file.is_dir() else file
     secrets = with_secrets or secrets_folder is not None
@@ -104,7 +105,7 @@ def make_backup(
     if as_json:
         print(json.dumps({"file": str(target), "removed": [str(one) for one in removed], **_plain(manifest)}, indent=1))
         return
-    out.print(f"Written to [bold]{escape(str(target))}[/bold], {target.stat().st_size / 1024**2:.1f} MB.")
+    out.print(f"Written to [bold]{escape(str(target))}[/bold], {_size(target)}.")
     _print_manifest(manifest)
     if removed:
         out.print(f"Removed {len(removed)} older ones.")
@@ -183,6 +184,11 @@ class _Shown:
     def step(self, what: str, total: int) -> Callable[[int], None]:
         task = self._bars.add_task(escape(what), total=max(total, 1))
         return lambda done: self._bars.advance(task, done)
+
+
+def _size(file: Path) -> str:
+    size = file.stat().st_size
+    return f"{size / 1000:,.0f} kB" if size < 1_000_000 else f"{size / 1024**2:,.1f} MB"
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

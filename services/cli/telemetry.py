@@ -19,7 +19,7 @@ from rich.table import Table
 from gateway.reading import Millis, Reading
 from services.cli import app
 from services.cli.console import Console
-from services.cli.shared import explained, settings_with
+from services.cli.shared import errors, explained, settings_with
 from services.clock import SystemClock, from_millis, to_millis
 from services.settings import Settings
 
@@ -209,7 +209,7 @@ def export(
 
     Columns: time (UTC), device, child, metric, value, quality, received (UTC). Default: the last day.
 
-    [bold]Example[/bold]: courtyard telemetry export pump-set-1 --from 2026-03-01 --to 2026-03-02 --csv pump.csv
+    [bold]Example[/bold]: courtyard telemetry export booster-1 --from 2026-03-01 --to 2026-03-02 --csv pump.csv
     """
     settings = settings_with(data_dir=data, influx_url=url)
     until = _millis(end) if end else to_millis(SystemClock().now())
@@ -226,6 +226,12 @@ def export(
         for reading in readings:
             writer.writerows(_rows(reading))
             count += len(reading.values)
+    if not count:
+        errors.print(
+            f"No value of {escape(', '.join(devices))} from {from_millis(start):%Y-%m-%d %H:%MZ} to "
+            f"{from_millis(until):%Y-%m-%d %H:%MZ}. The id stands on the device's page; --from and --to say when.",
+            highlight=False,
+        )
     if file:
         out.print(f"{count} values written to {escape(str(file))}.")
 

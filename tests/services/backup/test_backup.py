@@ -495,6 +495,13 @@ def test_the_commands(yard: Path, tmp_path: Path) -> None:
     assert "--force" in again.output
 
 
+def test_a_folder_that_is_not_there_is_not_taken_for_one(yard: Path, tmp_path: Path) -> None:
+    made = courtyard("backup", str(tmp_path / "none"), "--data", str(yard), "--keep", "2")
+    assert made.exit_code == 1
+    assert "mkdir -p" in made.output
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_folder_of_backups_keeps_the_newest(yard: Path, tmp_path: Path) -> None:
     kept = tmp_path / "backups"
     kept.mkdir()

@@ -154,6 +154,12 @@ def test_the_embedded_time_series_has_a_status_and_an_export(pump: str) -> None:
     assert len(lines) == 182
 
 
+def test_an_export_without_values_says_so(pump: str) -> None:
+    answer = CliRunner().invoke(app, ["telemetry", "export", "pump-set-1", "--from", f"{BEGIN:%Y-%m-%dT%H:%M}"])
+    assert answer.exit_code == 0
+    assert "No value of pump-set-1" in answer.stderr
+
+
 def test_words_of_devices_are_no_formulas(pump: str, tmp_path: Path) -> None:
     store = SqliteTelemetry(tmp_path / "telemetry.db")
     store.start()
