@@ -3,7 +3,8 @@
 The order matters. The journal is copied before the SQL snapshot is taken: what services had committed by then is in the
 snapshot, and what they had not is in the journal, so that a gateway which starts from both delivers exactly what is
 missing. The other way round the journal could have given back what the snapshot still lacks. The time series come
-last for the same reason: a store takes a reading twice without harm, but never a reading that nobody has any more.
+last for the same reason, and so does the journal in which services keep readings for InfluxDB: a store takes a reading
+twice without harm, but never a reading that nobody has any more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, select
 
+from gateway.telemetry.spool import FILE as SPOOL_FILE
 from services import migrations
 from services.backup import config, sql
 from services.backup.archive import Writer, free_bytes
@@ -74,6 +76,7 @@ def make(target: Path, settings: Settings, now: datetime, progress: Progress, wa
         _add_journals(archive, settings, work, progress)
         _add_small_files(archive, settings)
         _add_database(archive, settings, work, progress)
+        _add_spool(archive, settings, work, progress)
         _add_telemetry(archive, settings, work, progress, wanted)
         _add_configuration(archive, settings, work, wanted)
         if work.database is None and not work.journals:
@@ -130,9 +133,18 @@ def _hidden(file: Path, folder: Path) -> bool:
 def _add_journals(archive: Writer, settings: Settings, work: _Work, progress: Progress) -> None:
     for file in _databases(settings.data_dir):
         name = file.relative_to(settings.data_dir).as_posix()
+        if name == SPOOL_FILE:
+            continue
         _add_copy(archive, file, f"journals/{name}", progress)
         mine = name == JOURNAL_FILE and is_journal(file)
         work.journals.append(JournalPart(name, settings.gateway_id if mine else ""))
+
+
+def _add_spool(archive: Writer, settings: Settings, work: _Work, progress: Progress) -> None:
+    file = settings.data_dir / SPOOL_FILE
+    if file.exists():
+        _add_copy(archive, file, f"journals/{SPOOL_FILE}", progress)
+        work.journals.append(JournalPart(SPOOL_FILE))
 
 
 def _add_small_files(archive: Writer, settings: Settings) -> None:

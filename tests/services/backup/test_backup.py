@@ -218,6 +218,23 @@ def test_readings_come_along_when_asked_for(yard: Path, tmp_path: Path) -> None:
     telemetry.close()
 
 
+def test_what_waits_for_influxdb_is_no_older_than_the_cursors_beside_it(yard: Path, tmp_path: Path) -> None:
+    """What services have taken in no gateway delivers again: it is in that journal, or the time series lack it."""
+    spool = Journal(yard / "telemetry-journal.db", consumers=("telemetry",))
+    spool.start()
+    spool.append([NewEntry(1, 1, [Reading("d", "", 1, 1, "b", {"x": 1.0})])])
+    spool.close()
+    file = back_up(yard, tmp_path / "b.zip")
+    copied = list(check(file, Silent()).members)
+    assert copied.index("journals/journal.db") < copied.index("sql/gateways.jsonl")
+    assert copied.index("sql/gateways.jsonl") < copied.index("journals/telemetry-journal.db")
+    restore(file, settings(tmp_path / "new"), LATER, Silent(), replace=False)
+    again = Journal(tmp_path / "new" / "telemetry-journal.db", consumers=("telemetry",))
+    again.start()
+    assert again.stats().entries_waiting == {"telemetry": 1}
+    again.close()
+
+
 def test_a_gateway_alone_has_a_backup_too(yard: Path, tmp_path: Path) -> None:
     """Its device list too: where services cannot be asked it decodes by that."""
     (yard / "courtyard.db").unlink()
