@@ -6,16 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
-from gateway.telemetry import TelemetryUnavailable, influxql
+from dashboards.influxql import gauge
+from dashboards.macros import Chosen, influxql
+from gateway.reading import DeviceEntry, Registry
+from gateway.telemetry import TelemetryUnavailable
+from gateway.telemetry import influxql as asking
+from gateway.telemetry.influx import InfluxTelemetry
 from gateway.telemetry.influxql import InfluxQl
-from tests.gateway.telemetry.influx_kit import reading, writer
+from tests.fixtures_influxdb import Influx
+from tests.gateway.telemetry.influx_kit import count, database, reading, shared, writer
 from tests.gateway.telemetry.test_lines import AT
+
+__all__ = ["database", "shared"]
 
 Answer = Callable[["Handler"], None]
 
@@ -118,7 +127,7 @@ def test_an_answer_that_is_none_is_said(body: bytes) -> None:
 
 
 def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(influxql, "_LARGEST_CHUNK", 1_000_000)
+    monkeypatch.setattr(asking, "_LARGEST_CHUNK", 1_000_000)
 
     def endless(at: Handler) -> None:
         at.send_response(200)
@@ -179,3 +188,44 @@ def test_forty_pages_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
             assert again[-2] < 0.5, "one tries, nineteen are told"
             assert again[-1] >= 1.0
         server.over.set()
+
+
+HOSTILE = [
+    "a\\,b", "a\\ b", "a\\=b", "a\\\\,b", "a,b", "a b", "a=b", 'a"b', "a'b", "\\a", "\\,x", 'a\\"b', "a\\nb",
+    "$site", "${site}", "$timeFilter", "{{x}}", "%s", ".*", "a.*", "(a", "[a", "a]b", "a|b", "a/b", "a^$", "# x",
+    "-- x", "/* x */", "'; DROP DATABASE telemetry --", "time", "__name__", "泵", "🤖",
+]  # fmt: skip
+
+
+def test_names_are_what_they_are_in_lines_queries_and_panels(database: Influx, tmp_path: Path) -> None:
+    """The site, the building, the device, its child and its state all bear them; nobody sees another's readings."""
+    registry = Registry("1", [DeviceEntry(id=n, profile="pump", address=n, site=n, building=n) for n in HOSTILE])
+
+    def values(store: InfluxTelemetry, device: str, child: str) -> list[object]:
+        found = store.range(device=device, child=f"port:{child}", metrics=["flow", "running"], start=AT, end=AT + 100)
+        return [point.value for name in ("flow", "running") for point in found[name]]
+
+    with writer(database.url, tmp_path, registry=registry) as store:
+        store.write([reading(n, name, f"port:{name}", flow=float(n), running=name) for n, name in enumerate(HOSTILE)])
+        assert store.refused == 0
+        for number, name in enumerate(HOSTILE):
+            assert values(store, name, name) == [float(number), name]
+            assert [one.child for one in store.scan(devices=[name], start=AT, end=AT + 100)] == [f"port:{name}"]
+            chosen = {"site": [name], "device": [name], "resolution": ["autogen"]}
+            begin = datetime.fromtimestamp(AT / 1000, UTC)
+            panel = influxql(gauge("water_pump", "flow", ""), Chosen(begin, begin + timedelta(minutes=1), chosen))
+            (series,) = database.query(panel)
+            assert series["values"][0][1] == number, panel  # type: ignore[index]
+            store.rename(name, f"x{name}")
+            assert values(store, f"x{name}", name) == [float(number), name]
+            assert values(store, name, name) == []
+
+
+def test_a_name_that_lines_cannot_hold_is_set_aside(database: Influx, tmp_path: Path) -> None:
+    """A backslash at the end would swallow what follows; a line break would begin a line of its own."""
+    bad = ["a\\", "a\nwater_pump,device=pump-1 flow=666 1", "a\r", "a\0", "a\u2028b", "\ud83d"]
+    registry = Registry("1", [DeviceEntry(id=name, profile="pump", address="1", site="s") for name in bad])
+    with writer(database.url, tmp_path, registry=registry) as store:
+        store.write([*(reading(n, name) for n, name in enumerate(bad)), *(reading(9, "pump-1", name) for name in bad)])
+        assert store.refused == 2 * len(bad)
+    assert count(database, "flow") == 0
