@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.accounts import audit, desk, store
 from services.accounts.passwords import random_password
@@ -167,7 +167,7 @@ def token_list(data: Data = None) -> None:
     """Which tokens there are."""
     with _opened(data) as (database, _), database.read() as connection:
         found = store.list_tokens(connection)
-    table = Table("id", "name", "role", "created (UTC)", "state")
+    table = Table(Column("id", min_width=26, no_wrap=True), "name", "role", "created (UTC)", "state")
     for one in found:
         role = f"{one.role.value} of {_place(one.site)}"
         state = "revoked" if one.revoked_at else ""

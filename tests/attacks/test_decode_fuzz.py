@@ -238,12 +238,12 @@ def quickest(decoder: Decoder, message: Message, enough: float, runs: int = 5) -
     best = float("inf")
     for _ in range(runs):
         mark = decoder.memory.mark()
-        begun = time.perf_counter()
+        begun = time.thread_time()  # what others do on this machine does not count
         try:
             decoder.decode(*message, NOW)
         except DecodeError as error:
             assert error.code != "internal", error
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.thread_time() - begun)
         decoder.memory.undo(mark)
         if best < enough:
             break

@@ -14,8 +14,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from gateway.reading import Reading
+from gateway.telemetry.sqlite import SqliteTelemetry
 from services import bootstrap, folder
 from services.cli.up import _greet
+from services.clock import SystemClock
 from services.database import Database, metadata
 from services.doctor import findings, probes
 from services.notices.channels import Message, Rejected
@@ -116,6 +118,13 @@ def test_the_brokers_password_is_not_printed(capsys: pytest.CaptureFixture[str],
     assert "hunter2" not in said
 
 
+def open_telemetry(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
+    database = bootstrap.open_database(stack, settings)
+    telemetry = bootstrap.open_telemetry(stack, settings, SystemClock(), {}, database)
+    assert isinstance(telemetry, SqliteTelemetry)
+    return telemetry
+
+
 def damaged(file: Path, damage: str) -> bytes:
     sound = file.read_bytes()
     content = b"no database at all" * 1000 if damage == "other bytes" else sound[:100] + bytes(len(sound) - 100)
@@ -127,10 +136,10 @@ def damaged(file: Path, damage: str) -> bytes:
 def test_a_damaged_history_is_set_aside_and_keeps_no_alarm_from_being_raised(damage: str, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with ExitStack() as stack:
-        bootstrap.open_telemetry(stack, settings)
+        open_telemetry(stack, settings)
     content = damaged(tmp_path / "telemetry.db", damage)
     with ExitStack() as stack:
-        telemetry = bootstrap.open_telemetry(stack, settings)
+        telemetry = open_telemetry(stack, settings)
         telemetry.write([Reading("pump", "", 1, 1, "b", {"pressure": 0.4})])
         assert telemetry.count() == 1
     assert (tmp_path / "telemetry.damaged-1.db").read_bytes() == content
@@ -143,8 +152,7 @@ def test_a_damaged_history_is_set_aside_and_keeps_no_alarm_from_being_raised(dam
 def test_a_damaged_database_is_said_in_words(damage: str, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with ExitStack() as stack:
-        bootstrap.open_database(stack, settings)
-        bootstrap.open_telemetry(stack, settings)
+        open_telemetry(stack, settings)
     file = tmp_path / "courtyard.db"
     damaged(file, damage)
     command = "from services.cli.main import app; app()"

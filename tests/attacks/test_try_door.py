@@ -13,7 +13,7 @@ from tests.services.web.world import World
 __all__ = ["Prepared", "prepared", "world"]
 SLOW_YAML = "a: [" + "{}, " * 24_000 + "{}]"
 """As many parts as are taken at all: the careful reader needs seconds."""
-LONGEST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 2.0
 """What somebody who waits for a page would feel."""
 
 
@@ -40,4 +40,4 @@ def test_the_board_goes_on_while_the_worst_profiles_are_tried(world: World) -> N
     assert set(codes) <= {200, 503}
     assert 200 in codes
     assert pause < LONGEST_PAUSE_SECONDS
-    assert slowest < 6 * LONGEST_PAUSE_SECONDS
+    assert slowest < 4 * LONGEST_PAUSE_SECONDS

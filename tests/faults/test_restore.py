@@ -16,7 +16,7 @@ from tests.faults import kit
 from tests.faults.kit import Load, Yard
 from tests.gateway.kit import now_millis
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(400)]
 
 PER_SECOND = 150
 """The gateway keeps its newest 2,000 messages, delivered or not: more than it takes from the backup to the restore."""

@@ -104,7 +104,8 @@ def test_without_an_installation_it_says_where_it_looked(tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
-def test_only_the_token_goes_to_standard_output(data: Path) -> None:
+def test_only_the_token_goes_to_standard_output(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # the id is what is revoked: it is whole on the narrowest screen
     said = courtyard("token", "create", "gateway-1", "--role", "gateway")
     assert re.fullmatch(r"courtyard_\S{43}\n", said.stdout)
     database = opened(data)
