@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from device_profiles.telemetry import DATABASE
 
@@ -53,10 +53,15 @@ def influxdb(url: str, token: str) -> Datasource:
     return Datasource(INFLUXDB, "Courtyard InfluxDB", "influxdb", url.rstrip("/"), options=options, secrets=secrets)
 
 
-def postgresql(url: str, password: str, *, sslmode: str = "disable") -> Datasource:
+_SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
+"""Those that Grafana knows."""
+
+
+def postgresql(url: str, password: str) -> Datasource:
     """Tickets, alarms and outages, read by a role that may only read.
 
-    `url`: postgresql://USER@HOST[:PORT]/DATABASE. Raises ValueError where a part is missing, or the password is in it.
+    `url`: postgresql://USER@HOST[:PORT]/DATABASE[?sslmode=…], without TLS unless it says so. Raises ValueError where a
+    part is missing, or the password is in it.
     """
     parts = urlsplit(url)
     database = parts.path.strip("/")
@@ -64,6 +69,9 @@ def postgresql(url: str, password: str, *, sslmode: str = "disable") -> Datasour
         raise ValueError(f"expected postgresql://USER@HOST[:PORT]/DATABASE, found {_without_password(url)!r}")
     if parts.password:
         raise ValueError("the password does not belong in the address: give it as a file")
+    sslmode = parse_qs(parts.query).get("sslmode", ["disable"])[-1]
+    if sslmode not in _SSL_MODES:
+        raise ValueError(f"expected sslmode={'|'.join(_SSL_MODES)}, found {sslmode!r}")
     address = f"{parts.hostname}:{parts.port or 5432}"
     return postgresql_at(address, database=database, user=parts.username, password=password, sslmode=sslmode)
 

@@ -202,7 +202,7 @@ def with_annotations(board: Board, language: str) -> Board:
 
 _SHOWN: Mapping[str, tuple[Text, str]] = {
     "alarm": (Text(zh="告警", en="Alarms"), "red"),
-    "outage": (Text(zh="停服", en="Outages"), "purple"),
+    "outage": (Text(zh="停用", en="Outages"), "purple"),
     "ticket": (Text(zh="工单", en="Tickets"), "blue"),
 }
 

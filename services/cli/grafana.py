@@ -79,7 +79,8 @@ PostgresUrl = Annotated[
     str | None,
     typer.Option(
         "--postgres-url",
-        help="postgresql://USER@HOST:5432/DATABASE of a role that may only read (courtyard migrate --reader USER).",
+        help="postgresql://USER@HOST:5432/DATABASE of a role that may only read (courtyard migrate --reader USER); "
+        "over a line that is not your own with ?sslmode=require or verify-full.",
     ),
 ]
 PostgresPassword = Annotated[

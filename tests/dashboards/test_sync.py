@@ -322,7 +322,7 @@ def test_without_postgresql_dashboards_show_episodes_out_of_grafanas_own_annotat
     shown = [one for one in pumps["annotations"]["list"] if one["datasource"].get("type") == "grafana"]
     assert [(one["name"], one["target"]["tags"]) for one in shown] == [
         ("告警", ["courtyard", "alarm"]),
-        ("停服", ["courtyard", "outage"]),
+        ("停用", ["courtyard", "outage"]),
         ("工单", ["courtyard", "ticket"]),
     ]
     (held,) = [one["dashboard"] for one in current.boards.values() if "桂花苑" in one["dashboard"]["title"]]
@@ -423,6 +423,18 @@ def test_nothing_is_missing_on_a_current_grafana() -> None:
 
 def test_the_mark_is_of_the_content_alone() -> None:
     assert mark_of(board("now")) == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "mode"), [("", "disable"), ("?sslmode=require", "require"), ("?sslmode=verify-full", "verify-full")]
+)
+def test_tables_are_asked_over_tls_where_the_address_says_so(asked: str, mode: str) -> None:
+    assert postgresql(f"postgresql://grafana@db.example/courtyard{asked}", "p").options["sslmode"] == mode
+
+
+def test_a_mode_that_grafana_does_not_know_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected sslmode=disable"):
+        postgresql("postgresql://grafana@db.example/courtyard?sslmode=prefer", "p")
 
 
 def test_a_folder_that_cannot_be_kept_apart_is_not_said_to_be(current: GrafanaServer) -> None:
