@@ -44,9 +44,9 @@ class Place:
         return self.ports[f"{service}:{port}"]
 
     def volume(self, name: str) -> Path:
-        """The folder of a named volume."""
+        """The folder of a named volume, for this user alone: databases in it say who went where."""
         path = self.folder / "volumes" / name
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     def run_folder(self, service: str) -> Path:

@@ -23,6 +23,7 @@ WRITE = "/api/v2/write"
 _PRECISIONS = {"": "n", "ns": "n", "us": "u", "ms": "ms", "s": "s"}
 _TIMEOUT_SECONDS = 300.0
 _PIECE = 64 * 1024
+_LARGEST_BODY = 64 * 1024**2
 _OF_ONE_CONNECTION = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "host", "expect"})
 
 
@@ -126,13 +127,20 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             path = write_path(asked.query)
         except ValueError as error:
-            self._body()
-            self._say(400, {"code": "invalid", "message": str(error)})
+            self._refuse(400, error)
             return
         self._pass_on(path)
 
+    def _refuse(self, status: int, error: ValueError) -> None:
+        self.close_connection = True  # what it still says is the body, and no next question
+        self._say(status, {"code": "invalid", "message": str(error)})
+
     def _pass_on(self, path: str) -> None:
-        body = self._body()
+        try:
+            body = self._body()
+        except ValueError as error:
+            self._refuse(413, error)
+            return
         try:
             answer = self._ask(path, body)
         except (OSError, http.client.HTTPException) as error:
@@ -174,7 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _body(self) -> bytes | None:
+        """Raises ValueError for what this little proxy does not read."""
         length = self.headers.get("Content-Length")
+        if "Transfer-Encoding" in self.headers or not (length or "0").isdecimal() or int(length or 0) > _LARGEST_BODY:
+            raise ValueError(f"expected a body of a told length of at most {_LARGEST_BODY} bytes")
         return None if length is None else self.rfile.read(int(length))
 
     def _health(self) -> None:

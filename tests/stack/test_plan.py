@@ -76,6 +76,10 @@ def test_each_service_sees_its_own_secrets_and_configuration_only(place: Place) 
     assert not (secrets / "left-over").exists()
 
 
+def test_what_the_stack_keeps_is_for_this_user_alone(place: Place) -> None:
+    assert place.volume("services-data").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_mounted_file_that_is_not_there_is_named(place: Place) -> None:
     (place.root / "config" / "a.conf").unlink()
     (place.root / "config").rmdir()

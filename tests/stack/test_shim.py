@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -92,3 +94,19 @@ def test_a_database_that_is_away_is_said_and_found_again(tmp_path: Path, databas
         assert client.post("/api/v2/write?bucket=telemetry", content=b"m v=1 1").status_code == 503
         database.start()
         assert client.post("/api/v2/write?bucket=telemetry", content=b"m v=1 1").status_code == 204
+
+
+@pytest.mark.parametrize(
+    "head", ["Content-Length: 99999999999", "Content-Length: -1", "Content-Length: x", "Transfer-Encoding: chunked"]
+)
+def test_a_body_of_no_or_of_any_length_is_refused_and_no_next_question(database: Influx, head: str) -> None:
+    host, _, port = database.url.removeprefix("http://").rpartition(":")
+    inner = "GET /ping HTTP/1.1\r\nHost: c\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as one:
+        one.sendall(f"POST /api/v2/write?bucket=telemetry HTTP/1.1\r\nHost: c\r\n{head}\r\n\r\n{inner}".encode())
+        said = b""
+        with suppress(ConnectionError):
+            while piece := one.recv(4096):
+                said += piece
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert b"413" in said
