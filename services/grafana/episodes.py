@@ -51,7 +51,7 @@ class Episodes:
             head = f"{severity.in_(self._language) if severity else row.severity}: {self._of(name['zh'], name['en'])}"
             where = self._of(row.name_zh or row.device, row.name_en or row.device)
             yield Region(
-                key=f"{KEY}:alarm:{row.id}",
+                key=f"{KEY}:alarm-{row.id}",
                 begins=row.raised_at,
                 ends=row.cleared_at if row.state != "active" else None,
                 tags=("alarm", f"site:{row.site}", f"device:{row.device}", f"severity:{row.severity}"),
@@ -65,7 +65,7 @@ class Episodes:
         for row in connection.execute(query):
             households = _HOUSEHOLDS.in_(self._language).format(n=row.impact.get("households", 0))
             yield Region(
-                key=f"{KEY}:outage:{row.id}",
+                key=f"{KEY}:outage-{row.id}",
                 begins=row.started_at,
                 ends=row.restored_at if row.state != "ongoing" else None,
                 tags=("outage", f"site:{row.site}", f"service:{row.service}", f"loss:{row.loss}"),
@@ -78,7 +78,7 @@ class Episodes:
             title = self._of(row.title_zh, row.title_en)
             device = (f"device:{row.device}",) if row.device else ()
             yield Region(
-                key=f"{KEY}:ticket:{row.id}",
+                key=f"{KEY}:ticket-{row.id}",
                 begins=row.begun_at,
                 ends=row.closed_at,
                 tags=("ticket", f"site:{row.site}", *device, f"priority:{row.priority}"),

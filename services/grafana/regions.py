@@ -1,7 +1,8 @@
 """What of the life of a site is drawn over curves: alarm episodes, outages, and work on tickets. Pure.
 
-Each is one region annotation of Grafana's own, found again by the one tag `courtyard:<kind>:<id>`. Exactly one tag may
-have the key `courtyard`: Grafana counts the tags that fit, and with two it would find neither.
+Each is one region annotation of Grafana's own, found again by the one tag `courtyard:<kind>-<id>`. Exactly one tag may
+have the key `courtyard`: Grafana counts the tags that fit, and with two it would find neither. No tag may have a second
+colon: Grafana keeps a key and a value, and drops what follows without a word.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ and if Courtyard dies it does not claim for ever that something is wrong."""
 @dataclass(frozen=True)
 class Region:
     key: str
-    """courtyard:alarm:<id>, courtyard:outage:<id>, courtyard:ticket:<id>"""
+    """courtyard:alarm-<id>, courtyard:outage-<id>, courtyard:ticket-<id>"""
     begins: datetime
     ends: datetime | None
     """None: it goes on."""

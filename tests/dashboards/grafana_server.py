@@ -390,7 +390,12 @@ class Routes(BaseHTTPRequestHandler):
             if not self.body.get("text"):
                 raise Refusal(400, "Failed to save annotation")
             number = self.server.number()
-            kept[number] = {"id": number, **_times(self.body), "tags": self.body["tags"], "text": self.body["text"]}
+            kept[number] = {
+                "id": number,
+                **_times(self.body),
+                "tags": _kept_tags(self.body["tags"]),
+                "text": self.body["text"],
+            }
             return {"message": "Annotation added", "id": number}
         if int(steps[0]) not in kept:
             raise Refusal(404, "Annotation not found")
@@ -398,7 +403,8 @@ class Routes(BaseHTTPRequestHandler):
             del kept[int(steps[0])]
             return {"message": "Annotation deleted"}
         there = kept[int(steps[0])]
-        there |= {name: self.body[name] for name in ("tags", "text") if name in self.body}
+        there |= {"text": self.body["text"]} if "text" in self.body else {}
+        there |= {"tags": _kept_tags(self.body["tags"])} if "tags" in self.body else {}
         there |= _times({**there, **self.body})
         return {"message": "Annotation patched"}
 
@@ -505,8 +511,15 @@ def _times(body: dict[str, Any]) -> dict[str, int]:
 
 
 def _pair(tag: str) -> tuple[str, str]:
-    key, _, value = tag.partition(":")
+    """Grafana splits at every colon and keeps the first two parts."""
+    key, value, *_ = [*tag.split(":"), ""]
     return key.strip(), value.strip()
+
+
+def _kept_tags(tags: list[str]) -> list[str]:
+    """As Grafana keeps them: a key and a value of each, none twice."""
+    pairs = dict.fromkeys(_pair(tag) for tag in tags)
+    return [f"{key}:{value}" if value else key for key, value in pairs if key]
 
 
 def _shown(account: dict[str, Any]) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def test_annotations_of_now_are_there_after_one_command(server: GrafanaServer, d
     said = courtyard("annotate")
     assert "1 annotations written" in said.output, said.output
     (one,) = server.annotations.values()
-    assert one["tags"][0] == "courtyard:alarm:a1" and "重要" in one["text"]
+    assert one["tags"][0] == "courtyard:alarm-a1" and "重要" in one["text"]
     assert "0 annotations written" in courtyard("annotate").output
 
 

@@ -72,7 +72,7 @@ def test_an_alarm_and_its_outage_open_when_they_begin_and_close_when_they_end(
     no_water(site)
     assert keeper.round(site.clock.now()).written == 2
     (alarm,), (outage,) = shown(grafana, "alarm"), shown(grafana, "outage")
-    assert alarm["tags"][0] == f"courtyard:alarm:{site.alarms()[0].id}"
+    assert alarm["tags"][0] == f"courtyard:alarm-{site.alarms()[0].id}"
     assert {"site:yard", "device:pumps"} <= set(alarm["tags"])
     assert alarm["time"] == to_millis(site.alarms()[0].raised_at)
     assert alarm["timeEnd"] > to_millis(site.clock.now()), "whoever looks at now sees that it goes on"

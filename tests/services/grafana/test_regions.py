@@ -9,8 +9,8 @@ from services.clock import to_millis
 from services.grafana.regions import AHEAD, Region, Write, decide, key_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-GOING = Region("courtyard:alarm:a1", NOON, None, ("alarm", "site:yard"), "Pressure low")
-OVER = Region("courtyard:alarm:a2", NOON, NOON + timedelta(minutes=5), ("alarm", "site:yard"), "Pressure low")
+GOING = Region("courtyard:alarm-a1", NOON, None, ("alarm", "site:yard"), "Pressure low")
+OVER = Region("courtyard:alarm-a2", NOON, NOON + timedelta(minutes=5), ("alarm", "site:yard"), "Pressure low")
 
 
 def as_shown(region: Region, at: datetime, number: int = 7, **changed: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def test_what_is_not_there_is_made_with_exactly_one_tag_of_the_key_courtyard() -
     assert write.id is None and write.body is not None
     assert write.body["time"] == to_millis(NOON)
     assert write.body["timeEnd"] == to_millis(NOON + AHEAD)
-    assert [tag for tag in write.body["tags"] if tag.split(":")[0] == "courtyard"] == ["courtyard:alarm:a1"]
+    assert [tag for tag in write.body["tags"] if tag.split(":")[0] == "courtyard"] == ["courtyard:alarm-a1"]
 
 
 def test_what_is_there_as_it_should_be_is_left_alone() -> None:
@@ -55,5 +55,5 @@ def test_of_twins_the_first_stays_and_what_people_wrote_is_not_touched() -> None
 
 
 def test_an_end_before_its_beginning_is_a_point() -> None:
-    odd = Region("courtyard:alarm:a3", NOON, NOON - timedelta(seconds=1), ("alarm",), "odd")
+    odd = Region("courtyard:alarm-a3", NOON, NOON - timedelta(seconds=1), ("alarm",), "odd")
     assert odd.body(NOON)["timeEnd"] == odd.body(NOON)["time"]
