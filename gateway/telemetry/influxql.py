@@ -171,6 +171,8 @@ def refusal(status: int, body: str) -> str:
 
 def _explained(words: str) -> str:
     """The server's words with the next step, where there is one."""
+    if "organization name" in words:
+        return f"InfluxDB: {words}; see COURTYARD_INFLUX_ORG"
     return f"InfluxDB: {words}" + ("; run `courtyard telemetry setup`" if _is_missing(words) else "")
 
 
@@ -179,6 +181,8 @@ def _error(words: str) -> TelemetryUnavailable:
 
 
 def _is_missing(words: str) -> bool:
+    if "default retention policy not set" in words:  # InfluxDB 2, where there are buckets of other levels only
+        return True
     return "not found" in words and any(what in words for what in ("database", "retention policy", "bucket"))
 
 

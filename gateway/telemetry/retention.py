@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import urllib3
 from influxdb_client import (  # type: ignore[attr-defined] # the package does not say what it gives away
+    Bucket,
     BucketRetentionRules,
     InfluxDBClient,
 )
@@ -27,6 +28,7 @@ _DAY = timedelta(days=1)
 _SHARDS = {RAW: _DAY, FIVE_MINUTES: 7 * _DAY, HOURLY: 30 * _DAY}
 """The database forgets shard by shard, and a query opens each shard it touches: some dozens per level are right."""
 _TIMEOUT_MILLIS = 30_000
+_NOT_FOUND = 404
 _DURATION = re.compile(r"(\d+)(h|ms|m|s|us|ns)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -150,10 +152,20 @@ class _Buckets:
         found: dict[Level, Kept] = {}
         with self._client() as client:
             for level in _SHARDS:
-                bucket = client.buckets_api().find_bucket_by_name(level.bucket)  # type: ignore[no-untyped-call]
+                bucket = self._find(client, level)
                 if bucket is not None:
                     found[level] = _kept(bucket.retention_rules or [])
         return found
+
+    def _find(self, client: InfluxDBClient, level: Level) -> Bucket | None:
+        """In our organisation: others may have one of this name. Raises ApiException where there is no such one."""
+        try:
+            found = client.buckets_api().find_buckets(name=level.bucket, org=self._address[2])
+        except ApiException as error:
+            if error.status == _NOT_FOUND and "organization" not in (error.body or ""):
+                return None
+            raise
+        return next(iter(found.buckets or []), None)
 
     def changes(self, found: Mapping[Level, Kept], levels: Mapping[Level, Kept]) -> list[Change]:
         return [
@@ -175,7 +187,7 @@ class _Buckets:
     def _changing(self, level: Level, kept: Kept) -> Callable[[], None]:
         def carry_out() -> None:
             with self._client() as client:
-                bucket = client.buckets_api().find_bucket_by_name(level.bucket)  # type: ignore[no-untyped-call]
+                bucket = self._find(client, level)
                 if bucket is None:
                     raise TelemetryUnavailable(f"the bucket {level.bucket} has gone meanwhile; try again")
                 bucket.retention_rules = [_rule(kept)]

@@ -71,8 +71,9 @@ def test_an_answer_that_is_not_whole_is_said(status: int, body: bytes, said: str
         assert said in str(caught.value)
 
 
-def test_what_is_not_set_up_names_the_command() -> None:
-    body = b'{"results":[{"error":"retention policy not found: 5m"}]}'
+@pytest.mark.parametrize("words", ["retention policy not found: 5m", "default retention policy not set for: telemetry"])
+def test_what_is_not_set_up_names_the_command(words: str) -> None:
+    body = msgspec.json.encode({"results": [{"error": words}]})
     with (
         answering(lambda *_: (200, body)) as url,
         InfluxQl(url, "") as ql,
@@ -103,6 +104,10 @@ def test_a_chart_takes_the_coarsest_level_that_hides_nothing() -> None:
     assert level_for(400 * day, 3_600_000) is HOURLY
 
 
+def _missing(what: str) -> tuple[int, bytes]:
+    return 404, msgspec.json.encode({"code": "not found", "message": f"{what} not found"})
+
+
 def test_buckets_of_influxdb_2_are_made_and_changed() -> None:
     """Its API, played: a server that keeps buckets as InfluxDB 2 does."""
     buckets: dict[str, dict[str, object]] = {}
@@ -120,9 +125,11 @@ def test_buckets_of_influxdb_2_are_made_and_changed() -> None:
             buckets[changed["name"]].update(changed)
             return 200, msgspec.json.encode(buckets[changed["name"]])
         if path == "/api/v2/buckets":
-            asked = parse_qs(urlsplit(request.path).query)["name"]
-            wanted = [made for name, made in buckets.items() if name in asked]
-            return 200, msgspec.json.encode({"buckets": wanted})
+            asked = parse_qs(urlsplit(request.path).query)
+            if asked["org"] != ["courtyard"]:  # without it, buckets of all organisations
+                return _missing(f'organization name "{asked["org"][0]}"')
+            wanted = [made for name, made in buckets.items() if name in asked["name"]]
+            return (200, msgspec.json.encode({"buckets": wanted})) if wanted else _missing(f"bucket {asked['name']}")
         return 204, b""
 
     def look(url: str, ql: InfluxQl, raw_days: int) -> retention.Found:
@@ -142,4 +149,6 @@ def test_buckets_of_influxdb_2_are_made_and_changed() -> None:
         (shorter,) = look(url, ql, 7).changes
         assert shorter.said == "let the bucket telemetry keep 7 d, and forget what is older"
         shorter.carry_out()
+        with pytest.raises(TelemetryUnavailable, match='name "elsewhere" not found; see COURTYARD_INFLUX_ORG'):
+            retention.look(ql, url=url, token="t", org="elsewhere", levels={})
         assert look(url, ql, 7).levels[RAW] == retention.Kept(timedelta(days=7), timedelta(days=1))
