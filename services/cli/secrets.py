@@ -17,6 +17,7 @@ app.add_typer(secrets)
 out = Console(highlight=False)
 Folder = Annotated[Path, typer.Option("--dir", help="The folder of the secrets.")]
 _DEFAULT = Path("deploy/secrets")
+_NOW = "Now: docker compose kill -s HUP mosquitto (a stack that runs without containers takes it by itself)"
 
 
 @secrets.command("init")
@@ -67,12 +68,13 @@ def secrets_device(
     keys = Keys(folder)
     if remove:
         keys.remove_device(name)
-        out.print(f"{name} has no account any more. Now: docker compose kill -s HUP mosquitto", soft_wrap=True)
+        out.print(f"{name} has no account any more.", soft_wrap=True)
+        out.print(_NOW, soft_wrap=True)
         return
     password = keys.add_device(name)
     out.print(f"User      {name}", soft_wrap=True)
     out.print(f"Password  [bold]{password}[/bold]  (shown once)", soft_wrap=True)
-    out.print("Now: docker compose kill -s HUP mosquitto", soft_wrap=True)
+    out.print(_NOW, soft_wrap=True)
 
 
 @secrets.command("list")

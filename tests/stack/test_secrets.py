@@ -227,7 +227,9 @@ def test_a_device_s_password_is_shown_once(tmp_path: Path) -> None:
     shown = re.search(r"Password\s+(\w{40})", output)
     assert shown
     assert passwords.fits(shown[1], Keys(folder).accounts()["charger-7"])
-    assert "no account any more" in said("device", "charger-7", "--remove", "--dir", str(folder))
+    removed = said("device", "charger-7", "--remove", "--dir", str(folder))
+    assert "no account any more" in removed
+    assert "without containers takes it by itself" in removed, "who has no docker is not sent to it"
 
 
 def test_a_certificate_to_try_with_is_one_that_clients_take(tmp_path: Path) -> None:
