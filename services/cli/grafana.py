@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,6 +14,7 @@ from rich.progress import Progress
 
 from services.cli import app
 from services.cli.console import Console
+from services.cli.grafana_shown import in_json, out, show
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.clock import SystemClock
 
@@ -34,7 +34,6 @@ grafana = typer.Typer(
     "be. Without its API: `courtyard grafana provision` writes files that Grafana reads when it starts.",
 )
 app.add_typer(grafana)
-out = Console()
 
 
 class Language(StrEnum):
@@ -152,9 +151,9 @@ def sync(
         if not dry_run:
             failed = _applied(connected, steps)
     if as_json:
-        typer.echo(_as_json(abilities, steps, failed))
+        typer.echo(in_json(abilities, steps, failed))
     else:
-        _show(abilities, steps, failed, done=not dry_run)
+        show(abilities, steps, failed, done=not dry_run)
     if failed:
         raise typer.Exit(1)
 
@@ -185,9 +184,9 @@ def status(
         healthy = health(connected)
     last = record.read(settings.data_dir)
     if as_json:
-        typer.echo(_as_json(abilities, steps, [], datasources=healthy, annotations=last.as_json() if last else None))
+        typer.echo(in_json(abilities, steps, [], datasources=healthy, annotations=last.as_json() if last else None))
     else:
-        _show(abilities, steps, [], done=False)
+        show(abilities, steps, [], done=False)
         for name, found in healthy.items():
             out.print(f"  datasource {escape(name)}: {escape(found)}", highlight=False)
         words = last.in_words() if last else "none have been sent from here"
@@ -446,77 +445,3 @@ def _secret(file: Path | None) -> str:
 
 def _without_removals(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.do != "remove"]
-
-
-# --- what is said --------------------------------------------------------------------------------------------------
-
-_COLOURS = {"create": "green", "change": "yellow", "remove": "red", "leave": "magenta"}
-_SHOWN_DIFFERENCES = 8
-
-
-def _show(abilities: Capabilities, steps: list[Step], failed: list[Failed], *, done: bool) -> None:
-    out.print(f"[bold]{abilities}[/bold]", highlight=False)
-    for note in abilities.cannot:
-        out.print(f"  {escape(note)}", highlight=False, soft_wrap=True)
-    for step in steps:
-        if step.do != "keep":
-            _show_step(step)
-    for one in failed:
-        out.print(f"  [bold red]failed[/bold red] {one.step.kind} {escape(one.step.title)}: {escape(str(one.refused))}")
-    out.print(_summary(steps, failed, done=done), highlight=False, soft_wrap=True)
-
-
-def _show_step(step: Step) -> None:
-    colour = _COLOURS[step.do]
-    why = f" ({escape(step.why)})" if step.why else ""
-    out.print(
-        f"  [{colour}]{step.do:<6}[/] {step.kind:<10} {escape(step.title)} [dim]{step.uid}[/dim]{why}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for one in step.differences[:_SHOWN_DIFFERENCES]:
-        there, wanted = _brief(one.there), _brief(one.wanted)
-        out.print(f"           {escape(f'{one.where}: {there} → {wanted}')}", highlight=False, soft_wrap=True)
-    if len(step.differences) > _SHOWN_DIFFERENCES:
-        out.print(f"           and {len(step.differences) - _SHOWN_DIFFERENCES} more; --json has all", highlight=False)
-
-
-def _brief(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _summary(steps: list[Step], failed: list[Failed], *, done: bool) -> str:
-    from dashboards.plan import Do, count
-
-    found = count(steps)
-    to_do = {Do.CREATE: "created", Do.CHANGE: "changed", Do.REMOVE: "removed"}
-    parts = [f"{found[do]} {'' if done else 'to be '}{word}" for do, word in to_do.items() if found[do]]
-    left = f", {found[Do.LEAVE]} left alone" if found[Do.LEAVE] else ""
-    if not parts:
-        return f"Nothing to do: {found[Do.KEEP]} are as they should be{left}."
-    wrong = f", {len(failed)} of these failed" if failed else ""
-    return f"{', '.join(parts)}{wrong}; {found[Do.KEEP]} are as they should be{left}."
-
-
-def _as_json(abilities: Capabilities, steps: list[Step], failed: list[Failed], **more: Any) -> str:
-    refused = {one.step.uid: str(one.refused) for one in failed}
-    content = {
-        "grafana": str(abilities),
-        "cannot": list(abilities.cannot),
-        "steps": [
-            {
-                "do": step.do,
-                "kind": step.kind,
-                "uid": step.uid,
-                "title": step.title,
-                "why": step.why,
-                "failed": refused.get(step.uid),
-                "differences": [
-                    {"where": one.where, "there": one.there, "wanted": one.wanted} for one in step.differences
-                ],
-            }
-            for step in steps
-        ],
-    }
-    return json.dumps({**content, **more}, ensure_ascii=False, indent=1)
