@@ -234,3 +234,12 @@ def test_services_start_after_what_they_need() -> None:
     for name, service in read.services.items():
         assert all(order.index(other) < order.index(name) for other in service.needs), name
     assert {"demo", "demo-site", "mailbox", "proxy"} == set(order) - {one.name for one in read.active([])}
+
+
+def test_grafana_shows_nothing_to_the_unnamed_and_sends_nothing_away() -> None:
+    said = SERVICES["grafana"]["environment"]
+    off = ("AUTH_ANONYMOUS", "SNAPSHOTS_EXTERNAL", "PUBLIC_DASHBOARDS", "ANALYTICS_REPORTING", "NEWS_NEWS_FEED")
+    assert {said[f"GF_{name}_ENABLED"] for name in off} == {"false"}
+    assert said["GF_SECURITY_DISABLE_GRAVATAR"] == "true"
+    assert said["GF_USERS_ALLOW_SIGN_UP"] == "false"
+    assert not any("PASSWORD" in name and not name.endswith("__FILE") for name in said)
