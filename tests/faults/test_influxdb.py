@@ -158,7 +158,7 @@ def test_hung_while_it_is_written_to(tmp_path: Path) -> None:
 
 
 def test_while_it_hangs_pages_do_not_all_wait_for_it(tmp_path: Path) -> None:
-    with server(tmp_path) as database, writer(database.url, tmp_path, timeout_seconds=1.0) as store:
+    with server(tmp_path) as database, writer(database.url, tmp_path, timeout_seconds=3.0) as store:
         store.write([reading(1)])
 
         def ask() -> int:
@@ -172,7 +172,7 @@ def test_while_it_hangs_pages_do_not_all_wait_for_it(tmp_path: Path) -> None:
         for _ in range(5):
             with pytest.raises(TelemetryUnavailable, match="a moment ago"):
                 ask()
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 3, "one after the other would have waited five times"
         database.signal(signal.SIGCONT)
 
         def answered() -> bool:

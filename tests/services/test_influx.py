@@ -172,5 +172,5 @@ def test_an_influxdb_that_hangs_holds_up_no_delay_and_no_silence(tmp_path: Path,
         with yard.core.database.write() as connection:
             note_rename(connection, "bench:d1", "d1", SystemClock().now())
         ticker = bootstrap.start_clockwork(stack, yard.core)
-        until(lambda: ticker.chores[0].runs >= 4, 10, why="the tick waited for the time series")
+        until(lambda: ticker.chores[0].runs >= 4, why="the tick waited for the time series")
         assert ticker.chores[0].name == "tick"
