@@ -114,7 +114,17 @@ def test_a_fault_goes_from_the_broker_to_the_panel_the_ticket_and_the_notice(sta
 def test_grafana_reads_the_work_and_nothing_about_people(stack: RunningStack) -> None:
     for table in READABLE:
         stack.rows(f"SELECT count(*) FROM {table}", role="grafana")
-    for table in ("people", "sessions", "tokens", "audit", "recipients", "notices", "events", "alembic_version"):
+    for table in (
+        "people",
+        "sessions",
+        "tokens",
+        "audit",
+        "recipients",
+        "notices",
+        "events",
+        "ticket_events",
+        "alembic_version",
+    ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             stack.rows(f"SELECT count(*) FROM {table}", role="grafana")
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
