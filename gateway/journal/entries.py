@@ -12,6 +12,15 @@ from gateway.reading import Millis, Reading
 
 KEEP_FOR_REPLAY = 2000
 """Newest entries that stay although every consumer has them: their tokens recognise redelivered messages."""
+_KEEP_MORE = 20_000
+_BYTES_PER_KEPT = 4096
+
+
+def keep_for_replay(max_bytes: int) -> int:
+    """How many stay in a journal of this cap: services that were restored from a backup ask for them once more. They
+    take a small share of the cap, so that nothing is given up for them."""
+    return max(KEEP_FOR_REPLAY, min(_KEEP_MORE, max_bytes // _BYTES_PER_KEPT))
+
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (

@@ -33,6 +33,7 @@ from gateway.journal.entries import (
     connect,
     encode,
     is_kept,
+    keep_for_replay,
     quarantine_size,
 )
 from gateway.journal.memory import MemoryRows
@@ -53,14 +54,14 @@ class Journal:
         first_seq: int = 1,
         max_bytes: int = 2 * 1024**3,
         quarantine_max_bytes: int = 64 * 1024**2,
-        keep_for_replay: int = KEEP_FOR_REPLAY,
+        keep: int | None = None,
     ) -> None:
-        """`keep_for_replay`: newest entries that stay although every consumer has them; 0 where nobody looks for their
-        tokens."""
+        """`keep`: newest entries that stay although every consumer has them; None: as the cap allows, 0 where nobody
+        looks for their tokens or asks for them again."""
         self.path = path
         self.max_bytes = max_bytes
         self._quarantine_max_bytes = quarantine_max_bytes
-        self._keep_for_replay = keep_for_replay
+        self._keep_for_replay = keep_for_replay(max_bytes) if keep is None else keep
         self._first_seq = first_seq
         self._first_consumer = consumers[0]
         self._cursors: dict[str, int] = dict.fromkeys(consumers, 0)

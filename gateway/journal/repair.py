@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from gateway.damage import set_aside
-from gateway.journal.entries import KEEP_FOR_REPLAY, connect
+from gateway.journal.entries import connect
 from gateway.journal.journal import Journal
 
 log = structlog.get_logger("courtyard.journal")
@@ -28,12 +28,10 @@ def open_journal(
     consumers: Sequence[str],
     max_bytes: int,
     first_seq: int = 1,
-    keep_for_replay: int = KEEP_FOR_REPLAY,
+    keep: int | None = None,
 ) -> Journal:
     """Start the journal; a damaged one is cut at its last good record, kept aside, and said in the log."""
-    journal = Journal(
-        path, consumers=consumers, max_bytes=max_bytes, first_seq=first_seq, keep_for_replay=keep_for_replay
-    )
+    journal = Journal(path, consumers=consumers, max_bytes=max_bytes, first_seq=first_seq, keep=keep)
     if path.exists() and not _is_sound(path):
         aside, kept = _repair(path)
         log.error("journal_repaired", kept_entries=kept, damaged_file=str(aside))

@@ -44,7 +44,7 @@ class SpooledTelemetry:
 
     def start(self) -> None:
         """Raises sqlite3.OperationalError where the folder cannot be written."""
-        self.journal = open_journal(self._path, consumers=("telemetry",), max_bytes=self._max_bytes, keep_for_replay=0)
+        self.journal = open_journal(self._path, consumers=("telemetry",), max_bytes=self._max_bytes, keep=0)
         self.reader = self.journal.reader()
         self.forwarder = Forwarder(self.journal, _Consumer(self), self._signal, batch=TELEMETRY_BATCH)
         self.forwarder.start()

@@ -86,20 +86,22 @@ def test_an_unclean_end_keeps_every_committed_entry(path: Path) -> None:
     journal.close()
 
 
-def test_what_every_consumer_has_taken_is_given_back_but_the_newest_stay(path: Path) -> None:
-    journal = opened(path)
-    journal.append([entry(n) for n in range(5000)])
+@pytest.mark.parametrize(("cap", "stay"), [(4 * 1024**2, 2000), (2 * 1024**3, 20_000)])
+def test_what_every_consumer_has_taken_is_given_back_but_the_newest_stay(path: Path, cap: int, stay: int) -> None:
+    journal, all_ = opened(path, max_bytes=cap), stay * 5 // 4
+    journal.append([entry(n) for n in range(all_)])
     before = journal.stats().bytes
-    journal.advance("services", 5000)
+    journal.advance("services", all_)
     journal.maintain()
     assert journal.stats().bytes == before, "telemetry has not taken them yet"
-    journal.advance("telemetry", 5000)
-    journal.maintain()
-    journal.maintain()
-    assert journal.stats().bytes == pytest.approx(before * 2000 / 5000, rel=0.05)
+    journal.advance("telemetry", all_)
+    for _ in range(20):
+        journal.maintain()
+    assert journal.stats().bytes == pytest.approx(before * stay / all_, rel=0.05)
     assert len(journal.newest_tokens()) == 2000
-    journal.append([entry(5000)])
-    assert journal.last_seq == 5001
+    assert not any(journal.stats().shed.values())
+    journal.append([entry(all_)])
+    assert journal.last_seq == all_ + 1
     journal.close()
 
 
