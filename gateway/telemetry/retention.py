@@ -160,7 +160,7 @@ class _Buckets:
     def _find(self, client: InfluxDBClient, level: Level) -> Bucket | None:
         """In our organisation: others may have one of this name. Raises ApiException where there is no such one."""
         try:
-            found = client.buckets_api().find_buckets(name=level.bucket, org=self._address[2])
+            found = client.buckets_api().find_buckets(name=level.bucket, org=self._address[2])  # type: ignore[no-untyped-call]
         except ApiException as error:
             if error.status == _NOT_FOUND and "organization" not in (error.body or ""):
                 return None

@@ -166,7 +166,7 @@ def _claim(ends: ExitStack, data: Path) -> None:
 
 def _greet(playing: Stack, *, demo: bool) -> None:
     from services.demo import SITE_ID
-    from services.stack import certificates
+    from services.stack.catalogue import CA
 
     place = playing.place
     pages = playing.url("services", 8080)
@@ -179,7 +179,7 @@ def _greet(playing: Stack, *, demo: bool) -> None:
     if "grafana" not in playing.plan.left_out:
         lines.append(f"Grafana    {playing.url('grafana', 3000)}  admin, {place.secret_file('grafana_admin_password')}")
     if "proxy:8883" in place.ports:
-        authority = place.secrets / certificates.CA
+        authority = place.secrets / CA
         lines.append(
             f"TLS        mqtts://localhost:{place.port('proxy', 8883)}, https://localhost:{place.port('proxy', 8443)}; "
             f"trust {authority}"
