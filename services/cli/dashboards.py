@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from device_profiles import library
@@ -84,7 +85,11 @@ def check(
         series = _influx(stack, influx or settings.influx_url, settings.influx_token)
         tables = _tables(stack, database or settings.database_url)
         if series is None and tables is None:
-            raise typer.BadParameter("expected --influx URL, --database postgresql://…, or both; found neither")
+            raise ValueError(
+                "no database to ask: set COURTYARD_INFLUX_URL or COURTYARD_DATABASE_URL (postgresql://…), or give "
+                "--influx or --database. Time series and tickets in SQLite are on Courtyard's own pages; Grafana does "
+                "not reach them"
+            )
         sites = site or [*(tables.sites() if tables else []), *(series.sites() if series else [])]
         if not sites:
             raise typer.BadParameter("expected a site in the databases, found none: nothing has been stored yet")
@@ -93,7 +98,7 @@ def check(
         given = {language: one for language, one in ((Language.INFLUXQL, series), (Language.SQL, tables)) if one}
         with Console(stderr=True).status(f"Asking {len(boards)} dashboards…"):
             found = list(ask((one for each in boards for one in questions(each)), what, given))
-    _show(found, as_json=as_json)
+    _show(found, as_json=as_json, whole=strict)
     if any(one.error or (strict and not one.rows) for one in found):
         raise typer.Exit(1)
 
@@ -118,16 +123,38 @@ def _tables(stack: ExitStack, url: str) -> Tables | None:
     return tables
 
 
-def _show(found: Sequence[Answer], *, as_json: bool) -> None:
+def _without_devices(found: Iterable[Answer]) -> dict[str, str]:
+    """Title by uid of the dashboards none of whose panels found anything or failed: of devices that are not here."""
+    titles: dict[str, str] = {}
+    speaking = set()
+    for one in found:
+        asked = one.question
+        titles[asked.uid] = asked.board
+        if one.error or (one.rows and not asked.where.startswith(("variable ", "annotation "))):
+            speaking.add(asked.uid)
+    return {uid: title for uid, title in titles.items() if uid not in speaking}
+
+
+def _show(found: Sequence[Answer], *, as_json: bool, whole: bool) -> None:
+    """`whole`: also the dashboards whose panels all found nothing, which are only named otherwise."""
     if as_json:
         print(json.dumps([_plain(one) for one in found], ensure_ascii=False))
         return
     table = Table("dashboard", "panel", "query", "rows", "ms", "")
+    silent = {} if whole else _without_devices(found)
     for one in found:
         asked = one.question
+        if asked.uid in silent:
+            continue
         word = f"[red]{one.error}[/red]" if one.error else ("" if one.rows else "[yellow]nothing[/yellow]")
         table.add_row(asked.board, asked.where, asked.ref, str(one.rows), f"{one.seconds * 1000:.0f}", word)
-    Console().print(table)
+    if table.row_count:
+        Console().print(table)
+    if silent:
+        names = escape(", ".join(silent.values()))
+        Console().print(
+            f"Dashboards that found nothing, as of devices that are not here (--strict lists them): {names}"
+        )
     Console().print(_summary(found))
 
 

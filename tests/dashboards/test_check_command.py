@@ -47,7 +47,16 @@ def test_an_error_fails_in_the_databases_own_words(day: Day) -> None:
     assert "retention policy not found" in output
 
 
+def test_dashboards_of_devices_that_are_not_here_are_only_named(day: Day) -> None:
+    options = ("--influx", day.influx_url, "--board", "cy-family-lift")
+    assert "Dashboards that found nothing" not in check(*options, "--end", f"{END:%Y-%m-%dT%H:%M:%S}")[1]
+    named = check(*options, "--end", "2020-01-01T00:00:00")[1]
+    assert "Dashboards that found nothing" in named and "Lifts" in named
+    assert "Devices heard" not in named, "none of its panels"
+    assert "Devices heard" in check(*options, "--end", "2020-01-01T00:00:00", "--strict")[1]
+
+
 def test_nothing_to_ask_is_said() -> None:
-    code, output = check("--influx", "", "--database", "")
-    assert code == 2
-    assert "--influx URL" in output
+    result = CliRunner().invoke(app, ["dashboards", "check", "--influx", "", "--database", ""])
+    assert result.exit_code == 1
+    assert "COURTYARD_INFLUX_URL" in result.stderr
