@@ -123,7 +123,8 @@ class Keys:
             missing = ", ".join(name for name, found in there.items() if not found)
             raise HalfThere(
                 f"{self.folder} holds only a part of {secret.name}: it is missing in {missing}. Bring that back, or "
-                f"make it anew: courtyard secrets init --rotate {secret.name}. Then: {secret.after}"
+                f"make it anew: courtyard secrets init --dir {self.folder} --rotate {secret.name}. "
+                f"Then, in containers: {secret.after}"
             )
         return all(there.values())
 
