@@ -4,7 +4,8 @@ Facts, each from Grafana's release notes or its issues: PostgreSQL's plugin is g
 10.2.3, before it was postgres; folders in folders need a feature toggle in 10 and are there by default since 11; the
 list of a dashboard's versions is wrapped in an object since 11.6; numeric ids of datasources answer no more since 13
 (only uids are used here); dashboards of the second schema are refused by /api/dashboards/db (the classic one is used
-here).
+here); until 10.0.1 two titles are one where their Latin letters and digits are the same, so that most Chinese ones are
+taken for one another.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-OLDEST, NEWEST = (10, 0, 0), (13, 99, 99)
+OLDEST, NEWEST = (10, 0, 2), (13, 99, 99)
 CURRENT = (13, 2, 3)
 """What docker-compose.yml runs; files are provisioned for it unless told otherwise."""
 _POSTGRESQL_RENAMED = (10, 2, 3)
@@ -44,7 +45,10 @@ class Capabilities:
             notes.append("It does not tell its version; taken for a current one.")
             return tuple(notes)
         if self.version < OLDEST:
-            notes.append(f"{self} is older than 10: not tried; dashboards of schema 42 may not be shown in full.")
+            notes.append(
+                f"{self} is older than 10.0.2: titles in Chinese are taken for one another, and dashboards refused or "
+                "overwritten. Update it, or use --language en; dashboards of schema 42 may not be shown in full."
+            )
         if self.version > NEWEST:
             notes.append(f"{self} is newer than what this Courtyard knows (10 to 13).")
         if not self.nested_folders:

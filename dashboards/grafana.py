@@ -145,17 +145,19 @@ def _said(url: str, what: str, refused: GrafanaException) -> GrafanaRefused:
         reason = "a web page instead of an answer"
     needed = _NEEDED.search(reason)
     permission = needed.group(1).strip() if needed else ""
-    next_step = _next_step(status, permission)
+    next_step = _next_step(status, permission, reason)
     text = f"{url}: {what}: {reason or 'no reason given'} ({status})" + (f". {next_step}" if next_step else "")
     return GrafanaRefused(text, status=status, permission=permission, reason=reason)
 
 
-def _next_step(status: int, permission: str) -> str:
+def _next_step(status: int, permission: str, reason: str) -> str:
     if status == 401:
         return "The token is not accepted: revoked, expired, or of another Grafana. Make one: courtyard grafana token"
     if status == 403:
         lacking = f"The token lacks {permission}" if permission else "The token may not do this"
         return f"{lacking}: its service account needs a higher role, see courtyard grafana token --help"
+    if status in (409, 412) and "same name" in reason:
+        return "Rename what has this name there, or move it away, and run the command again"
     if status in (409, 412):
         return "Somebody changed it at the same time: run the command again"
     if status in (502, 503, 504):

@@ -250,6 +250,16 @@ def test_what_somebody_saves_between_look_and_write_is_not_lost(current: Grafana
     assert current.boards["cy-now-en"]["dashboard"]["title"] == "saved at the same moment"
 
 
+def test_a_name_that_is_taken_is_no_clash_that_passes() -> None:
+    """Running the command again would find the same."""
+    with running("10.1.0") as server:
+        sync(server, BOARDS[:3], ())
+        server.person_makes("mine", "courtyard-en", title="now en")
+        (failed,) = applied(server, steps_for(server, BOARDS, ()))
+    assert failed.step.uid == "cy-now-en" and failed.refused.status == 412
+    assert "Rename what has this name there" in str(failed.refused)
+
+
 def test_one_dashboard_that_is_refused_keeps_no_other(current: GrafanaServer) -> None:
     boards = [board("a"), {**board("b"), "title": ""}, board("c")]
     (failed,) = applied(current, steps_for(current, boards, ()))
