@@ -109,7 +109,7 @@ def test_half_of_a_pair_is_refused_and_touched_by_nobody(keys: Keys) -> None:
     (keys.folder / "postgres_app_password").unlink()
     before = contents(keys)
     with pytest.raises(
-        HalfThere, match="postgres-app: it is missing in postgres_app_password.*--dir .*--rotate postgres-app"
+        HalfThere, match=r"postgres-app: it is missing in postgres_app_password.*--dir .*--rotate postgres-app"
     ):
         list(keys.make())
     assert contents(keys) == before
