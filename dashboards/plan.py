@@ -89,7 +89,7 @@ def plan(wanted: Wanted, found: Found, grafana: Capabilities, *, renew_secrets: 
     shelves = list(wanted.shelves)
     return [
         *(_datasource(source, found, grafana, renew_secrets) for source in wanted.datasources),
-        *(_folder(shelf.folder, found) for shelf in shelves),
+        *(_folder(shelf.folder, found, filed=_is_filed(shelf, shelves, found)) for shelf in shelves),
         *_boards(wanted, found, grafana),
         *_gone(shelves, found),
     ]
@@ -132,9 +132,18 @@ def _secrets(source: Datasource) -> dict[str, Any]:
 # --- folders -------------------------------------------------------------------------------------------------------
 
 
-def _folder(folder: Folder, found: Found) -> Step:
+def _is_filed(shelf: Shelf, shelves: list[Shelf], found: Found) -> bool:
+    """All that belongs into it, and into folders within it, comes from files: those have folders of their own."""
+    within = [one for one in shelves if shelf.folder.uid in (one.folder.uid, one.folder.parent)]
+    boards = [found.boards.get(board["uid"]) for one in within for board in one.boards]
+    return bool(boards) and all(board is not None and board.provisioned for board in boards)
+
+
+def _folder(folder: Folder, found: Found, *, filed: bool) -> Step:
     there = found.folders.get(folder.uid)
     body = {"uid": folder.uid, "title": folder.title} | ({"parentUid": folder.parent} if folder.parent else {})
+    if there is None and filed:
+        return Step(Do.LEAVE, "folder", folder.uid, folder.title, why="all its dashboards are of Grafana's files")
     if there is None:
         return Step(Do.CREATE, "folder", folder.uid, folder.title, body=body)
     moved = (there.get("parentUid") or "") != folder.parent

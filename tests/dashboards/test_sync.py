@@ -199,6 +199,16 @@ def test_dashboards_of_files_are_left_alone_with_a_word(server: GrafanaServer) -
     assert "cy-now-en" in server.boards
 
 
+def test_a_folder_whose_dashboards_all_come_from_files_is_not_made_a_second_time(server: GrafanaServer) -> None:
+    for board in BOARDS:
+        server.file_provides(board, f"/etc/courtyard/boards/{board['uid']}.json")
+    before = set(server.folders)
+    steps = sync(server, BOARDS, ())
+    assert {step.do for step in steps if step.kind in ("folder", "dashboard")} == {Do.LEAVE}
+    assert set(server.folders) == before
+    assert done(sync(server, BOARDS, ())) == {Do.LEAVE: len(titles(steps, Do.LEAVE))}
+
+
 def test_an_editor_is_enough_where_datasources_come_from_files(server: GrafanaServer) -> None:
     steps = sync(server, token=EDITOR, sources=())
     assert done(steps) == {Do.CREATE: 2 + 5 + 4}
