@@ -34,10 +34,9 @@ RAW_HOURS = 6
 KINDS = ("access_gate_json", "camera_frigate", "ebike_charger_json", "sump_pump_json", "booster_set")
 CHILDREN = {"port": 8, "camera": 4, "pump": 2, "zone": 2}
 ASKED = "site-001"
-_LINES_PER_REQUEST = 10_000
+_LINES_PER_REQUEST = 20_000
 _LIMIT_SECONDS = 1.0
 _SETTINGS = {
-    "INFLUXDB_DATA_WAL_FSYNC_DELAY": "1s",  # what is measured is reading
     "INFLUXDB_DATA_CACHE_MAX_MEMORY_SIZE": "4g",
 }
 
