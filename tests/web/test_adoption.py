@@ -307,8 +307,8 @@ def test_a_device_is_adopted_on_a_phone(chromium: Browser, yard: Courtyard, lang
         page.goto("/unclaimed")
         _fits(page)
         page.locator(".new-device .primary").click()
-        _fits(page)
         page.locator("#name_en").fill("Third set")
+        _fits(page)
         expect(page.locator("#where")).to_have_value("9")
         page.locator("#where").select_option("9/2")
         page.locator("#param\\.pumps").fill("3")
@@ -348,4 +348,7 @@ def test_everybody_can_see_where_the_break_is(chromium: Browser, yard: Courtyard
 
 
 def _fits(page: Page) -> None:
+    # A click may still be on its way to the next page: measured once that one stands.
+    page.wait_for_load_state("load")
+    page.wait_for_function("document.documentElement !== null")
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], page.url  # type: ignore[index]
