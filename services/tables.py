@@ -20,6 +20,8 @@ sites = Table(
     Column("timezone", String(64), nullable=False),
     Column("contact_zh", String(500), nullable=False, default=""),
     Column("contact_en", String(500), nullable=False, default=""),
+    Column("params", JSON, nullable=True, default=dict),  # profile -> param -> value, for all its devices here
+    Column("rules", JSON, nullable=True, default=list),  # rules across devices, as the site file says
     Column("updated_at", UtcDateTime, nullable=False),
 )
 buildings = Table(
@@ -172,24 +174,97 @@ alarms = Table(
     Column("rule", _id, nullable=False),
     Column("profile", _id, nullable=False),
     Column("severity", String(16), nullable=False),
-    Column("state", String(16), nullable=False),  # active | cleared
+    Column("state", String(16), nullable=False),  # suppressed | active | cleared
     Column("reason", JSON, nullable=False, default=dict),  # condition, values and times that met it
     Column("pending_since", UtcDateTime, nullable=True),
     Column("raised_at", UtcDateTime, nullable=False),
     Column("cleared_at", UtcDateTime, nullable=True),
     Column("acknowledged_at", UtcDateTime, nullable=True),
     Column("acknowledged_by", _id, nullable=True),
-    # One active episode per rule and device, whatever the engine believes.
+    Column("suppressed_by", JSON, nullable=True),  # what keeps it from raising: {"kind", "id", "since"}
+    Column(
+        "parent", _id, nullable=True, index=True
+    ),  # the alarm it is folded under: no ticket and no notice of its own
+    Column("flaps", Integer, nullable=True),  # how often it has begun, since it counts as flapping
+    Column("snoozed_until", UtcDateTime, nullable=True),
+    Column("snoozed_by", _id, nullable=True),
+    Column("step", Integer, nullable=True),  # how many steps up it has gone unacknowledged
+    Column("step_at", UtcDateTime, nullable=True),
+    # One episode that is not over per rule and device, whatever the engine believes.
     Index(
-        "uq_alarms_active",
+        "uq_alarms_standing",
         "device",
         "child",
         "rule",
         unique=True,
-        sqlite_where=text("state = 'active'"),
-        postgresql_where=text("state = 'active'"),
+        sqlite_where=text("state <> 'cleared'"),
+        postgresql_where=text("state <> 'cleared'"),
     ),
     Index("ix_alarms_site_state", "site", "state"),
+)
+alarm_events = Table(
+    "alarm_events",  # every decision about an alarm, with its named reason
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("alarm", _id, nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    # suppressed | raised | folded | severity | flapping | acknowledged | snoozed | unsnoozed | step | cause | cleared
+    Column("kind", String(32), nullable=False),
+    Column("data", JSON, nullable=False, default=dict),
+    Column("who", _id, nullable=True),
+)
+rule_corrections = Table(
+    "rule_corrections",  # what late data would have said, had they come in time
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, nullable=False, index=True),
+    Column("device", _id, nullable=False, index=True),
+    Column("child", String(64), nullable=False, default=""),
+    Column("rule", _id, nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
+    Column("known_at", UtcDateTime, nullable=False),
+    Column("data", JSON, nullable=False, default=dict),
+)
+shadow_episodes = Table(
+    "shadow_episodes",  # what rules on trial would have raised
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, nullable=False),
+    Column("device", _id, nullable=False),
+    Column("child", String(64), nullable=False, default=""),
+    Column("profile", _id, nullable=False),
+    Column("rule", _id, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("raised_at", UtcDateTime, nullable=False),
+    Column("cleared_at", UtcDateTime, nullable=True),
+    Column("reason", JSON, nullable=False, default=dict),
+    Index("ix_shadow_episodes_rule", "site", "profile", "rule"),
+)
+rule_books = Table(
+    "rule_books",  # what a site changes about the rules of its profiles: every version, whole
+    metadata,
+    Column("site", _id, ForeignKey("sites.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", _id, nullable=False),
+    Column("note", String(500), nullable=False, default=""),
+    Column("content", JSON, nullable=False, default=dict),
+    Column("preview", JSON, nullable=True),  # what the backtest said before it was shipped
+)
+maintenance_windows = Table(
+    "maintenance_windows",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("site", _id, ForeignKey("sites.id"), nullable=False, index=True),
+    Column("title", String(200), nullable=False),
+    Column("scope", JSON, nullable=False, default=dict),  # {"buildings", "families", "devices"}; empty: the whole site
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("repeats", JSON, nullable=True),  # {"days", "until"}: again on these days, on the clock of the site
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", _id, nullable=False),
+    Column("cancelled_at", UtcDateTime, nullable=True),
+    Column("cancelled_by", _id, nullable=True),
 )
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -348,6 +423,8 @@ recipients = Table(
     Column("about", JSON, nullable=False, default=list),  # alarm | ticket | outage; empty: what suits the audience
     Column("min_severity", String(16), nullable=False, default="warning"),
     Column("buildings", JSON, nullable=False, default=list),  # residents: empty means the whole site
+    Column("step", Integer, nullable=True, default=0),  # told of alarms once they have gone this many steps up
+    Column("digest", String(8), nullable=True),  # HH:MM of the site: warnings come once a day, together
 )
 notices = Table(
     "notices",  # the outbox

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,35 @@ class RuleTest(Part):
     expect: Literal["raised", "quiet", "cleared"]
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+LocalTime = Annotated[str, Field(pattern=r"^(?:[01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+
+
+class Grade(Part):
+    """A severity that replaces the rule's own while it fits. Of several, the first that fits counts, so an alarm goes up
+    and down. `when` is a condition; `after` is how long the alarm has been active; with both, both must hold."""
+
+    severity: Severity
+    when: str | None = None
+    after: Duration | None = None
+
+
+class Schedule(Part):
+    """When a rule applies, on the clock of the site. A stretch that ends before it begins runs over midnight and belongs
+    to the day on which it begins."""
+
+    days: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    from_: LocalTime = Field("00:00", alias="from")
+    to: LocalTime = "24:00"
+
+
+class Flapping(Part):
+    """An alarm that begins this often within this time is one alarm that flaps: it clears after it was calm that long."""
+
+    times: int = Field(4, ge=2, le=100)
+    within: Duration = timedelta(minutes=30)
+
+
 class Rule(Part):
     """When an alarm is raised. Expressions are the closed grammar; besides metrics, states and params they know
     `presence` (online, stale, offline, unknown) and `silence` (seconds since the device was last heard)."""
@@ -40,6 +69,16 @@ class Rule(Part):
     for_: Duration = Field(timedelta(0), alias="for")
     clear: Clear = Clear()
     severity: Severity
+    grades: tuple[Grade, ...] = ()
+    schedule: tuple[Schedule, ...] = ()
+    """When it applies; empty: always."""
+    flapping: Flapping = Flapping()
+    suppressed_by: tuple[Identifier, ...] = ()
+    """Rules of the device, or of what it hangs on, that are the cause when they are active: this one then waits."""
+    acknowledge_within: Duration | None = None
+    """After this an alarm that nobody acknowledged goes one step up; None: by its severity."""
+    mode: Literal["live", "shadow"] = "live"
+    """`shadow`: judged like others, raises nothing, counted."""
     needs: Literal["good", "any"] = "good"
     source: Source
     ticket: Identifier | None = None

@@ -55,7 +55,7 @@ class Consequences:
     def follow(self, firing: Firing) -> None:
         if firing.outcome is Outcome.RAISED:
             self._raise(firing)
-        else:
+        elif firing.outcome is Outcome.CLEARED:
             self._clear(firing)
 
     # --- alarms ---------------------------------------------------------------------------------------------------
@@ -77,6 +77,7 @@ class Consequences:
             profile=device.profile_id,
             reason=reason,
             ticket=None,
+            raised_at=from_millis(firing.at),
         )
         work.new_alarms[alarm.id] = {
             "id": alarm.id,

@@ -54,6 +54,8 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveAlarm:
+    """An episode that is not over: active, or suppressed. Replaced, never changed."""
+
     id: str
     site: str
     device: str
@@ -63,6 +65,18 @@ class ActiveAlarm:
     profile: str
     reason: dict[str, Any]
     ticket: str | None
+    raised_at: datetime
+    suppressed_by: dict[str, Any] | None = None
+    """What keeps it from raising: {"kind": "cause" | "maintenance", "id", "since"}. None: it is active."""
+    parent: str | None = None
+    """The alarm it is folded under: it has no ticket and no notice of its own."""
+    flaps: int = 0
+    """How often it has begun, since it counts as flapping; 0: it does not."""
+    acknowledged_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    step: int = 0
+    """How many steps up it has gone because nobody acknowledged it."""
+    step_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,7 +220,7 @@ def _active(connection: Connection) -> list[ActiveAlarm]:
     query = (
         select(alarms, tickets.c.id.label("ticket"))
         .select_from(alarms.outerjoin(tickets, tickets.c.alarm == alarms.c.id))
-        .where(alarms.c.state == "active")
+        .where(alarms.c.state != "cleared")
     )
     return [
         ActiveAlarm(
@@ -219,6 +233,14 @@ def _active(connection: Connection) -> list[ActiveAlarm]:
             profile=row.profile,
             reason=row.reason,
             ticket=row.ticket,
+            raised_at=row.raised_at,
+            suppressed_by=row.suppressed_by,
+            parent=row.parent,
+            flaps=row.flaps or 0,
+            acknowledged_at=row.acknowledged_at,
+            snoozed_until=row.snoozed_until,
+            step=row.step or 0,
+            step_at=row.step_at,
         )
         for row in connection.execute(query)
     ]

@@ -36,6 +36,9 @@ class Outcome(StrEnum):
     STILL_CLEARING = "still_clearing"
     RELAPSED = "relapsed"  # the clear condition stopped holding before its `for` was over
     CLEARED = "cleared"
+    SEVERITY = "severity"  # an active alarm became more or less severe
+    FLAPPING = "flapping"  # it has begun so often that it counts as one alarm that flaps
+    LATE = "late"  # late data met the condition: recorded, and nobody is told
 
 
 class Delays(NamedTuple):

@@ -117,7 +117,7 @@ class Feed(NamedTuple):
 
 def compile_profile(profile: DeviceProfile) -> CompiledProfile:
     """Raises ExpressionError where a rule cannot be read (a loaded profile has been checked)."""
-    rules = {rule.id: _compile_rule(profile, rule) for rule in profile.rules}
+    rules = {rule.id: compile_rule(profile, rule) for rule in profile.rules}
     touched: dict[str, dict[str, list[CompiledRule]]] = defaultdict(lambda: defaultdict(list))
     timed: dict[str, list[CompiledRule]] = defaultdict(list)
     aging: dict[str, list[CompiledRule]] = defaultdict(list)
@@ -174,7 +174,8 @@ def _feeds(rules: Iterable[CompiledRule]) -> tuple[dict[str, _Feeds], _Feeds, _F
     return own, parent, presence
 
 
-def _compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
+def compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
+    """Raises ExpressionError where its conditions cannot be read on this profile."""
     known = names_of(profile, rule.scope)
     when = parse(rule.when, known)
     clear = parse(rule.clear.when, known) if rule.clear.when is not None else None

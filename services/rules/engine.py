@@ -31,7 +31,7 @@ _RAISING = frozenset({Phase.IDLE, Phase.PENDING})
 
 
 class Firing(NamedTuple):
-    """An alarm to raise or to clear."""
+    """An alarm to raise or to clear, one that changes (SEVERITY, FLAPPING), or what late data say (LATE)."""
 
     device: DeviceState
     child: str
@@ -40,6 +40,10 @@ class Firing(NamedTuple):
     at: Millis
     since: Millis
     evidence: Evidence | None
+    severity: str = ""
+    """As it is from then on; "" where the rule's own stands."""
+    flaps: int = 0
+    """How often it has begun within the rule's `flapping.within`."""
 
 
 class GatewayView(NamedTuple):

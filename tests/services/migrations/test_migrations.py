@@ -55,7 +55,7 @@ def test_partial_unique_indexes_stand_on_sqlite(tmp_path: Path) -> None:
         }
     database.close()
     # The comparison above does not look at WHERE; without it one device could never have a second episode.
-    assert "WHERE state = 'active'" in sql["uq_alarms_active"]
+    assert "WHERE state <> 'cleared'" in sql["uq_alarms_standing"]
     assert "WHERE state = 'ongoing'" in sql["uq_outages_ongoing"]
     assert "WHERE retired_at IS NULL" in sql["uq_devices_profile_address"]
 

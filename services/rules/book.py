@@ -1,0 +1,128 @@
+"""A site's rule book: what it changes about the rules and params of its profiles, and for which devices.
+
+Pure. Every version is kept whole, so a diff is a comparison and a rollback is the old content under a new number. What a
+book says is laid over the profile, and the result is checked like any profile: a change that no longer fits (its rule or
+a metric is gone) is a `Misfit`; the profile's own rule stands meanwhile, and pages say so.
+
+    rules:
+      booster_set:
+        suction_low: {for: 10m, severity: major}
+        run_dry: {mode: shadow}
+    params:
+      booster_set: {setpoint: 0.42}
+    devices:
+      pumps-3: {params: {setpoint: 0.45}, rules: {suction_low: {mode: "off"}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from device_profiles.expression import ExpressionError
+from device_profiles.schema import DeviceProfile, Rule, Severity
+from device_profiles.schema.base import Duration, Identifier, Part
+from services.rules.compiled import compile_rule
+
+
+class RuleChange(Part):
+    """What one rule is given instead; None leaves what the profile says."""
+
+    mode: Literal["live", "shadow", "off"] | None = None
+    when: str | None = None
+    for_: Duration | None = Field(None, alias="for")
+    clear_when: str | None = None
+    clear_for: Duration | None = None
+    severity: Severity | None = None
+    note: str = ""
+    """Why, for those who read it next."""
+
+
+class DeviceChange(Part):
+    rules: dict[Identifier, RuleChange] = Field(default_factory=dict)
+    params: dict[Identifier, float | bool | str] = Field(default_factory=dict)
+
+
+class RuleBook(Part):
+    """What one site changes. Empty: everything is as the profiles say."""
+
+    rules: dict[Identifier, dict[Identifier, RuleChange]] = Field(default_factory=dict)
+    """Profile -> rule -> change."""
+    params: dict[Identifier, dict[Identifier, float | bool | str]] = Field(default_factory=dict)
+    """Profile -> param -> value, for all its devices here that the site file gives none."""
+    devices: dict[str, DeviceChange] = Field(default_factory=dict)
+
+
+class Misfit(NamedTuple):
+    """A change that cannot be made; the profile's own rule stands."""
+
+    profile: str
+    rule: str
+    device: str
+    """"" where the change is for all devices of the profile."""
+    found: str
+
+
+class Fitted(NamedTuple):
+    profile: DeviceProfile
+    misfits: tuple[Misfit, ...]
+
+
+def fit(profile: DeviceProfile, book: RuleBook, device: str = "") -> Fitted:
+    """The profile as a site has it (and one device, where the book names it). A rule that is off is left out."""
+    changes = {**book.rules.get(profile.profile, {}), **_of_device(book, device)}
+    if not changes:
+        return Fitted(profile, ())
+    misfits = [Misfit(profile.profile, rule, device, "no such rule") for rule in changes if rule not in _ids(profile)]
+    rules: list[Rule] = []
+    for rule in profile.rules:
+        change = changes.get(rule.id)
+        if change is None:
+            rules.append(rule)
+        elif change.mode != "off":
+            changed = _changed(rule, change)
+            found = mistake_in(profile, changed) if isinstance(changed, Rule) else changed
+            rules.append(changed if isinstance(changed, Rule) and not found else rule)
+            misfits += [Misfit(profile.profile, rule.id, device, found)] if found else []
+    return Fitted(profile.model_copy(update={"rules": tuple(rules)}), tuple(misfits))
+
+
+def _of_device(book: RuleBook, device: str) -> Mapping[str, RuleChange]:
+    return book.devices[device].rules if device in book.devices else {}
+
+
+def _ids(profile: DeviceProfile) -> frozenset[str]:
+    return frozenset(rule.id for rule in profile.rules)
+
+
+def _changed(rule: Rule, change: RuleChange) -> Rule | str:
+    """The rule with its changes, or what is wrong with them."""
+    data: dict[str, Any] = rule.model_dump(by_alias=True)
+    for name, value in (("mode", change.mode), ("when", change.when), ("for", change.for_)):
+        data |= {} if value is None else {name: value}
+    data |= {} if change.severity is None else {"severity": change.severity}
+    clear = {"when": change.clear_when, "for": change.clear_for}
+    data["clear"] = data["clear"] | {name: value for name, value in clear.items() if value is not None}
+    try:
+        return Rule.model_validate(data)
+    except ValidationError as error:
+        return "; ".join(str(one["msg"]) for one in error.errors())
+
+
+def mistake_in(profile: DeviceProfile, rule: Rule) -> str:
+    """What keeps a rule from being evaluated on a profile; "" when nothing does."""
+    try:
+        compile_rule(profile, rule)
+    except ExpressionError as error:
+        return str(error)
+    return ""
+
+
+def params_of(profile: DeviceProfile, book: RuleBook, device: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Each param's value: the book for this device, else the site file for it, the book for the site, the default."""
+    defaults = {name: param.default for name, param in profile.params.items()}
+    site = book.params.get(profile.profile, {})
+    of_device = book.devices[device].params if device in book.devices else {}
+    return {**defaults, **site, **own, **of_device}
