@@ -12,6 +12,8 @@ from pathlib import Path
 _LISTEN = "0A"
 _QUIET_PORTS = range(20_000, 32_000)
 _TRIES = 50
+_given: set[int] = set()
+"""Nobody may listen there yet when the next one is chosen."""
 
 
 def is_free(host: str, port: int) -> bool:
@@ -29,18 +31,33 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago.
+    """A port that was free a moment ago, and none that this process was given before.
 
     Not one of those that the system gives to clients: who tries again and again to connect to such a port while nobody
     listens comes to be given the same one, meets himself there, and keeps the server from coming back for a minute.
     """
     for _ in range(_TRIES):
         port = secrets.choice(_QUIET_PORTS)
-        if is_free(host, port):
+        if port not in _given and is_free(host, port):
+            _given.add(port)
             return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def hold(host: str, port: int) -> socket.socket:
+    """Listens there for somebody who will come later; who closes it lets go of the port. Raises OSError where it is
+    taken."""
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        held.listen(1)  # bound alone it would not keep out who also says SO_REUSEADDR
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 def holder(port: int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.ports import free_port, is_free
+from gateway.ports import free_port, hold
 from services.stack.compose import Compose, Service
 
 HOST = "127.0.0.1"
@@ -29,16 +30,29 @@ class Place:
     """Stands for deploy/secrets."""
     ports: dict[str, int] = field(default_factory=dict)
     """`service:port` as the containers know it -> port on this machine."""
+    _held: dict[str, socket.socket] = field(default_factory=dict)
 
     def choose_ports(self, services: Iterable[Service]) -> None:
-        """The container's own port where it is free, else another; as at the last start where that is possible."""
+        """The container's own port where it is free, else another; as at the last start where that is possible.
+
+        They are held until `let_go`: the last service starts half a minute after the first, which knows its port by
+        then, and another program might have come to listen there meanwhile.
+        """
         file = self.folder / "ports.json"
         before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         for service in services:
             for port in service.ports:
                 name = f"{service.name}:{port}"
-                self.ports[name] = _port(before.get(name, port))
+                held = self._held[name] = _hold(before.get(name, port))
+                self.ports[name] = int(held.getsockname()[1])
         file.write_text(json.dumps(self.ports, indent=1))
+
+    def let_go(self, services: Iterable[Service]) -> None:
+        """Just before their own programs listen on their ports, and at the end."""
+        for service in services:
+            for port in service.ports:
+                if held := self._held.pop(f"{service.name}:{port}", None):
+                    held.close()
 
     def port(self, service: str, port: int) -> int:
         return self.ports[f"{service}:{port}"]
@@ -121,5 +135,8 @@ class Place:
             target.write_text(self.localised(service, source.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def _port(wanted: int) -> int:
-    return wanted if is_free(HOST, wanted) else free_port()
+def _hold(wanted: int) -> socket.socket:
+    try:
+        return hold(HOST, wanted)
+    except OSError:
+        return hold(HOST, free_port())

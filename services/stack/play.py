@@ -123,10 +123,13 @@ class Stack:
             pass
         if any(use.source == "tls_key" for service in self.plan.services for use in service.secrets):
             certificates.make(self.place.secrets, ["localhost", HOST], _CERTIFICATE_DAYS)
-        self.place.choose_ports(self.plan.services)
-        for service in self.plan.services:
-            self._wait_for_needs(service)
-            self._start(supervisor, service)
+        try:
+            self.place.choose_ports(self.plan.services)
+            for service in self.plan.services:
+                self._wait_for_needs(service)
+                self._start(supervisor, service)
+        finally:
+            self.place.let_go(self.plan.services)
         self._write_state()
 
     def watch(self) -> list[str]:
@@ -151,7 +154,8 @@ class Stack:
         service = self.file.services[name]
         deadline = time.monotonic() + seconds
         ends = 0
-        while not PLAYERS[service.image].is_well(self.place, service):
+        # It runs: another program that answers where it should have listened is not it.
+        while not (self._supervisor.is_running(name) and PLAYERS[service.image].is_well(self.place, service)):
             ends += sum(one.startswith(f"{name} ") for one in self._supervisor.watch())
             if ends >= _TRIES:
                 raise ProgramFailed(f"{name} ended {ends} times{tail(self.place.log(name))}")
@@ -181,7 +185,9 @@ class Stack:
         player = PLAYERS[service.image]
         began = time.monotonic()
         self.place.prepare(service, change=self._changes())
-        for program in player.programs(self.place, service):
+        programs = player.programs(self.place, service)
+        self.place.let_go([service])
+        for program in programs:
             if service.restarts:
                 supervisor.start(program)
             else:

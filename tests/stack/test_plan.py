@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ports import is_free
 from services.stack import compose
 from services.stack.compose import ComposeMistake, Service
-from services.stack.place import Place
+from services.stack.place import HOST, Place
 
 TEXT = """
 services:
@@ -93,9 +94,17 @@ def test_ports_stay_from_start_to_start_and_give_way_where_taken(place: Place) -
     place.choose_ports(services)
     chosen = dict(place.ports)
     assert set(chosen) == {"box:9000", "other:8080"}
+    meanwhile = Place(place.compose, place.root, place.folder, place.secrets)
+    meanwhile.choose_ports(services)
+    assert not set(meanwhile.ports.values()) & set(chosen.values()), "held until their programs start"
+    for one in (place, meanwhile):
+        one.let_go(services)
     again = Place(place.compose, place.root, place.folder, place.secrets)
     again.choose_ports(services)
-    assert again.ports == chosen
+    assert again.ports == meanwhile.ports
+    assert all(not is_free(HOST, port) for port in again.ports.values())
+    again.let_go(services)
+    assert all(is_free(HOST, port) for port in again.ports.values())
 
 
 def test_variables_are_filled_in() -> None:
