@@ -69,7 +69,7 @@ class Program:
 
     def wait_until_ready(self) -> None:
         until(
-            lambda: self._log.read_bytes().count(self._ready) > self._before, 30, f"{self._arguments[0]} did not start"
+            lambda: self._log.read_bytes().count(self._ready) > self._before, 90, f"{self._arguments[0]} did not start"
         )
 
     def kill(self) -> None:
@@ -112,6 +112,16 @@ class Yard:
             _, secret = add_token(core.database, name="gateway-1", role=Role.GATEWAY, now=now, who=None)
         (self.folder / "token").write_text(secret)
 
+    def taken(self) -> int:
+        """Readings that services have stored up to now."""
+        with ExitStack() as stack:
+            return self._telemetry(stack).count()
+
+    def tickets(self) -> int:
+        """Opened up to now."""
+        with ExitStack() as stack:
+            return _count(self._database(stack), tickets)
+
     def start(self, stack: ExitStack) -> None:
         stack.callback(self.services.kill)
         stack.callback(self.gateway.kill)
@@ -119,7 +129,7 @@ class Yard:
         self.gateway.start()
         self.services.wait_until_ready()
         self.gateway.wait_until_ready()
-        until(lambda: self.broker_has_subscriber(), 20, "the gateway did not subscribe")
+        until(lambda: self.broker_has_subscriber(), 60, "the gateway did not subscribe")
 
     def broker_has_subscriber(self) -> bool:
         """A message of an unclaimed device arrives: everything is connected."""
@@ -135,15 +145,19 @@ class Yard:
         stack.callback(telemetry.close)
         return telemetry
 
+    def _database(self, stack: ExitStack) -> Database:
+        database = Database.sqlite(self.folder / "services" / "courtyard.db")
+        database.start()
+        stack.callback(database.close)
+        return database
+
     def check_against(self, acknowledged: int, start_ms: int) -> dict[str, int]:
         """Every message of the ledger is stored once; there is one ticket per episode of the ledger. Returns counts."""
         turns = [acknowledged // DEVICES + (device < acknowledged % DEVICES) for device in range(DEVICES)]
         episodes = sum(sum(1 for turn in range(count) if _is_hot(turn)) for count in turns)
         with ExitStack() as stack:
             telemetry = self._telemetry(stack)
-            database = Database.sqlite(self.folder / "services" / "courtyard.db")
-            database.start()
-            stack.callback(database.close)
+            database = self._database(stack)
             probes = _stored(telemetry, "bench:probe")
             until(lambda: telemetry.count() >= acknowledged + probes, 90, "readings are missing")
             until(lambda: _count(database, tickets) >= episodes, 60, "tickets are missing")
@@ -161,12 +175,19 @@ class Yard:
 class Load(threading.Thread):
     """Publishes at QoS 1 until stopped. What the broker has acknowledged is the ledger."""
 
+    at_most: int | None = None
+    """Where it holds its breath until this is raised; None: nowhere."""
+
     def __init__(self, broker: Mosquitto, start_ms: int, per_second: int) -> None:
         super().__init__(daemon=True)
         self._ending = threading.Event()
         self._publisher = Publisher(broker.port, "ledger")
         self._start_ms = start_ms
         self._per_second = per_second
+
+    @property
+    def acknowledged(self) -> int:
+        return self._publisher.acknowledged
 
     def run(self) -> None:
         self._publisher.publish(self._stream(), per_second=self._per_second)
@@ -176,6 +197,9 @@ class Load(threading.Thread):
         """Message n is the (n // DEVICES)th of device n % DEVICES; its time says its place in the order."""
         n = 0
         while not self._ending.is_set():
+            if self.at_most is not None and n >= self.at_most:
+                self._ending.wait(0.02)
+                continue
             turn, device = divmod(n, DEVICES)
             payload = f'{{"ts":{self._start_ms + turn},"u":{turn},"t1":{95 if _is_hot(turn) else 40}}}'
             yield f"bench/d{device}/telemetry".encode(), payload.encode()

@@ -51,8 +51,11 @@ class Apart:
         )  # fmt: skip
         self.api = stack.enter_context(
             httpx.Client(
-                base_url=f"http://{http}/api/v1", headers={"Authorization": f"Bearer {self.token}"}, trust_env=False
-            )
+                base_url=f"http://{http}/api/v1",
+                headers={"Authorization": f"Bearer {self.token}"},
+                trust_env=False,
+                timeout=30,
+            )  # fmt: skip
         )
         for program in (self.services, self.gateway):
             stack.callback(program.kill)
@@ -84,6 +87,21 @@ class Apart:
         return ports.get("port:1", {}).get("power")
 
 
+def ask_for_a_while(apart: Apart, dice: random.Random, name: str) -> set[str]:
+    """The ids of what was taken in: one at least. Both ports may be waiting for the end of a command from before the
+    last kill, up to a quarter of a minute, and nothing else is taken in for them meanwhile."""
+    begun, seconds = time.monotonic(), dice.uniform(1.0, 2.5)
+    asked: set[str] = set()
+    n = 0
+    while not asked or time.monotonic() < begun + seconds:
+        assert time.monotonic() < begun + 60, "no command was taken in"
+        n += 1
+        id = apart.ask(f"{name}/{n}", dice.choice(["port:1", "port:2"]))
+        asked |= {id} if id else set()
+        time.sleep(dice.uniform(0.02, 0.2))
+    return asked
+
+
 @pytest.mark.mosquitto
 @pytest.mark.slow
 @pytest.mark.timeout(300)
@@ -98,13 +116,7 @@ def test_nothing_is_said_twice_and_nothing_is_forgotten(mosquitto: Mosquitto, tm
         for kill in range(KILLS):
             strip.manner = dice.choice(["obedient", "obedient", "silent"])
             strip.power = {1: 400.0, 2: 300.0}
-            ends = time.monotonic() + dice.uniform(1.0, 2.5)
-            n = 0
-            while time.monotonic() < ends:
-                n += 1
-                id = apart.ask(f"{kill}/{n}", dice.choice(["port:1", "port:2"]))
-                asked |= {id} if id else set()
-                time.sleep(dice.uniform(0.02, 0.2))
+            asked |= ask_for_a_while(apart, dice, f"{kill}")
             program = dice.choice([apart.gateway, apart.services])
             program.kill()
             program.start()
@@ -115,7 +127,7 @@ def test_nothing_is_said_twice_and_nothing_is_forgotten(mosquitto: Mosquitto, tm
     print(
         f"seed {seed}: {len(over)} commands, {sum(heard.values())} heard, {Counter(o['state'] for o in over.values())}"
     )
-    assert asked <= over.keys() and len(over) >= KILLS
+    assert asked <= over.keys()
     assert max(heard.values()) == 1, "something was said twice"
     for id, one in over.items():
         if one["state"] == "done":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,13 +12,15 @@ from typer.testing import CliRunner
 from services.bench.mosquitto import Mosquitto
 from services.cli.main import app
 from tests.faults import kit
-from tests.faults.kit import Load, Yard
-from tests.gateway.kit import now_millis
+from tests.faults.kit import DEVICES, Load, Yard
+from tests.gateway.kit import now_millis, until
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(400)]
 
 PER_SECOND = 150
-"""The gateway keeps its newest 2,000 messages, delivered or not: more than it takes from the backup to the restore."""
+MISSED = 1500
+"""At most so many between backup and restore, however long that takes here: the gateway keeps its newest 2,000
+messages, delivered or not."""
 EPISODE = 8
 
 
@@ -39,15 +40,19 @@ def test_services_go_on_from_a_backup(mosquitto: Mosquitto, tmp_path: Path, monk
         yard.start(stack)
         load = Load(yard.broker, start_ms, PER_SECOND)
         load.start()
-        time.sleep(4)  # some episodes are over, some are open
+        until(lambda: yard.tickets() > DEVICES, 60, "some episodes are over, some are open")
+        load.at_most = load.acknowledged + MISSED
+        before = yard.taken()
         courtyard("backup", file, "--data", data, "--telemetry")
-        time.sleep(0.5)
+        until(lambda: yard.taken() > before, 60, "services take more after the backup")
         yard.services.kill()
         shutil.rmtree(data)
         courtyard("restore", file, "--data", data)
         yard.services.start()
         yard.services.wait_until_ready()
-        time.sleep(2)
+        going_on = load.at_most + DEVICES * EPISODE
+        load.at_most = None
+        until(lambda: load.acknowledged >= going_on, 60, "the load goes on after the restore")
         acknowledged = load.end()
         figures = yard.check_against(acknowledged, start_ms)
     assert figures["tickets"] >= 80
