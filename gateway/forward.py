@@ -85,6 +85,7 @@ class Forwarder:
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 5) -> None:
+        """What is being handed over may arrive within the timeout; else it is handed over again at the next start."""
         self._stopping.set()
         self._signal.notify()
         if self._thread.is_alive():

@@ -43,6 +43,8 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 0.25
 _TICK_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
+_STOP_SECONDS = 3.0
+"""How long, at the end, what is on its way to services and to the time series may take to arrive."""
 """After a connect, what was said meanwhile comes first: nothing counts as unsaid before the socket has been empty once,
 or so long under traffic that never ends."""
 _STEADY_SECONDS = 5.0
@@ -206,8 +208,11 @@ class Gateway:
             self._publisher.close(0)
         self._thread.join(5)
         self._registry.stop()
+        deadline = time.monotonic() + _STOP_SECONDS
         for forwarder in self._forwarders:
-            forwarder.stop()
+            forwarder.stop(0)
+        for forwarder in self._forwarders:
+            forwarder.stop(max(0.0, deadline - time.monotonic()))
         self._reader.close()
         self._journal.close()
 

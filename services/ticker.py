@@ -61,9 +61,10 @@ class Ticker:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, timeout_seconds: float = 5) -> None:
+        """A chore that is under way may go on so long; after that it is left behind."""
         self._stopping.set()
-        self._thread.join(5)
+        self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every):

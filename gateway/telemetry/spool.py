@@ -25,6 +25,8 @@ FILE = "telemetry-journal.db"
 """Its name in the data folder."""
 _READINGS_PER_ENTRY = 500
 _TIDY_SECONDS = 1.0
+_STOP_SECONDS = 3.0
+"""How long, at the end, a batch on its way to the database may take to arrive."""
 
 
 class SpooledTelemetry:
@@ -51,7 +53,7 @@ class SpooledTelemetry:
 
     def close(self) -> None:
         """What waits stays on disk for the next start."""
-        self.forwarder.stop()
+        self.forwarder.stop(_STOP_SECONDS)
         self.reader.close()
         with self._lock:
             self.journal.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -174,3 +176,29 @@ def test_an_influxdb_that_hangs_holds_up_no_delay_and_no_silence(tmp_path: Path,
         ticker = bootstrap.start_clockwork(stack, yard.core)
         until(lambda: ticker.chores[0].runs >= 4, why="the tick waited for the time series")
         assert ticker.chores[0].name == "tick"
+
+
+def test_an_influxdb_that_hangs_holds_up_no_stop_and_nothing_is_lost(
+    tmp_path: Path, mosquitto: Mosquitto, database: Influx
+) -> None:
+    with ExitStack() as stopping:
+        yard = Yard(tmp_path, stopping, database.url)
+        gateway = bootstrap.start_gateway(stopping, yard.core, mosquitto.url)
+        until(lambda: gateway.status().connected)
+        measure(mosquitto, 1)
+        until(lambda: stored(database) == 1)
+        database.signal(signal.SIGSTOP)
+        try:
+            bootstrap.start_clockwork(stopping, yard.core)
+            measure(mosquitto, 199)
+            until(lambda: yard.core.intake.readings >= 200)
+            began = time.monotonic()
+            stopping.close()
+            took = time.monotonic() - began
+        finally:
+            database.signal(signal.SIGCONT)
+    assert took < 7, "the forwarder and the sums, one after the other, once took ten seconds and more"
+    with ExitStack() as again:
+        core = bootstrap.start_core(again, yard.settings, SystemClock())
+        bootstrap.start_gateway(again, core, mosquitto.url)
+        until(lambda: stored(database) == 200)
