@@ -224,7 +224,7 @@ def _start_telemetry_chores(stack: ExitStack, core: Core) -> None:
         chores += rollup_chores(stack, core.settings, core.library, core.telemetry.store)
     ticker = Ticker(core.clock, chores)
     ticker.start()
-    # What waits for an InfluxDB that hangs may be left anywhere, and is done again; a file is to be closed in good order.
+    # What waits for an InfluxDB that hangs may be left anywhere and is done again; a file is closed in good order.
     stack.callback(ticker.stop, 5 if isinstance(core.telemetry, SqliteTelemetry) else 1)
     core.metrics.watch("telemetry chores", parts.of_ticker(ticker))
 

@@ -55,7 +55,7 @@ class Apart:
                 headers={"Authorization": f"Bearer {self.token}"},
                 trust_env=False,
                 timeout=30,
-            )  # fmt: skip
+            )
         )
         for program in (self.services, self.gateway):
             stack.callback(program.kill)
