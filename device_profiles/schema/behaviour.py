@@ -52,7 +52,7 @@ class Schedule(Part):
 
 
 class Flapping(Part):
-    """An alarm that begins this often within this time is one alarm that flaps: it clears after it was calm that long."""
+    """An alarm that begins this often within this time is one alarm that flaps; it clears after that much calm."""
 
     times: int = Field(4, ge=2, le=100)
     within: Duration = timedelta(minutes=30)

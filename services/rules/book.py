@@ -1,8 +1,8 @@
 """A site's rule book: what it changes about the rules and params of its profiles, and for which devices.
 
-Pure. Every version is kept whole, so a diff is a comparison and a rollback is the old content under a new number. What a
-book says is laid over the profile, and the result is checked like any profile: a change that no longer fits (its rule or
-a metric is gone) is a `Misfit`; the profile's own rule stands meanwhile, and pages say so.
+Pure. Every version is kept whole, so a diff is a comparison and a rollback is the old content under a new number. What
+a book says is laid over the profile, and the result is checked like any profile: a change that no longer fits (its rule
+or a metric is gone) is a `Misfit`; the profile's own rule stands meanwhile, and pages say so.
 
     rules:
       booster_set:
