@@ -34,8 +34,8 @@ LocalTime = Annotated[str, Field(pattern=r"^(?:[01]\d|2[0-3]):[0-5]\d$|^24:00$")
 
 
 class Grade(Part):
-    """A severity that replaces the rule's own while it fits. Of several, the first that fits counts, so an alarm goes up
-    and down. `when` is a condition; `after` is how long the alarm has been active; with both, both must hold."""
+    """A severity that replaces the rule's own while it fits. Of several the first that fits counts: it goes up and
+    down. `when` is a condition; `after` is how long the alarm has been active; with both, both must hold."""
 
     severity: Severity
     when: str | None = None
@@ -43,8 +43,8 @@ class Grade(Part):
 
 
 class Schedule(Part):
-    """When a rule applies, on the clock of the site. A stretch that ends before it begins runs over midnight and belongs
-    to the day on which it begins."""
+    """When a rule applies, on the clock of the site. A stretch that ends before it begins runs over midnight and
+    belongs to the day on which it begins."""
 
     days: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     from_: LocalTime = Field("00:00", alias="from")
