@@ -15,6 +15,7 @@ from gateway.telemetry.influxql import InfluxQl, NotSetUp, name, source
 from gateway.telemetry.rollup import summed_until
 from gateway.telemetry.spool import FILE as SPOOL_FILE
 from gateway.telemetry.sqlite_scan import contents
+from services.sizes import in_words
 
 JOURNALS = ("journal.db", SPOOL_FILE)
 
@@ -80,9 +81,9 @@ def of_embedded(path: Path) -> TelemetryStatus:
     if not path.exists():
         raise ValueError(f"there is no time series at {path}; name the data folder with --data")
     devices, span = contents(path)
-    size = path.stat().st_size / 1024**2
+    size = in_words(path.stat().st_size)
     first, last = span or (None, None)
-    return TelemetryStatus(f"{path}, {size:.1f} MB, {len(devices)} devices", None, [LevelStatus("raw", first, last)])
+    return TelemetryStatus(f"{path}, {size}, {len(devices)} devices", None, [LevelStatus("raw", first, last)])
 
 
 def waiting(data_dir: Path) -> int:

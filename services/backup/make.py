@@ -28,6 +28,7 @@ from services.backup.copies import copy_online, file_bytes, is_journal
 from services.backup.manifest import FORMAT, DatabasePart, JournalPart, Manifest
 from services.database import Database
 from services.settings import Settings
+from services.sizes import in_words
 
 SQL_FILE = "courtyard.db"
 TELEMETRY_FILE = "telemetry.db"
@@ -110,13 +111,9 @@ def _check_space(target: Path, settings: Settings, wanted: Wanted) -> None:
     free = free_bytes(target.parent)
     if free < need:
         raise OSError(
-            f"{target.parent} has {_megabytes(free)} free, and the backup may need {_megabytes(need)}; "
+            f"{target.parent} has {in_words(free)} free, and the backup may need {in_words(need)}; "
             "free some space, or name a file on another disk"
         )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1024**2:,.0f} MB"
 
 
 def _databases(folder: Path) -> list[Path]:
@@ -212,7 +209,7 @@ def _add_telemetry(archive: Writer, settings: Settings, work: _Work, progress: P
     if wanted.telemetry:
         _add_copy(archive, file, "telemetry/telemetry.db", progress)
     else:
-        work.left_out.append(f"the embedded time series, {_megabytes(file_bytes(file))}: ask for them with --telemetry")
+        work.left_out.append(f"the embedded time series, {in_words(file_bytes(file))}: ask for them with --telemetry")
 
 
 def _add_configuration(archive: Writer, settings: Settings, work: _Work, wanted: Wanted) -> None:

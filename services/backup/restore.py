@@ -23,6 +23,7 @@ from services.backup.make import JOURNAL_FILE, SQL_FILE, TELEMETRY_FILE, Progres
 from services.backup.manifest import BackupUnusable, Manifest
 from services.database import Database
 from services.settings import Settings
+from services.sizes import in_words
 from services.tables import gateways, notices
 
 PROFILES_FOLDER = "profiles"
@@ -129,7 +130,7 @@ def _check_space(archive: Reader, data_dir: Path) -> None:
     need = sum(member.bytes for member in archive.manifest.members.values()) * 3 // 2
     free = free_bytes(data_dir)
     if free < need:
-        raise OSError(f"{data_dir} has {free // 1024**2:,} MB free, and this backup may need {need // 1024**2:,} MB")
+        raise OSError(f"{data_dir} has {in_words(free)} free, and this backup may need {in_words(need)}")
 
 
 def _put_in_place(standing: list[Path], aside: Path, building: Path, data_dir: Path, report: Report) -> None:

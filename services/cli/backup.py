@@ -19,6 +19,7 @@ from services.cli import app
 from services.cli.console import Console
 from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
+from services.sizes import in_words
 
 if TYPE_CHECKING:
     from services.backup.manifest import Manifest
@@ -187,8 +188,7 @@ class _Shown:
 
 
 def _size(file: Path) -> str:
-    size = file.stat().st_size
-    return f"{size / 1000:,.0f} kB" if size < 1_000_000 else f"{size / 1024**2:,.1f} MB"
+    return in_words(file.stat().st_size)
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

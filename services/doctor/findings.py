@@ -23,12 +23,13 @@ from services.doctor.facts import (
     RemoteFacts,
     Urllib3Facts,
 )
+from services.sizes import GB, MB, in_words
 
 OLDEST_PYTHON = (3, 11)
 EARLIEST = datetime(2025, 11, 1, tzinfo=UTC)
 """Before this Courtyard did not exist, so a clock that says so is wrong."""
-FREE_LOW = 2 * 1024**3
-FREE_NONE = 200 * 1024**2
+FREE_LOW = 2 * GB
+FREE_NONE = 200 * MB
 GATEWAY_LATE = timedelta(minutes=2)
 CLOCK_SLACK = timedelta(seconds=10)
 BACKLOG_SHARE = 0.5
@@ -112,7 +113,7 @@ def folder(facts: FolderFacts) -> Finding:
         return fail(
             what, f"{facts.path} {missing} by this user", f"chown it to the user that runs Courtyard: {facts.user}."
         )
-    space = f"{facts.free_bytes / 1024**3:.1f} GB free"
+    space = f"{in_words(facts.free_bytes)} free"
     if facts.free_bytes < FREE_NONE:
         return fail(
             what, f"{facts.path}: {space}", "Free some space now: at a full disk the gateway stops acknowledging."
@@ -197,7 +198,7 @@ def journal(facts: JournalFacts) -> list[Finding]:
 def _backlog(facts: JournalFacts) -> Finding:
     waiting = ", ".join(f"{count} for {consumer}" for consumer, count in sorted(facts.waiting.items()) if count)
     share = facts.bytes / facts.max_bytes
-    found = f"{facts.bytes / 1024**2:.0f} of {facts.max_bytes / 1024**2:.0f} MB, waiting: {waiting or 'nothing'}"
+    found = f"{in_words(facts.bytes)} of {in_words(facts.max_bytes)}, waiting: {waiting or 'nothing'}"
     if share >= BACKLOG_SHARE and waiting:
         step = "See which consumer stands still (its error is on the board), or raise COURTYARD_JOURNAL_MAX_BYTES."
         return warn("Journal", found, step)

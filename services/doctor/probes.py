@@ -9,11 +9,11 @@ import os
 import shutil
 import smtplib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
@@ -26,7 +26,7 @@ from gateway.damage import files_set_aside
 from gateway.journal.inspect import integrity, look
 from gateway.mqtt import BrokerAddress
 from gateway.presence import Fault
-from gateway.probe import probe_broker
+from gateway.probe import BrokerAnswer, probe_broker
 from services import migrations
 from services.accounts.store import everywhere_admins
 from services.clock import from_millis
@@ -43,11 +43,11 @@ from services.doctor.facts import (
     RemoteFacts,
     Urllib3Facts,
 )
+from services.doctor.patience import PATIENCE_SECONDS, WHOLE_SECONDS, within
 from services.presence.values import faults
 from services.sites.store import list_devices, list_gateways, unclaimed_devices
 from services.tables import devices, notices, sites
 
-PATIENCE_SECONDS = 5.0
 OVERDUE = timedelta(minutes=5)
 
 
@@ -111,8 +111,12 @@ def http_port(address: str) -> PortFacts:
     return PortFacts(host, port, holder=ports.holder(port), courtyard_version=answer.version)
 
 
-def services(url: str) -> RemoteFacts:
+def services(url: str, *, whole_seconds: float = WHOLE_SECONDS) -> RemoteFacts:
     """Whether Courtyard's services answer there."""
+    return within(whole_seconds, lambda: _services(url), lambda why: RemoteFacts(url, mistake=why))
+
+
+def _services(url: str) -> RemoteFacts:
     try:
         answer = httpx.get(f"{url.rstrip('/')}/api/v1/health", timeout=PATIENCE_SECONDS, trust_env=False)
         answer.raise_for_status()
@@ -132,17 +136,26 @@ def broker(url: str, *, embedded: tuple[str, int]) -> BrokerFacts:
         where = f"{host}:{port}"
         if ports.is_free(host, port):
             return BrokerFacts(where, embedded=True, free=True)
-        answer = probe_broker(BrokerAddress(host, port, tls=False, user=None, password=None), seconds=PATIENCE_SECONDS)
+        answer = ask_broker(BrokerAddress(host, port, tls=False, user=None, password=None))
         return BrokerFacts(where, True, holder=ports.holder(port), accepted=answer.accepted, said=answer.said)
     try:
         address = BrokerAddress.parse(url)
     except ValueError:
         return BrokerFacts("", mistake="not an MQTT address")
-    answer = probe_broker(address, seconds=PATIENCE_SECONDS)
+    answer = ask_broker(address)
     return BrokerFacts(str(address), accepted=answer.accepted, said=answer.said)
 
 
-def mail(url: str) -> MailFacts:
+def ask_broker(address: BrokerAddress, filters: Sequence[str] = ()) -> BrokerAnswer:
+    """See `probe_broker`; a handshake that drips in is given up too."""
+    return within(
+        WHOLE_SECONDS,
+        lambda: probe_broker(address, seconds=PATIENCE_SECONDS, filters=filters),
+        lambda why: BrokerAnswer(accepted=False, said=why),
+    )
+
+
+def mail(url: str, *, whole_seconds: float = WHOLE_SECONDS) -> MailFacts:
     if not url:
         return MailFacts("")
     parts = urlsplit(url)
@@ -151,6 +164,13 @@ def mail(url: str) -> MailFacts:
     tls = parts.scheme == "smtps"
     port = parts.port or (465 if tls else 25)
     where = f"{parts.hostname}:{port}"
+    return within(
+        whole_seconds, lambda: _mail(parts, port, tls=tls, where=where), lambda why: MailFacts(where, mistake=why)
+    )
+
+
+def _mail(parts: SplitResult, port: int, *, tls: bool, where: str) -> MailFacts:
+    assert parts.hostname is not None
     try:
         connect = smtplib.SMTP_SSL if tls else smtplib.SMTP
         with connect(parts.hostname, port, timeout=PATIENCE_SECONDS) as server:

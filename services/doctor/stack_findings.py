@@ -15,6 +15,7 @@ from services.doctor.stack_facts import (
     SecretFacts,
     SpaceFacts,
 )
+from services.sizes import in_words
 
 LATE = timedelta(minutes=5)
 OLDEST_POSTGRESQL = 140000
@@ -94,9 +95,9 @@ def grafana(facts: GrafanaFacts) -> list[Finding]:
 
 def postgres(facts: PostgresFacts) -> list[Finding]:
     what = "PostgreSQL"
-    about = f"{facts.version}, {facts.bytes / 1024**2:,.0f} MB"
+    about = f"{facts.version}, {in_words(facts.bytes)}"
     if facts.largest:
-        about += ", most of it " + ", ".join(f"{name} {size / 1024**2:,.0f} MB" for name, size in facts.largest)
+        about += ", most of it " + ", ".join(f"{name} {in_words(size)}" for name, size in facts.largest)
     found = []
     if facts.version_number < OLDEST_POSTGRESQL:
         found.append(warn(what, f"{about}; expected 14 or newer", "Upgrade it: docs/operations.md."))
@@ -165,19 +166,18 @@ def space(facts: SpaceFacts) -> Finding:
     if growth > facts.free_bytes:
         days = facts.free_bytes / (facts.telemetry_bytes / facts.telemetry_days)
         text = (
-            f"readings of {facts.telemetry_kept_days} days will take {_gb(facts.telemetry_bytes + growth)}, "
-            f"{_gb(growth)} more than now; {_gb(facts.free_bytes)} are free, enough for {days:.0f} days"
+            f"readings of {facts.telemetry_kept_days} days will take {in_words(facts.telemetry_bytes + growth)}, "
+            f"{in_words(growth)} more than now; {in_words(facts.free_bytes)} are free, enough for {days:.0f} days"
         )
         step = "Set COURTYARD_TELEMETRY_MAX_BYTES or lower COURTYARD_TELEMETRY_DAYS, add disk, or move to InfluxDB."
         return warn(what, text, step)
     if journal_room > facts.free_bytes:
-        text = f"the journal may grow by {_gb(journal_room)}, and {_gb(facts.free_bytes)} are free"
+        text = f"the journal may grow by {in_words(journal_room)}, and {in_words(facts.free_bytes)} are free"
         return warn(what, text, "Lower COURTYARD_JOURNAL_MAX_BYTES below what is free, or add disk.")
     if growth:
-        return ok(
-            what, f"readings will take {_gb(facts.telemetry_bytes + growth)} of disk; {_gb(facts.free_bytes)} are free"
-        )
-    return ok(what, f"{_gb(facts.free_bytes)} free, the journal takes {_gb(facts.journal_max_bytes)} at most")
+        whole = in_words(facts.telemetry_bytes + growth)
+        return ok(what, f"readings will take {whole} of disk; {in_words(facts.free_bytes)} are free")
+    return ok(what, f"{in_words(facts.free_bytes)} free, the journal takes {in_words(facts.journal_max_bytes)} at most")
 
 
 def _telemetry_growth(facts: SpaceFacts) -> float:
@@ -188,7 +188,3 @@ def _telemetry_growth(facts: SpaceFacts) -> float:
     if facts.telemetry_max_bytes:
         whole = min(whole, facts.telemetry_max_bytes)
     return max(0.0, whole - facts.telemetry_bytes)
-
-
-def _gb(size: float) -> str:
-    return f"{size / 1024**3:.1f} GB"

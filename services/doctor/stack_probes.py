@@ -18,11 +18,12 @@ from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import DATABASE, RAW
 from gateway.journal.inspect import look as look_at_journal
 from gateway.mqtt import BrokerAddress
-from gateway.probe import probe_broker
 from gateway.subscriptions import Subscriptions
 from gateway.telemetry import TelemetryUnavailable, refused
 from gateway.telemetry.spool import FILE as SPOOL_FILE
 from services.clock import from_millis
+from services.doctor.patience import PATIENCE_SECONDS, WHOLE_SECONDS, within
+from services.doctor.probes import ask_broker
 from services.doctor.stack_facts import (
     BrokerDoorFacts,
     ForwardFacts,
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from dashboards.grafana import Grafana
     from dashboards.plan import Step
 
-PATIENCE_SECONDS = 5.0
+_GRAFANA_SECONDS = 60.0
+"""It is asked for every dashboard there is."""
 _SERIES_LOOKED_AT = 200
 _SHORTEST = 8
 _WELL_KNOWN = frozenset(
@@ -53,16 +55,24 @@ SECRETS_FOLDER = Path("deploy/secrets")
 # --- time series ----------------------------------------------------------------------------------------------------
 
 
-def influx(settings: Settings) -> InfluxFacts | None:
+def influx(settings: Settings, *, whole_seconds: float = WHOLE_SECONDS) -> InfluxFacts | None:
     """None where none is set."""
+    if not settings.influx_url:
+        return None
+    where = _where(settings.influx_url)
+    return within(whole_seconds, lambda: _influx(settings, where), lambda why: InfluxFacts(where, mistake=why))
+
+
+def _where(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] or url
+
+
+def _influx(settings: Settings, where: str) -> InfluxFacts:
     from gateway.telemetry.influxql import InfluxQl
     from gateway.telemetry.retention import look
     from services.rollup import wanted_levels
 
     url, token, org = settings.influx_url, settings.influx_token.strip(), settings.influx_org
-    if not url:
-        return None
-    where = urlsplit(url).netloc.rpartition("@")[2] or url
     levels = wanted_levels(settings)
     try:
         with InfluxQl(url, token, org, timeout_seconds=PATIENCE_SECONDS) as ql:
@@ -141,15 +151,31 @@ def grafana(
     library: Mapping[str, DeviceProfile],
     connection: Connection | None,
     boards: Path | None = None,
+    *,
+    whole_seconds: float = _GRAFANA_SECONDS,
 ) -> GrafanaFacts | None:
     """None where none is set. Without a connection to the database its folders are not compared. `boards`: where the
     dashboards are, other than the shipped ones."""
+    if not settings.grafana_url:
+        return None
+    where = _where(settings.grafana_url)
+    return within(
+        whole_seconds,
+        lambda: _grafana(settings, library, connection, boards, where),
+        lambda why: GrafanaFacts(where, mistake=why),
+    )
+
+
+def _grafana(
+    settings: Settings,
+    library: Mapping[str, DeviceProfile],
+    connection: Connection | None,
+    boards: Path | None,
+    where: str,
+) -> GrafanaFacts:
     from dashboards.grafana import Grafana, GrafanaRefused
     from dashboards.sync import health
 
-    if not settings.grafana_url:
-        return None
-    where = urlsplit(settings.grafana_url).netloc.rpartition("@")[2] or settings.grafana_url
     token = settings.grafana_token.strip()
     try:
         with Grafana(settings.grafana_url, token or None, timeout_seconds=PATIENCE_SECONDS) as server:
@@ -231,11 +257,11 @@ def broker_door(url: str, data_dir: Path) -> BrokerDoorFacts | None:
     except ValueError:
         return None
     filters = Subscriptions(data_dir / "filters.json").held
-    mine = probe_broker(address, seconds=PATIENCE_SECONDS, filters=filters)
+    mine = ask_broker(address, filters)
     if not mine.accepted:
         return None
     nobody = BrokerAddress(address.host, address.port, tls=address.tls, user=None, password=None)
-    anonymous = address.user is None or probe_broker(nobody, seconds=PATIENCE_SECONDS).accepted
+    anonymous = address.user is None or ask_broker(nobody).accepted
     return BrokerDoorFacts(str(address), anonymous, mine.refused_filters, len(filters))
 
 
@@ -270,10 +296,14 @@ def _password_of(url: str) -> str:
         return ""
 
 
-def metrics(address: str) -> MetricsFacts | None:
+def metrics(address: str, *, whole_seconds: float = WHOLE_SECONDS) -> MetricsFacts | None:
     """None where no listener is set."""
     if not address:
         return None
+    return within(whole_seconds, lambda: _metrics(address), lambda why: MetricsFacts(address, mistake=why))
+
+
+def _metrics(address: str) -> MetricsFacts:
     host, _, port = address.rpartition(":")
     everywhere = host.strip("[]") in ("0.0.0.0", "::", "")  # noqa: S104
     try:

@@ -24,7 +24,7 @@ from services.doctor.facts import (
 from services.doctor.findings import Finding, Level, Running
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
-GB = 1024**3
+GB = 1000**3
 SOUND = DatabaseFacts("SQLite", revision="7", newest_revision="7", admins=1, sites=1, devices=27)
 
 
@@ -59,7 +59,7 @@ def test_a_replaced_urllib3_is_found_with_its_cure() -> None:
         (folder(writable=False), Level.FAIL, "cannot be written"),
         (folder(is_folder=False), Level.FAIL, "is a file"),
         (folder(free_bytes=1 * GB), Level.WARN, "1.0 GB"),
-        (folder(free_bytes=100 * 1024**2), Level.FAIL, "0.1 GB"),
+        (folder(free_bytes=GB // 10), Level.FAIL, "100 MB"),
     ],
 )
 def test_the_data_folder(facts: FolderFacts, level: Level, says: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Literal
 
 import pytest
@@ -25,6 +28,7 @@ from services import migrations
 from services.bench.mosquitto import DEFAULT_CONFIG, Mosquitto
 from services.clock import to_millis
 from services.database import Database
+from services.doctor import probes as machine_probes
 from services.doctor import stack_findings as findings
 from services.doctor import stack_probes as probes
 from services.doctor.findings import Finding, Level, Running
@@ -46,7 +50,7 @@ from tests.fixtures_influxdb import Influx, installed
 from tests.needs import missing
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
-GB = 1024**3
+GB = 1000**3
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +205,48 @@ def test_a_grafana_that_is_not_there_and_a_datasource_that_does_not_answer() -> 
     assert probes.grafana(Settings(), {}, None) is None
     ill = GrafanaFacts("g:3000", version="Grafana 13.2.3", datasources=1, unsound={"Readings": "ERROR: refused"})
     assert by_name(findings.grafana(ill))["Datasource Readings"].level is Level.FAIL
+
+
+@contextmanager
+def dripping(*, asks_first: bool) -> Iterator[int]:
+    """The port of a server that answers everybody, a byte now and then, and never comes to an end. Of mail it is the
+    server that speaks first."""
+    ending = Event()
+
+    def drip(talker: socket.socket) -> None:
+        with talker, suppress(OSError):
+            if asks_first:
+                talker.recv(65536)
+                talker.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+            while not ending.wait(0.05):
+                talker.sendall(b"2")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                Thread(target=drip, args=[listener.accept()[0]], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        ending.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_an_answer_that_drips_in_is_given_up() -> None:
+    with dripping(asks_first=True) as port, dripping(asks_first=False) as mail_port:
+        url = f"http://127.0.0.1:{port}"
+        found = [
+            machine_probes.services(url, whole_seconds=0.3),
+            machine_probes.mail(f"smtp://127.0.0.1:{mail_port}", whole_seconds=0.3),
+            probes.influx(Settings(influx_url=url), whole_seconds=0.3),
+            probes.grafana(Settings(grafana_url=url, grafana_token="x"), {}, None, whole_seconds=0.3),
+            probes.metrics(f"127.0.0.1:{port}", whole_seconds=0.3),
+        ]
+    for one in found:
+        assert one is not None and "did not end within" in one.mistake, one
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------------------------

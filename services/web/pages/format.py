@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_datetime
 
 from gateway.reading import Value
+from services.sizes import in_words
 from services.web.i18n import N_, Translations
 
 _NBSP = "\u00a0"
@@ -74,12 +75,7 @@ def _span(seconds: float, words: tuple[str, ...], t: Translations, *, rounding: 
 
 
 def size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f}{_NBSP}{unit}" if unit == "B" or value >= 100 else f"{value:.1f}{_NBSP}{unit}"
-        value /= 1000
-    raise AssertionError
+    return in_words(count).replace(" ", _NBSP)
 
 
 def hexdump(payload: bytes, *, limit: int = 512) -> str:
