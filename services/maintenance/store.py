@@ -1,0 +1,77 @@
+"""Maintenance windows in SQL. Nothing is ever deleted: what was covered, by whose word, stays on record."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, insert, null, or_, select, update
+
+from services.maintenance.windows import Window, Windows
+from services.scope import Scope, in_scope
+from services.tables import maintenance_windows, sites
+
+BACKLOG = timedelta(days=7)
+"""How far behind the clock of services the event time of a gateway's backlog may be."""
+
+
+def load_windows(connection: Connection, since: datetime) -> Windows:
+    """Every site's windows that were open at `since` or will be later."""
+    zones = {row.id: row.timezone for row in connection.execute(select(sites.c.id, sites.c.timezone))}
+    rows = connection.execute(select(maintenance_windows).where(_not_over(since))).mappings()
+    return Windows([Window.of_row(dict(row)) for row in rows], zones)
+
+
+def list_windows(
+    connection: Connection,
+    scope: Scope,
+    *,
+    site: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
+    before: str | None = None,
+) -> list[Window]:
+    """Newest first; `since`: only those that may be open then or later; `before` is the last id of the page before."""
+    table = maintenance_windows
+    query = select(table).where(in_scope(table.c.site, scope)).order_by(table.c.id.desc()).limit(limit)
+    if site is not None:
+        query = query.where(table.c.site == site)
+    if since is not None:
+        query = query.where(_not_over(since))
+    if before is not None:
+        query = query.where(table.c.id < before)
+    return [Window.of_row(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def get_window(connection: Connection, scope: Scope, id: str) -> Window | None:
+    table = maintenance_windows
+    row = connection.execute(select(table).where(table.c.id == id, in_scope(table.c.site, scope))).mappings().first()
+    return None if row is None else Window.of_row(dict(row))
+
+
+def add_window(connection: Connection, window: Window, now: datetime) -> None:
+    connection.execute(insert(maintenance_windows).values(**_row(window)))
+    _touch(connection, window.site, now)
+
+
+def change_window(connection: Connection, window: Window, now: datetime) -> None:
+    """Write it as it is now: ended early, or cancelled."""
+    table = maintenance_windows
+    connection.execute(update(table).where(table.c.id == window.id).values(**_row(window)))
+    _touch(connection, window.site, now)
+
+
+def _touch(connection: Connection, site: str, now: datetime) -> None:
+    """Whoever holds this site in memory sees by this that it must be read again."""
+    connection.execute(update(sites).where(sites.c.id == site).values(updated_at=now))
+
+
+def _not_over(since: datetime) -> ColumnElement[bool]:
+    table = maintenance_windows
+    standing = or_(table.c.cancelled_at.is_(None), table.c.cancelled_at > since)
+    return standing & or_(table.c.repeats.is_not(None), table.c.ends_at > since)
+
+
+def _row(window: Window) -> dict[str, object]:
+    same = ("id", "site", "title", "starts_at", "ends_at", "created_at", "created_by", "cancelled_at", "cancelled_by")
+    repeats = null() if window.repeats is None else window.repeats.as_json()
+    return {**{name: getattr(window, name) for name in same}, "scope": window.scope.as_json(), "repeats": repeats}
