@@ -30,7 +30,7 @@ from services.commands.lifecycle import NotCancellable
 from services.database import Database
 from services.events.store import rows_of
 from services.intake.consequences import Consequences
-from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp
+from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp, why_gone
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
 from services.intake.watch import watch
 from services.intake.work import CursorMoved, Work, flush
@@ -482,6 +482,11 @@ class Intake:
             return any(live.gateway == gateway for live in self._loaded(self._clock.now()).commands)
 
     @property
+    def benched(self) -> frozenset[str]:
+        """Devices that could not be judged when time passed, and are left out until the state is read again."""
+        return frozenset(self._benched)
+
+    @property
     def unmatched_answers(self) -> int:
         """Answers of devices to commands that are not ours, since the state was read."""
         memory = self._memory
@@ -534,7 +539,9 @@ class Intake:
         work = Work(now)
         consequences = self._consequences(memory, work)
         for alarm in memory.orphans:
-            consequences.end(alarm, now, {"values": {}, "why": "the device or its rule is no longer in service"}, None)
+            gone = why_gone(memory, alarm)
+            why = {"values": {}, "why": gone.text, "reason": gone.reason, "version": gone.version}
+            consequences.end(alarm, now, why, None)
         memory.orphans.clear()
         consequences.reassess_all(now)
         work.moved = {device.id: device for device in memory.devices.values() if device.moved}

@@ -22,8 +22,10 @@ from services.notices.store import audience_of
 from services.outages.impact import Impairment, Loss, MemberShape, Served, SupplyShape
 from services.presence.branches import Branches
 from services.presence.breaks import BREAKS
+from services.rules import book_store
 from services.rules.automaton import Mark, Phase
-from services.rules.compiled import CompiledProfile, CompiledRule, compile_profile
+from services.rules.compiled import CompiledRule
+from services.rules.effective import BookInForce, Effective, Gone
 from services.rules.engine import GatewayView
 from services.rules.state import ChildState, DeviceState, restore_rule
 from services.tables import (
@@ -126,7 +128,8 @@ class SiteState:
 class Memory:
     stamp: Stamp
     """Changes when a site file was imported, by whatever process."""
-    profiles: dict[str, CompiledProfile]
+    effective: Effective
+    """Every profile as its site's rule book has it, and what of the books cannot be done."""
     devices: dict[str, DeviceState]
     cards: dict[str, Card]
     by_address: dict[tuple[str, str], str]
@@ -137,7 +140,7 @@ class Memory:
     active: dict[tuple[str, str, str], ActiveAlarm]
     """(device, child, rule) -> the episode that is not over."""
     orphans: list[ActiveAlarm]
-    """Active alarms whose device left service, or whose rule is gone from the profile."""
+    """Active alarms whose device left service, or whose rule is gone, off or on trial: see `why_gone`."""
     last_ticket_number: int
     commands: Outstanding = field(default_factory=Outstanding)
     branches: Branches = field(default_factory=lambda: Branches({}))
@@ -166,15 +169,15 @@ def read_stamp(connection: Connection) -> Stamp:
 
 def load(connection: Connection, library: Library, now: datetime) -> Memory:
     """Read everything. Gateways count as heard at `now`, so that a restart makes no device unknown."""
-    profiles = {id: compile_profile(profile) for id, profile in library.items()}
     # Before anything else: what is imported while we read shows as a change afterwards.
     stamp = read_stamp(connection)
+    effective = effective_rules(connection, library)
     rows = connection.execute(select(devices)).all()
     active_rows = _active(connection)
     memory = Memory(
         stamp=stamp,
-        profiles=profiles,
-        devices={row.id: _device(row, profiles) for row in rows if row.retired_at is None},
+        effective=effective,
+        devices={row.id: _device(row, effective) for row in rows if row.retired_at is None},
         cards={row.id: _card(row) for row in rows},
         by_address={(row.profile, row.address): row.id for row in rows if row.retired_at is None},
         retired={row.id for row in rows if row.retired_at is not None},
@@ -196,9 +199,27 @@ def load(connection: Connection, library: Library, now: datetime) -> Memory:
     return memory
 
 
+def effective_rules(connection: Connection, library: Library) -> Effective:
+    """The rules that run: profiles, rule books and the params of the site files, as they stand in the database."""
+    books = {
+        site: BookInForce(found.version, *book_store.read_content(found.content))
+        for site, found in book_store.newest_of_all(connection).items()
+    }
+    return Effective(library, books, book_store.site_params(connection))
+
+
 def rule_of(memory: Memory, device: str, rule: str) -> CompiledRule | None:
     state = memory.devices.get(device)
     return state.profile.rules.get(rule) if state is not None and state.profile is not None else None
+
+
+def why_gone(memory: Memory, alarm: ActiveAlarm) -> Gone:
+    """Why an alarm's rule raises none now: its device left service, or its rule was taken away, switched off or put on
+    trial."""
+    device = memory.devices.get(alarm.device)
+    if device is None or device.site != alarm.site:
+        return Gone("device_gone", 0)
+    return memory.effective.gone(alarm.site, device.profile_id, device.id, alarm.rule)
 
 
 def impairment_of(alarm: ActiveAlarm, rule: CompiledRule) -> Impairment | None:
@@ -246,9 +267,9 @@ def _active(connection: Connection) -> list[ActiveAlarm]:
     ]
 
 
-def _device(row: Row[Any], profiles: Mapping[str, CompiledProfile]) -> DeviceState:
-    profile = profiles.get(row.profile) if row.site is not None else None
-    params = {**profile.params, **row.params} if profile is not None else {}
+def _device(row: Row[Any], effective: Effective) -> DeviceState:
+    profile = effective.profile(row.site, row.profile, row.id) if row.site is not None else None
+    params = effective.params(row.site, row.profile, row.id, row.params) if profile is not None else {}
     return DeviceState(
         id=row.id, site=row.site, profile_id=row.profile, profile=profile, params=params, parent=row.parent or ""
     )
@@ -368,7 +389,7 @@ def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
         memory.active[alarm.device, alarm.child, alarm.rule] = alarm  # the next tick judges it
         return
     rule = rule_of(memory, alarm.device, alarm.rule)
-    if rule is None or memory.devices[alarm.device].site != alarm.site:
+    if rule is None or rule.rule.mode == "shadow" or memory.devices[alarm.device].site != alarm.site:
         memory.orphans.append(alarm)
         return
     memory.active[alarm.device, alarm.child, alarm.rule] = alarm

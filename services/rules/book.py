@@ -23,8 +23,9 @@ from pydantic import Field, ValidationError
 
 from device_profiles.expression import ExpressionError
 from device_profiles.schema import DeviceProfile, Rule, Severity
-from device_profiles.schema.base import Duration, Identifier, Part
+from device_profiles.schema.base import Duration, Identifier, Part, ProfileId
 from services.rules.compiled import compile_rule
+from services.sites.params import param_mistake
 
 
 class RuleChange(Part):
@@ -48,9 +49,9 @@ class DeviceChange(Part):
 class RuleBook(Part):
     """What one site changes. Empty: everything is as the profiles say."""
 
-    rules: dict[Identifier, dict[Identifier, RuleChange]] = Field(default_factory=dict)
+    rules: dict[ProfileId, dict[Identifier, RuleChange]] = Field(default_factory=dict)
     """Profile -> rule -> change."""
-    params: dict[Identifier, dict[Identifier, float | bool | str]] = Field(default_factory=dict)
+    params: dict[ProfileId, dict[Identifier, float | bool | str]] = Field(default_factory=dict)
     """Profile -> param -> value, for all its devices here that the site file gives none."""
     devices: dict[str, DeviceChange] = Field(default_factory=dict)
 
@@ -63,6 +64,8 @@ class Misfit(NamedTuple):
     device: str
     """"" where the change is for all devices of the profile."""
     found: str
+    param: str = ""
+    """Of a changed value: the param; `rule` is "" then."""
 
 
 class Fitted(NamedTuple):
@@ -72,7 +75,7 @@ class Fitted(NamedTuple):
 
 def fit(profile: DeviceProfile, book: RuleBook, device: str = "") -> Fitted:
     """The profile as a site has it (and one device, where the book names it). A rule that is off is left out."""
-    changes = {**book.rules.get(profile.profile, {}), **_of_device(book, device)}
+    changes = changes_of(profile.profile, book, device)
     if not changes:
         return Fitted(profile, ())
     misfits = [Misfit(profile.profile, rule, device, "no such rule") for rule in changes if rule not in _ids(profile)]
@@ -89,8 +92,16 @@ def fit(profile: DeviceProfile, book: RuleBook, device: str = "") -> Fitted:
     return Fitted(profile.model_copy(update={"rules": tuple(rules)}), tuple(misfits))
 
 
-def _of_device(book: RuleBook, device: str) -> Mapping[str, RuleChange]:
-    return book.devices[device].rules if device in book.devices else {}
+def changes_of(profile: str, book: RuleBook, device: str = "") -> dict[str, RuleChange]:
+    """Rule -> its change; what a device is given stands over what its site is, word by word."""
+    found = dict(book.rules.get(profile, {}))
+    for rule, own in (book.devices[device].rules if device in book.devices else {}).items():
+        found[rule] = found[rule].model_copy(update=_said(own)) if rule in found else own
+    return found
+
+
+def _said(change: RuleChange) -> dict[str, Any]:
+    return {name: value for name, value in change if value not in (None, "")}
 
 
 def _ids(profile: DeviceProfile) -> frozenset[str]:
@@ -120,9 +131,36 @@ def mistake_in(profile: DeviceProfile, rule: Rule) -> str:
     return ""
 
 
-def params_of(profile: DeviceProfile, book: RuleBook, device: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Each param's value: the book for this device, else the site file for it, the book for the site, the default."""
+def params_of(
+    profile: DeviceProfile, book: RuleBook, device: str, own: Mapping[str, Any], site: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Each param's value: the book for this device, else the site file for it (`own`), the book for the site, the site
+    file for all devices of the profile (`site`), the default. A value of the book that does not fit is left out."""
     defaults = {name: param.default for name, param in profile.params.items()}
-    site = book.params.get(profile.profile, {})
     of_device = book.devices[device].params if device in book.devices else {}
-    return {**defaults, **site, **own, **of_device}
+    return {
+        **defaults,
+        **(site or {}),
+        **_fitting(profile, book.params.get(profile.profile, {})),
+        **own,
+        **_fitting(profile, of_device),
+    }
+
+
+def _fitting(profile: DeviceProfile, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not param_found(profile, name, value)}
+
+
+def param_found(profile: DeviceProfile, name: str, value: object) -> str:
+    """What is wrong with a value for a param; "" when nothing is."""
+    param = profile.params.get(name)
+    if param is None:
+        return f"no such param; {profile.profile} has {', '.join(sorted(profile.params)) or 'none'}"
+    expected = param_mistake(param, value)
+    return f"found {value!r}, expected {expected}" if expected else ""
+
+
+def param_misfits(profile: DeviceProfile, values: Mapping[str, Any], device: str = "") -> list[Misfit]:
+    """The values that a profile's params cannot be given."""
+    found = ((name, param_found(profile, name, value)) for name, value in values.items())
+    return [Misfit(profile.profile, "", device, problem, name) for name, problem in found if problem]

@@ -14,11 +14,12 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from device_profiles.schema import ChildKind, DeviceProfile, Param
+from device_profiles.schema import ChildKind, DeviceProfile
 from device_profiles.yaml_lines import Document, YamlMistake, read_yaml
 from gateway.reading import DeviceEntry, child_id, child_kind
 from services.database import Database
 from services.sites.model import BuildingEntry, Member, Recipient, SiteDevice, SiteFile, Supply, UnitEntry, UnitRef
+from services.sites.params import param_mistake
 from services.sites.sync import ImportReport, adopted_ids, foreign_owners, sync
 
 Where = tuple[str | int, ...]
@@ -427,30 +428,3 @@ def _target_mistake(to: Recipient) -> str | None:
     """
     form, expected = _TARGETS[to.channel]
     return None if to.to.startswith("env:") or form.fullmatch(to.to) else expected
-
-
-def param_mistake(param: Param, value: object) -> str | None:
-    """What was expected of a param's value, or None if it is fine."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = {
-        "number": number,
-        "integer": number and float(value).is_integer(),  # type: ignore[arg-type]
-        "text": isinstance(value, str),
-        "boolean": isinstance(value, bool),
-    }[param.type]
-    if not fits:
-        return {"number": "a number", "integer": "a whole number", "text": "text", "boolean": "true or false"}[
-            param.type
-        ]
-    if not number:
-        return None
-    low = param.min is not None and value < param.min  # type: ignore[operator]
-    high = param.max is not None and value > param.max  # type: ignore[operator]
-    if not (low or high):
-        return None
-    bounds = [
-        f"at least {param.min:g}" if param.min is not None else "",
-        f"at most {param.max:g}" if param.max is not None else "",
-    ]
-    uom = f" {param.uom}" if param.uom else ""
-    return " and ".join(bound for bound in bounds if bound) + uom

@@ -301,7 +301,7 @@ def test_an_import_by_another_process_is_seen(site: Story) -> None:
     import_site(site.database, without, LIBRARY, MIDNIGHT + timedelta(seconds=1))
     site.at("00:01").expect_alarms().expect_no_outage()
     assert site.intake.registry().version != registry.version
-    assert site.alarms("cleared")[0].reason["cleared"]["why"].startswith("the device or its rule")
+    assert site.alarms("cleared")[0].reason["cleared"]["why"] == "the device is no longer in service"
     assert site.ticket(site.tickets()[0].id).events[-1].what == "alarm_cleared"
     site.deliver(site.reading("gate-1", values={"door": "forced"}, profile="gate")).expect_alarms()
 
