@@ -26,6 +26,8 @@ def export_site(connection: Connection, site: str) -> str:
     document: Entry = {"site": row["id"], "name": _text(row, "name"), "timezone": row["timezone"]}
     if row["contact_zh"] or row["contact_en"]:
         document["contact"] = _text(row, "contact")
+    if row["params"]:
+        document["params"] = row["params"]
     for key, entries in (
         ("buildings", _buildings(connection, site)),
         ("devices", _devices(connection, site)),

@@ -14,7 +14,7 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from device_profiles.schema import ChildKind, DeviceProfile
+from device_profiles.schema import ChildKind, DeviceProfile, Scalar
 from device_profiles.yaml_lines import Document, YamlMistake, read_yaml
 from gateway.reading import DeviceEntry, child_id, child_kind
 from services.database import Database
@@ -82,7 +82,7 @@ def device_entries(site: SiteFile) -> list[DeviceEntry]:
             address=device.wire_address,
             site=site.site,
             timezone=site.timezone,
-            params=dict(device.params),
+            params=site.params_of(device),
             parent=device.parent or "",
             building=device.building or "",
         )
@@ -92,11 +92,16 @@ def device_entries(site: SiteFile) -> list[DeviceEntry]:
 
 def expanded_members(site: SiteFile, library: Library) -> dict[str, list[Member]]:
     """Members per supply, "port:*" written out as port:1, port:2, …"""
-    devices = {device.id: device for device in site.devices}
+    devices = _with_all_params(site)
     return {
         supply.id: [one for member in supply.members for one in expand(member, devices[member.device], library)]
         for supply in site.supplies
     }
+
+
+def _with_all_params(site: SiteFile) -> dict[str, SiteDevice]:
+    """The devices, each with the params that the file gives its profile here."""
+    return {one.id: one.model_copy(update={"params": site.params_of(one)}) for one in site.devices}
 
 
 def expand(member: Member, device: SiteDevice, library: Library) -> Iterator[Member]:
@@ -247,11 +252,18 @@ class _Check:
         self._library = library
         self._site = site
         self._units = {building.id: {unit.id for unit in building.units} for building in site.buildings}
-        self._devices = {device.id: device for device in site.devices}
+        self._devices = _with_all_params(site)
 
     def mistakes(self) -> list[SiteMistake]:
         return _by_line(
-            [*self._timezone(), *self._twice(), *self._all_devices(), *self._all_supplies(), *self._recipients()]
+            [
+                *self._timezone(),
+                *self._twice(),
+                *self._site_params(),
+                *self._all_devices(),
+                *self._all_supplies(),
+                *self._recipients(),
+            ]
         )
 
     def taken(self, owners: Mapping[str, str]) -> list[SiteMistake]:
@@ -326,10 +338,18 @@ class _Check:
             if profile is None:
                 yield self._unknown((*where, "profile"), device.profile, self._library)
             else:
-                yield from self._params((*where, "params"), device, profile)
+                yield from self._params((*where, "params"), device.params, profile)
 
-    def _params(self, where: Where, device: SiteDevice, profile: DeviceProfile) -> Iterator[SiteMistake]:
-        for name, value in device.params.items():
+    def _site_params(self) -> Iterator[SiteMistake]:
+        for id, values in self._site.params.items():
+            profile = self._library.get(id)
+            if profile is None:
+                yield self._unknown(("params", id), id, self._library)
+            else:
+                yield from self._params(("params", id), values, profile)
+
+    def _params(self, where: Where, values: Mapping[str, Scalar], profile: DeviceProfile) -> Iterator[SiteMistake]:
+        for name, value in values.items():
             param = profile.params.get(name)
             if param is None:
                 yield self._unknown((*where, name), name, profile.params)

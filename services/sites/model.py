@@ -122,7 +122,13 @@ class SiteFile(Part):
     timezone: str
     contact: Words = Text(zh="", en="")
     """Whom residents call; shown on their page."""
+    params: dict[str, dict[str, Scalar]] = {}
+    """Profile -> param -> value, for all devices of the profile here; what a device says itself stands above it."""
     buildings: tuple[BuildingEntry, ...] = ()
     devices: tuple[SiteDevice, ...] = ()
     supplies: tuple[Supply, ...] = ()
     recipients: tuple[Recipient, ...] = ()
+
+    def params_of(self, device: SiteDevice) -> dict[str, Scalar]:
+        """What the file gives a device: its own params over those of its profile here."""
+        return {**self.params.get(device.profile, {}), **device.params}

@@ -291,7 +291,7 @@ def _device(row: Row[Any], latest: Mapping[str, Latest], severities: list[str]) 
 def device_entries(connection: Connection) -> list[DeviceEntry]:
     """What gateways must know about each device in service."""
     query = (
-        select(devices, sites.c.timezone)
+        select(devices, sites.c.timezone, sites.c.params.label("site_params"))
         .join(sites, sites.c.id == devices.c.site)
         .where(devices.c.retired_at.is_(None))
         .order_by(devices.c.id)
@@ -303,7 +303,7 @@ def device_entries(connection: Connection) -> list[DeviceEntry]:
             address=row.address,
             site=row.site,
             timezone=row.timezone,
-            params=row.params,
+            params={**(row.site_params or {}).get(row.profile, {}), **row.params},
             parent=row.parent or "",
             building=row.building or "",
         )

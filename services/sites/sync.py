@@ -49,8 +49,13 @@ class ImportReport:
     kept: tuple[str, ...] = field(default=())
     """Devices that were adopted on the page and stand in no file: they stay."""
 
+    head_changed: bool = False
+    """The site's own words changed: its name, zone, contact or the params of its profiles."""
+
     @property
     def is_unchanged(self) -> bool:
+        if self.head_changed:
+            return False
         kinds = (self.devices, self.buildings, self.units, self.supplies, self.recipients)
         return not any(counts.added or counts.changed or counts.retired for counts in kinds)
 
@@ -98,8 +103,9 @@ def sync(
         recipients=_sync_rows(connection, recipients, site.site, ("id",), _recipient_rows(site)),
         adopted=adopted,
         kept=kept,
+        head_changed=changed_head,
     )
-    if changed_head or not report.is_unchanged:
+    if not report.is_unchanged:
         # Whoever holds this site in memory sees by this stamp that it must be read again.
         connection.execute(update(sites).where(sites.c.id == site.site).values(updated_at=now))
     return report
@@ -112,12 +118,13 @@ def _sync_head(connection: Connection, site: SiteFile, now: datetime) -> bool:
         "timezone": site.timezone,
         "contact_zh": site.contact.zh,
         "contact_en": site.contact.en,
+        "params": {profile: dict(values) for profile, values in site.params.items() if values},
     }
     before = connection.execute(select(sites).where(sites.c.id == site.site)).mappings().one_or_none()
     if before is None:
         connection.execute(insert(sites).values(id=site.site, updated_at=now, **head))
         return True
-    if all(before[name] == value for name, value in head.items()):
+    if all((before[name] or type(value)()) == value for name, value in head.items()):
         return False
     connection.execute(update(sites).where(sites.c.id == site.site).values(**head))
     return True
