@@ -56,6 +56,8 @@ def factor(source: str, target: str) -> float | None:
 def _sizes(unit: str) -> dict[str, float]:
     """What the unit may be: a quantity -> how large it is there."""
     found = {f"quantity {i}": family[unit] for i, family in enumerate(_FAMILIES) if unit in family}
+    if unit == "ratio":  # what a share is: nobody writes it, 0.2 and 20 % are the same
+        found[f"quantity {next(i for i, family in enumerate(_FAMILIES) if '%' in family)}"] = 100.0
     amount, per, time = unit.rpartition("/")
     if per and time in _TIME:
         for i, family in enumerate(_FAMILIES):

@@ -5,6 +5,7 @@
     run == running and (parent.inlet_pressure < 0.05 MPa or current < 0.6 * rated_current)
     presence == offline or age(tank_level) > 6m
     delta(level, 10m) > 20 cm or count(door == open, 5m) >= 3 or not changed(flow, 30m)
+    number(port, port_state == fault) >= 3 or share(port, port_state in (idle, full)) < 20 %
 
 Names are metrics, states, lasting events and params of the profile, `parent.x` for the device a child belongs to,
 `<command>_command` for how the last command of a kind fares, and the builtins `presence` and `silence`. There are
@@ -17,6 +18,12 @@ itself (`None or True`, `None and False`) makes it known.
 
 What looks back is a value like any other: whoever computes the expression watches what `Expression.windows` says and
 puts each result among the values, under the window's key.
+
+So are `number` and `share`, which count the members of a group: the children of a kind that a device has, and in the
+rules of a site file also devices. Their condition speaks of one member, in the names that a rule on it would use.
+A member for which it is unknown counts neither way: `number` is how many are known to hold, and a comparison with it is
+unknown as long as the unknown ones could turn it; `share` (0 to 1, or per cent) is of the known ones, and unknown where
+fewer than half are known.
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ from dataclasses import dataclass
 
 from device_profiles.expression.compile import compiled
 from device_profiles.expression.node import Node, mentioned
-from device_profiles.expression.parser import Parser, Window, stretch_text
+from device_profiles.expression.parser import Group, Parser, Window, stretch_text
 from device_profiles.expression.tokens import shown
 from device_profiles.expression.typed import in_unit
 from device_profiles.expression.vocabulary import (
@@ -33,8 +40,10 @@ from device_profiles.expression.vocabulary import (
     COMMAND_WORDS,
     DEEPEST,
     FUNCTIONS,
+    GROUPED,
     LONGEST,
     LONGEST_WINDOW,
+    MOST_GROUPS,
     MOST_WINDOWS,
     PRESENCE_WORDS,
     WINDOWED,
@@ -44,7 +53,9 @@ from device_profiles.expression.vocabulary import (
     Names,
     Type,
     Value,
+    at_most,
     command_state,
+    met_by,
     names_of,
     names_of_effect,
     names_of_reading,
@@ -55,8 +66,10 @@ __all__ = [
     "COMMAND_WORDS",
     "DEEPEST",
     "FUNCTIONS",
+    "GROUPED",
     "LONGEST",
     "LONGEST_WINDOW",
+    "MOST_GROUPS",
     "MOST_WINDOWS",
     "PRESENCE_WORDS",
     "WINDOWED",
@@ -65,10 +78,13 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "Look",
+    "Members",
     "Names",
     "Type",
     "Value",
+    "at_most",
     "command_state",
+    "met_by",
     "names_of",
     "names_of_effect",
     "names_of_reading",
@@ -90,11 +106,13 @@ class Expression:
     """Those whose own value is not read: only their age, or only what has been counted."""
     windows: tuple[Look, ...] = ()
     """What must be watched."""
+    groups: tuple[Members, ...] = ()
+    """Whose members must be counted."""
 
     @property
     def timed(self) -> bool:
         """It can change without a new value: presence, silence, age(), and what looks back."""
-        return "presence" in self.names or self.aging
+        return "presence" in self.names or self.aging or any("presence" in one.condition.names for one in self.groups)
 
     @property
     def aging(self) -> bool:
@@ -138,6 +156,20 @@ class Look:
         return self.name if self.function == "count" else ""
 
 
+@dataclass(frozen=True)
+class Members:
+    """One function that counts members. Its result belongs among the values under `key`, see `at_most` and `met_by`;
+    unknown is no value."""
+
+    key: str
+    """As it reads: "number(port, port_state == fault)"."""
+    function: str
+    """number or share."""
+    kind: str
+    condition: Expression
+    """What is asked of each member."""
+
+
 def parse(text: str, names: Names) -> Expression:
     """Check a condition against the names it may use; raises ExpressionError."""
     parser = Parser(text, names)
@@ -164,11 +196,19 @@ def _expression(text: str, root: Node, parser: Parser) -> Expression:
     windows = tuple(_look(window) for window in parser.windows.values())
     if len(windows) > MOST_WINDOWS:
         raise ExpressionError(1, f"{len(windows)} functions that look back", f"at most {MOST_WINDOWS}")
+    groups = tuple(_members(group) for group in parser.groups.values())
+    if len(groups) > MOST_GROUPS:
+        raise ExpressionError(1, f"{len(groups)} functions over members", f"at most {MOST_GROUPS}")
     read = mentioned(root, "name").union(*(window.names for window in windows if window.function != "count"))
     indirect = mentioned(root, "age").union(*(window.names for window in windows)) - read
-    if not read and not indirect and not windows:
+    if not read and not indirect and not windows and not groups:
         raise ExpressionError(1, "no name", "at least one metric, state or builtin")
-    return Expression(text, root, read | indirect, indirect, windows)
+    return Expression(text, root, read | indirect, indirect, windows, groups)
+
+
+def _members(group: Group) -> Members:
+    condition = Expression(group.key, group.condition, mentioned(group.condition, "name"))
+    return Members(group.key, group.function, group.kind, condition)
 
 
 def _look(window: Window) -> Look:

@@ -12,6 +12,7 @@ from device_profiles.expression.vocabulary import (
     Age,
     Condition,
     Value,
+    at_most,
 )
 
 
@@ -20,8 +21,10 @@ def compiled(node: Node) -> Condition:
         value = node.value
         assert not isinstance(value, frozenset)
         return lambda _values, _age: value
-    if node.op in ("name", "window"):
+    if node.op in ("name", "window", "share"):
         return _compile_name(str(node.value), node.type.kind)
+    if node.op == "number":
+        return _compile_number(str(node.value))
     if node.op == "age":
         name = str(node.value)
         return lambda _values, age: age(name)
@@ -60,8 +63,44 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+def _compile_number(key: str) -> Condition:
+    """A number of members that is known: none of them is unknown."""
+    most = at_most(key)
+
+    def number(values: Mapping[str, Value], _age: Age) -> Value:
+        return None if most in values else values.get(key)
+
+    return number
+
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def _compile_bounds(op: str, key: str, other: Condition) -> Condition:
+    """A number of members against a number: known as soon as the known members decide."""
+    compare, most = _COMPARISONS[op], at_most(key)
+    alike = {"==": False, "!=": True}.get(op)
+
+    def with_bounds(values: Mapping[str, Value], age: Age) -> Value:
+        low, bound = values.get(key), other(values, age)
+        if low is None or bound is None:
+            return None
+        high: Any = values.get(most, low)
+        by_low, by_high = compare(low, bound), compare(high, bound)
+        if alike is None or low == high:
+            return by_low if by_low == by_high else None
+        # Somewhere between the two it may be the same.
+        return alike if bound < low or bound > high else None  # type: ignore[operator]
+
+    return with_bounds
+
+
 def _compile_comparison(node: Node) -> Condition:
     compare = _COMPARISONS[node.op]
+    if node.args[0].op == "number":
+        return _compile_bounds(node.op, str(node.args[0].value), compiled(node.args[1]))
+    if node.args[1].op == "number":
+        return _compile_bounds(_MIRRORED[node.op], str(node.args[1].value), compiled(node.args[0]))
     left, right = compiled(node.args[0]), compiled(node.args[1])
     if node.args[1].op == "const":
         constant = node.args[1].value

@@ -13,7 +13,8 @@ from device_profiles.schema import Scalar
 class Node(NamedTuple):
     """A checked part of an expression."""
 
-    op: str  # const, name, word, age, window, neg, min, max, abs, + - * /, == != < <= > >=, in, and, or, not
+    # const, name, word, age, window, number, share, neg, min, max, abs, + - * /, == != < <= > >=, in, and, or, not
+    op: str
     type: Type
     args: tuple[Node, ...] = ()
     value: Scalar | frozenset[Scalar] = 0

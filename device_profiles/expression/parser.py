@@ -23,7 +23,9 @@ from device_profiles.expression.vocabulary import (
     BOOLEAN,
     DEEPEST,
     FUNCTIONS,
+    GROUPED,
     LONGEST_WINDOW,
+    RATIO,
     SECONDS,
     SHORTEST_WINDOW,
     TEXT,
@@ -49,6 +51,16 @@ class Window(NamedTuple):
     seconds: float
 
 
+class Group(NamedTuple):
+    """How many members hold; its result is a value under `key`."""
+
+    key: str
+    """As it reads: "number(port, port_state == fault)"."""
+    function: str
+    kind: str
+    condition: Node
+
+
 class Parser:
     """Recursive descent; `depth` counts nested parentheses and signs so that no text can exhaust the stack."""
 
@@ -57,9 +69,11 @@ class Parser:
         self._tokens = tokens_of(text, names)
         self._at = 0
         self._names = names
-        self._looking_back = False
+        self._within = ""
+        """The function whose condition is read: it may look neither back nor at ages."""
         self.windows: dict[str, Window] = {}
         """By their keys, in the order in which they stand."""
+        self.groups: dict[str, Group] = {}
 
     def peek(self) -> Token:
         return self._tokens[self._at]
@@ -254,6 +268,8 @@ class Parser:
         self._need("(")
         if token.text in WINDOWED:
             return self._window(token, depth)
+        if token.text in GROUPED:
+            return self._group(token, depth)
         if token.text == "age":
             return self._age(token)
         args = [self.number(self._sum(depth + 1))]
@@ -267,8 +283,8 @@ class Parser:
         return folded(make_node(token.text, wider(*args), tuple(args), column=token.column))
 
     def _age(self, function: Token) -> Node:
-        if self._looking_back:
-            raise ExpressionError(function.column, "age(…) within count(…)", "a condition on values")
+        if self._within:
+            raise ExpressionError(function.column, f"age(…) within {self._within}(…)", "a condition on values")
         name = self._measured_name("age")
         if self.peek().text == ",":
             raise ExpressionError(function.column, "more than one argument", "one argument of age")
@@ -288,14 +304,14 @@ class Parser:
     # looking back
 
     def _window(self, function: Token, depth: int) -> Node:
+        if self._within:
+            found = f"{function.text}(…) within {self._within}(…)"
+            raise ExpressionError(function.column, found, "a condition on values")
         if not self._names.windows:
             found = f"{function.text}(…)"
             raise ExpressionError(function.column, found, "no look back in time: only rules can watch")
-        if self._looking_back:
-            raise ExpressionError(function.column, f"{function.text}(…) within count(…)", "a condition on values")
         name, condition = self._counted(depth) if function.text == "count" else (self._watched(function), None)
-        begin = self._tokens[self._tokens.index(function) + 2].column - 1
-        inner = " ".join(self._text[begin : self.peek().column - 1].split())
+        inner = self._argument_text(function)
         self._need(",")
         seconds = self._stretch(function)
         self._need(")")
@@ -315,14 +331,51 @@ class Parser:
         token = self.peek()
         if token.text in self._names.moments and self._tokens[self._at + 1].text == ",":
             return self._next().text, None
-        self._looking_back = True
+        return "", self._inner_condition("count", token, depth)
+
+    def _inner_condition(self, function: str, begin: Token, depth: int) -> Node:
+        self._within = function
         condition = self.condition(self.disjunction(depth + 1))
-        self._looking_back = False
+        self._within = ""
         if "silence" in mentioned(condition, "name"):
-            raise ExpressionError(token.column, "silence within count(…)", "a condition on values")
+            raise ExpressionError(begin.column, f"silence within {function}(…)", "a condition on values")
         if not mentioned(condition, "name"):
-            raise ExpressionError(token.column, "no name", "at least one metric or state to count by")
-        return "", condition
+            raise ExpressionError(begin.column, "no name", "at least one metric or state to count by")
+        return condition
+
+    def _argument_text(self, function: Token) -> str:
+        """What has been read since the parenthesis of a function, as it is written."""
+        begin = self._tokens[self._tokens.index(function) + 2].column - 1
+        return " ".join(self._text[begin : self.peek().column - 1].split())
+
+    # members
+
+    def _group(self, function: Token, depth: int) -> Node:
+        """`number(port, state == fault)`: the condition speaks of one member, in its own names."""
+        if self._within:
+            found = f"{function.text}(…) within {self._within}(…)"
+            raise ExpressionError(function.column, found, "a condition on values")
+        kind = self._kind(function)
+        self._need(",")
+        outer, self._names = self._names, self._names.groups[kind]
+        condition = self._inner_condition(function.text, self.peek(), depth)
+        self._names = outer
+        key = f"{function.text}({self._argument_text(function)})"
+        self._need(")")
+        self.groups[key] = Group(key, function.text, kind, condition)
+        type_ = RATIO if function.text == "share" else Type("number", "")
+        return Node(function.text, type_, value=key, column=function.column, depth=2)
+
+    def _kind(self, function: Token) -> str:
+        token, kinds = self._next(), self._names.groups
+        if token.text in kinds:
+            return token.text
+        if not kinds:
+            found = f"{function.text}(…)"
+            expected = "no count of members here: only a device has children, and a site has devices"
+            raise ExpressionError(function.column, found, expected)
+        expected = f"whose number is meant: {', '.join(sorted(kinds))}{nearest(token.text, kinds)}"
+        raise ExpressionError(token.column, shown(token), expected)
 
     def _stretch(self, function: Token) -> float:
         token = self.peek()

@@ -46,6 +46,7 @@ def _unit_pattern(own: frozenset[str]) -> re.Pattern[str]:
 def tokens_of(text: str, names: Names) -> list[Token]:
     if len(text) > LONGEST:
         raise ExpressionError(LONGEST + 1, f"{len(text)} characters", f"at most {LONGEST}")
+    names = _with_members(names)
     unit = _unit_pattern(frozenset(type_.uom for type_ in names.types.values() if type_.uom))
     tokens: list[Token] = []
     at, end = 0, len(text.rstrip())
@@ -63,6 +64,13 @@ def tokens_of(text: str, names: Names) -> list[Token]:
         if kind == "number":
             at = _take_unit(text, at, unit, names, tokens)
     return [*tokens, Token("end", "", end + 1)]
+
+
+def _with_members(names: Names) -> Names:
+    """Units and names of the members may be written as well."""
+    if not names.groups:
+        return names
+    return Names({name: type_ for one in (*names.groups.values(), names) for name, type_ in one.types.items()})
 
 
 def _take_unit(text: str, at: int, unit: re.Pattern[str], names: Names, tokens: list[Token]) -> int:

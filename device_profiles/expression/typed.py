@@ -51,7 +51,8 @@ def in_unit(node: Node, uom: str | None) -> Node:
     factor = units.factor(node.type.uom, uom)
     if factor is None:
         found = f"a number in {node.type.uom}" if node.type.uom else "a number without a unit"
-        raise ExpressionError(node.column, found, f"one in {uom}" if uom else "one without a unit")
+        expected = "a share such as 20 %" if uom == "ratio" else f"one in {uom}" if uom else "one without a unit"
+        raise ExpressionError(node.column, found, expected)
     if factor == 1.0:
         return node
     if node.op == "const":

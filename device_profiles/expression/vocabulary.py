@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -22,12 +22,16 @@ COMMAND_WORDS = ("queued", "sent", "acknowledged", "done", "failed", "expired")
 """How the last command of a kind fares: the words of the state `<command>_command`."""
 WINDOWED = frozenset({"rate", "delta", "mean", "count", "changed"})
 """Functions that look back over a stretch of time."""
-FUNCTIONS = frozenset({"min", "max", "abs", "age"}) | WINDOWED
+GROUPED = frozenset({"number", "share"})
+"""Functions over the children of a device, or over the members of a rule of a site."""
+FUNCTIONS = frozenset({"min", "max", "abs", "age"}) | WINDOWED | GROUPED
 LONGEST_WINDOW = {"rate": 86_400, "mean": 86_400, "count": 86_400, "delta": 7 * 86_400, "changed": 7 * 86_400}
 """Seconds."""
 SHORTEST_WINDOW = 1
 MOST_WINDOWS = 8
 """Of one rule, its clear condition included."""
+MOST_GROUPS = 8
+"""Functions over members, of one expression."""
 WORDS = frozenset({"and", "or", "not", "in", "true", "false"})
 
 
@@ -56,6 +60,8 @@ NUMBER = Type("number")
 BOOLEAN = Type("boolean")
 TEXT = Type("text")
 SECONDS = Type("number", "s")
+RATIO = Type("number", "ratio")
+"""0 to 1; it is compared with 0.2 or with 20 %."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Names:
     """Events that do not last: they can be counted, and have no value."""
     windows: bool = True
     """Whether `rate`, `delta`, `mean`, `count` and `changed` may be used: whoever computes the expression watches."""
+    groups: Mapping[str, Names] = field(default_factory=dict)
+    """Kind of member -> the names of one of them, for `number` and `share`; empty where there are no members."""
 
 
 def names_of(profile: DeviceProfile, scope: str | None) -> Names:
@@ -94,7 +102,8 @@ def names_of(profile: DeviceProfile, scope: str | None) -> Names:
             elsewhere[visible] = f"count({visible}, 10m): an event that does not last has no value"
         if visible != name and not event.lasting:
             elsewhere[name] = _where(event.scope, name)
-    return Names(types, frozenset(aged), elsewhere, frozenset(moments))
+    groups = {} if scope else {kind: replace(names_of(profile, kind), windows=False) for kind in profile.children}
+    return Names(types, frozenset(aged), elsewhere, frozenset(moments), groups=groups)
 
 
 def names_of_reading(profile: DeviceProfile, scope: str | None) -> Names:
@@ -143,6 +152,16 @@ def _measured(profile: DeviceProfile) -> dict[str, tuple[Type, str | None]]:
     fate = Type("state", words=frozenset(COMMAND_WORDS))
     commands = {command_state(name): (fate, command.scope) for name, command in profile.commands.items()}
     return {**_reported(profile), **lasting, **commands}
+
+
+def at_most(key: str) -> str:
+    """Under which value stands how many it may be at most, where some members are unknown."""
+    return f"{key} at most"
+
+
+def met_by(key: str) -> str:
+    """Under which value the members stand that meet it, as a text: no expression reads it, people do."""
+    return f"{key} met by"
 
 
 def command_state(command: str) -> str:
