@@ -1,0 +1,100 @@
+"""A site as a backtest needs it: its devices, people and rooms as they stand in the database, nothing of what goes on.
+
+Only reads. What is under way (alarms, outages, commands) is left behind: a backtest begins with an empty desk.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from device_profiles.schema import Text
+from gateway.reading import Value
+from services.intake.memory import Memory, load
+from services.presence.branches import Branches
+from services.rules.state import DeviceState
+from services.tables import devices, sites
+
+
+class NoSuchSite(ValueError):
+    """Names those that are there."""
+
+    def __init__(self, site: str, known: list[str]) -> None:
+        there = ", ".join(known) or "none yet; courtyard site import makes one"
+        super().__init__(f"there is no site {site!r}; expected one of: {there}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One device in service."""
+
+    id: str
+    profile: str
+    parent: str
+    own_params: Mapping[str, Value]
+    """As the site file has them."""
+    name: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    site: str
+    timezone: str
+    site_params: Mapping[str, Mapping[str, Value]]
+    """Profile -> param -> value, from the site file."""
+    places: tuple[Place, ...]
+    memory: Memory
+    """Of this site alone, with nothing going on; copied for each side."""
+
+    def empty_memory(self, states: Mapping[str, DeviceState]) -> Memory:
+        """A desk of its own with these devices."""
+        sites = {id: replace(site, impairments=defaultdict(dict), outages={}) for id, site in self.memory.sites.items()}
+        states = dict(states)
+        return replace(
+            self.memory, devices=states, sites=sites, active={}, orphans=[], also_told={}, branches=Branches(states)
+        )
+
+
+def load_world(connection: Connection, site: str, now: datetime) -> World:
+    """Raises NoSuchSite."""
+    row = connection.execute(select(sites).where(sites.c.id == site)).one_or_none()
+    if row is None:
+        raise NoSuchSite(site, list(connection.scalars(select(sites.c.id).order_by(sites.c.id))))
+    mine = connection.execute(
+        select(devices).where(devices.c.site == site, devices.c.retired_at.is_(None)).order_by(devices.c.id)
+    ).all()
+    memory = load(connection, {}, now)  # without profiles: the sides compile their own
+    ids = {one.id for one in mine}
+    memory = replace(
+        memory,
+        devices={},
+        cards={id: card for id, card in memory.cards.items() if id in ids},
+        by_address={},
+        retired=set(),
+        unclaimed=0,
+        sites={site: memory.sites[site]},
+        gateways={},
+        active={},
+        orphans=[],
+        commands=type(memory.commands)(),
+    )
+    return World(
+        site=site,
+        timezone=row.timezone,
+        site_params=row.params or {},
+        places=tuple(
+            Place(
+                id=one.id,
+                profile=one.profile,
+                parent=one.parent or "",
+                own_params=one.params or {},
+                name=Text(zh=one.name_zh, en=one.name_en),
+            )
+            for one in mine
+        ),
+        memory=memory,
+    )

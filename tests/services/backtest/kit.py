@@ -1,0 +1,68 @@
+"""A community whose readings are stored as they come, so that its history can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from device_profiles.schema import DeviceProfile
+from gateway.reading import Reading
+from gateway.telemetry import TelemetryStore
+from gateway.telemetry.sqlite import SqliteTelemetry
+from services.backtest import Report, Variant, run
+from services.database import Database
+from services.rules.book import RuleBook
+from tests.stories.site import MIDNIGHT, Story, opened
+
+AS_IS = RuleBook()
+
+
+@dataclass
+class Stored(Story):
+    """A story whose gateway writes the time series as well."""
+
+    telemetry: TelemetryStore | None = None
+
+    def _deliver(self, readings: list[Reading]) -> Story:
+        if readings and self.telemetry is not None:
+            self.telemetry.write(readings)
+        return super()._deliver(readings)
+
+
+@dataclass(frozen=True)
+class Sources:
+    database: Database
+    library: Mapping[str, DeviceProfile]
+    telemetry: TelemetryStore
+
+
+def stored(folder: Path, telemetry: TelemetryStore | None = None) -> Stored:
+    if telemetry is None:
+        telemetry = SqliteTelemetry(folder / "telemetry.db")
+        telemetry.start()
+    return Stored(opened(f"sqlite:///{folder / 'c.db'}"), telemetry=telemetry)
+
+
+def close(site: Stored) -> None:
+    assert site.telemetry is not None
+    site.telemetry.close()
+    site.database.close()
+
+
+def sources(site: Stored) -> Sources:
+    assert site.telemetry is not None
+    return Sources(site.database, site.library, site.telemetry)
+
+
+def clock(text: str) -> datetime:
+    hours, minutes = (int(part) for part in text.split(":"))
+    return MIDNIGHT + timedelta(hours=hours, minutes=minutes)
+
+
+def replayed(site: Stored, begin: str, end: str, book: dict[str, object] | None = None, rule: str = "") -> Report:
+    """Its history under the profiles' own rules, beside those of a rule book."""
+    new = RuleBook.model_validate(book or {})
+    variants = (Variant(site.library, one) for one in (AS_IS, new))
+    return run(sources(site), "yard", *variants, clock(begin), clock(end), rule=rule)
