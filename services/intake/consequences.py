@@ -160,6 +160,7 @@ class Consequences:
             child=alarm.child,
             profile=alarm.profile,
             reason=alarm.reason,
+            step=alarm.step,
         )
 
     def _card(self, device: str) -> Card:

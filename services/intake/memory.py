@@ -17,6 +17,8 @@ from gateway.reading import Millis, Presence, Quality
 from services.clock import to_millis
 from services.commands.outstanding import Outstanding
 from services.commands.store import load_outstanding
+from services.maintenance.store import BACKLOG, load_windows
+from services.maintenance.windows import Windows
 from services.notices.plan import Audience
 from services.notices.store import audience_of
 from services.outages.impact import Impairment, Loss, MemberShape, Served, SupplyShape
@@ -79,6 +81,10 @@ class ActiveAlarm:
     step: int = 0
     """How many steps up it has gone because nobody acknowledged it."""
     step_at: datetime | None = None
+
+    def is_snoozed(self, now: datetime) -> bool:
+        """Somebody wants to hear nothing more of it for a while; that it has cleared is told all the same."""
+        return self.snoozed_until is not None and now < self.snoozed_until
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,6 +150,8 @@ class Memory:
     last_ticket_number: int
     commands: Outstanding = field(default_factory=Outstanding)
     branches: Branches = field(default_factory=lambda: Branches({}))
+    windows: Windows = field(default_factory=Windows)
+    """When people work on something, and it is expected to look broken."""
     also_told: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """A gateway's name in alarms -> the sites it serves beside the one where its alarm stands."""
 
@@ -188,6 +196,7 @@ def load(connection: Connection, library: Library, now: datetime) -> Memory:
         orphans=[],
         last_ticket_number=connection.scalar(select(func.max(tickets.c.number))) or 0,
         commands=load_outstanding(connection, library),
+        windows=load_windows(connection, now - BACKLOG),
     )
     memory.branches = Branches(memory.devices)
     _load_states(connection, memory)

@@ -16,11 +16,13 @@ from services.clock import from_millis
 from services.commands import store as command_store
 from services.commands.store import CommandWork
 from services.events.store import keep as keep_events
+from services.ids import new_id
 from services.intake.memory import GatewayState, Memory
 from services.notices.plan import Notice
 from services.notices.store import queue
 from services.rules.state import DeviceState, Key, dump_rule
 from services.tables import (
+    alarm_events,
     alarms,
     device_states,
     devices,
@@ -55,6 +57,10 @@ class Work:
     """Device -> what it has said about itself."""
     new_alarms: dict[str, Row] = field(default_factory=dict)
     cleared_alarms: list[Row] = field(default_factory=list)
+    changed_alarms: dict[str, Row] = field(default_factory=dict)
+    """Alarm -> columns that are no longer as they are stored, besides the end of an episode."""
+    alarm_events: list[Row] = field(default_factory=list)
+    """Every decision about an alarm."""
     new_tickets: list[Row] = field(default_factory=list)
     ticket_events: list[Row] = field(default_factory=list)
     new_outages: dict[str, Row] = field(default_factory=dict)
@@ -71,6 +77,18 @@ class Work:
 
     def change(self, kind: Any, id: str, site: str) -> None:
         self.changes[Change(kind, id, site)] = None
+
+    def change_alarm(self, id: str, **columns: Any) -> None:
+        """Other columns of an alarm that exists, or is new in this very batch."""
+        rows = self.new_alarms if id in self.new_alarms else self.changed_alarms
+        rows.setdefault(id, {"id": id}).update(columns)
+
+    def decided(
+        self, alarm: str, kind: str, *, at: datetime | None = None, who: str | None = None, **data: Any
+    ) -> None:
+        """What was decided about an alarm goes on its record; `who` None is Courtyard itself, `at` None is now."""
+        event = {"id": new_id(self.now), "alarm": alarm, "at": at or self.now, "kind": kind, "data": data, "who": who}
+        self.alarm_events.append(event)
 
     def touch(self, device: DeviceState) -> None:
         """The presence of a device is also that of its children."""
@@ -94,6 +112,8 @@ def flush(connection: Connection, work: Work, memory: Memory) -> None:
     # Episodes that ended make room in the unique index for those that began in the same batch.
     _update(connection, alarms, work.cleared_alarms)
     _insert(connection, alarms, work.new_alarms.values())
+    _update(connection, alarms, work.changed_alarms.values())
+    _insert(connection, alarm_events, work.alarm_events)
     _insert(connection, tickets, work.new_tickets)
     _insert(connection, ticket_events, work.ticket_events)
     _update(connection, outages, work.changed_outages.values())

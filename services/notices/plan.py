@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from device_profiles.schema import Severity, Text
-from services.notices.wording import EVENTS, SEVERITIES, clock, line, outage_restored, places, service_words
+from services.notices.wording import (
+    EVENTS,
+    SEVERITIES,
+    clock,
+    line,
+    outage_restored,
+    places,
+    service_words,
+    unacknowledged,
+)
 from services.outages.impact import parts_touched
 from services.tickets.store import Ticket
 
@@ -34,6 +43,10 @@ class Recipient:
     about: tuple[str, ...] = ()
     min_severity: str = "warning"
     buildings: tuple[str, ...] = ()
+    step: int = 0
+    """Told of an alarm once it has gone this many steps up, because nobody acknowledged it."""
+    digest: str | None = None
+    """HH:MM of the site: alarms below major come once a day, together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +82,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmEvent:
-    """`event` is raised or cleared."""
+    """`event` is raised, cleared or step."""
 
     id: str
     event: str
@@ -83,6 +96,10 @@ class AlarmEvent:
     child: str
     profile: str
     reason: Mapping[str, Any]
+    step: int = 0
+    """How many steps up it has gone."""
+    unacknowledged: timedelta | None = None
+    """Of a step: how long nobody has acknowledged it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +142,28 @@ def for_alarm(event: AlarmEvent, audience: Audience, *, public_url: str) -> list
         "child": event.child,
         "profile": event.profile,
         "reason": dict(event.reason),
+        "step": event.step,
     }
+    occasion = f"step.{event.step}" if event.event == "step" else event.event
     return [
-        _notice(
-            audience, to, "alarm", event.id, event.event, event.event, data, *_alarm_words(event, audience, to, links)
-        )
-        for to in _wanting(audience, "alarm", event.severity)
+        _notice(audience, to, "alarm", event.id, event.event, occasion, data, *_alarm_words(event, audience, to, links))
+        for to in told_of(event, audience)
     ]
+
+
+def told_of(event: AlarmEvent, audience: Audience) -> list[Recipient]:
+    """Who hears of this at once. A step tells those who stand on it; the end tells everybody who was told before."""
+    stepped = event.event == "step"
+    return [
+        to
+        for to in _wanting(audience, "alarm", event.severity)
+        if (to.step == event.step if stepped else to.step <= event.step) and not in_digest(to, event.severity)
+    ]
+
+
+def in_digest(to: Recipient, severity: str) -> bool:
+    """Whether they hear of such an alarm once a day only."""
+    return to.digest is not None and _RANK[Severity(severity)] < _RANK[Severity.MAJOR]
 
 
 def for_ticket(event: TicketEvent, audience: Audience, *, public_url: str) -> list[Notice]:
@@ -250,7 +282,8 @@ def _alarm_words(event: AlarmEvent, audience: Audience, to: Recipient, links: di
     )
     since = event.reason.get("since") or ""
     body = (
-        line("device", _device_words(event.device_name, event.device, event.child, lang), lang)
+        unacknowledged(event.unacknowledged, lang)
+        + line("device", _device_words(event.device_name, event.device, event.child, lang), lang)
         + line("where", _where(audience, event.place, lang), lang)
         + line("why", _why(event.reason), lang)
         + line("since", clock(datetime.fromisoformat(since), audience.timezone) if since else "", lang)

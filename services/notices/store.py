@@ -47,6 +47,8 @@ def audience_of(connection: Connection, site: str) -> Audience:
                 about=tuple(one.about),
                 min_severity=one.min_severity,
                 buildings=tuple(one.buildings),
+                step=one.step or 0,
+                digest=one.digest,
             )
             for one in people
         ),

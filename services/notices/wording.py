@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from device_profiles.schema import Text
@@ -30,6 +30,7 @@ SEVERITIES: dict[str, Text] = {
 EVENTS: dict[str, Text] = {
     "raised": Text(zh="告警", en="Alarm"),
     "cleared": Text(zh="告警解除", en="Alarm cleared"),
+    "step": Text(zh="告警无人确认", en="Alarm not acknowledged"),
     "opened": Text(zh="新工单", en="New ticket"),
     "closed": Text(zh="工单完成", en="Ticket closed"),
     "cancelled": Text(zh="工单取消", en="Ticket cancelled"),
@@ -64,6 +65,18 @@ def clock(at: datetime, zone: str) -> str:
 def line(label: str, value: str, language: str) -> str:
     """One "label: value" line; nothing where there is no value."""
     return f"{_LABELS[label].in_(language)}{'：' if language.startswith('zh') else ': '}{value}\n" if value else ""
+
+
+def unacknowledged(waited: timedelta | None, language: str) -> str:
+    """ "Nobody has acknowledged it for 15 minutes.", on a line of its own; nothing where it is not about that."""
+    if waited is None:
+        return ""
+    minutes = max(1, round(waited.total_seconds() / 60))
+    hours = minutes // 60 if minutes % 60 == 0 else 0
+    if language.startswith("zh"):
+        return f"已有{f' {hours} 小时' if hours else f' {minutes} 分钟'}无人确认。\n"
+    number, unit = (hours, "hour") if hours else (minutes, "minute")
+    return f"Nobody has acknowledged it for {number} {unit}{'' if number == 1 else 's'}.\n"
 
 
 def service_words(service: str, loss: str, language: str) -> str:
