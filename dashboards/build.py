@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from dashboards import families, overview, product, profiles, quality, work
 from dashboards.frame import Json, rendered
+from dashboards.places import told_apart
 from dashboards.profiles import build, is_drawn, uid
 from dashboards.units import unit
 from dashboards.words import LANGUAGES
@@ -30,7 +31,15 @@ def render(profile: DeviceProfile, language: str) -> str:
 
 
 def all_boards(library: Mapping[str, DeviceProfile], language: str) -> Iterator[tuple[PurePosixPath, Json]]:
-    """Every dashboard with the place of its file below the language's folder."""
+    """Every dashboard with the place of its file below the language's folder; no two titles read the same.
+
+    Grafana's file provisioning stops to write a folder in which a title is there twice.
+    """
+    placed = dict(_placed(library, language))
+    return zip(placed, told_apart(list(placed.values())), strict=True)
+
+
+def _placed(library: Mapping[str, DeviceProfile], language: str) -> Iterator[tuple[PurePosixPath, Json]]:
     for id_, profile in sorted(library.items()):
         if is_drawn(profile):
             yield PurePosixPath(f"{id_}.json"), profiles.build(profile, language)

@@ -18,6 +18,7 @@ CURRENT = (13, 2, 3)
 """What docker-compose.yml runs; files are provisioned for it unless told otherwise."""
 _POSTGRESQL_RENAMED = (10, 2, 3)
 _NESTED_FOLDERS = (11, 0, 0)
+_DATABASE_IN_OPTIONS = (9, 5, 0)
 
 Version = tuple[int, int, int]
 
@@ -30,6 +31,11 @@ class Capabilities:
     @property
     def nested_folders(self) -> bool:
         return self._at_least(_NESTED_FOLDERS)
+
+    @property
+    def database_outside_options(self) -> bool:
+        """Whether the plugin of InfluxDB looks for its database beside the options, not in them."""
+        return not self._at_least(_DATABASE_IN_OPTIONS)
 
     def plugin(self, kind: str) -> str:
         """What this version calls the plugin."""

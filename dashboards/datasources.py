@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from dashboards.capabilities import Capabilities
 from device_profiles.telemetry import DATABASE
 
 INFLUXDB = "courtyard-influxdb"
@@ -25,6 +26,8 @@ class Datasource:
     """Grafana's plugin, as its newest versions call it; see Capabilities.plugin."""
     url: str
     user: str = ""
+    database: str = ""
+    """Named outside of the options as well, where Grafana before 9.5 looks for InfluxDB's."""
     basic_auth_user: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Grafana's jsonData."""
@@ -43,6 +46,7 @@ def influxdb(url: str, token: str) -> Datasource:
             "Courtyard InfluxDB",
             "influxdb",
             url.rstrip("/"),
+            database=DATABASE,
             basic_auth_user=user,
             options=options,
             secrets={"basicAuthPassword": password},
@@ -50,7 +54,15 @@ def influxdb(url: str, token: str) -> Datasource:
     secrets = {"httpHeaderValue1": f"Token {token}"} if token else {}
     if token:
         options["httpHeaderName1"] = "Authorization"
-    return Datasource(INFLUXDB, "Courtyard InfluxDB", "influxdb", url.rstrip("/"), options=options, secrets=secrets)
+    return Datasource(
+        INFLUXDB,
+        "Courtyard InfluxDB",
+        "influxdb",
+        url.rstrip("/"),
+        database=DATABASE,
+        options=options,
+        secrets=secrets,
+    )
 
 
 _SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
@@ -102,12 +114,14 @@ def prometheus(url: str) -> Datasource:
     return Datasource(PROMETHEUS, "Courtyard Prometheus", "prometheus", url.rstrip("/"), options={"httpMethod": "POST"})
 
 
-def for_api(source: Datasource, *, kind: str) -> dict[str, Any]:
-    """What POST /api/datasources takes, without the secrets. `kind`: what this Grafana calls the plugin."""
-    return {
+def for_api(source: Datasource, grafana: Capabilities) -> dict[str, Any]:
+    """What POST /api/datasources takes, without the secrets."""
+    # Only where it is read: newer ones may move it into the options, and each run would find a difference.
+    database = {"database": source.database} if source.database and grafana.database_outside_options else {}
+    return database | {
         "uid": source.uid,
         "name": source.name,
-        "type": kind,
+        "type": grafana.plugin(source.kind),
         "access": "proxy",
         "url": source.url,
         "user": source.user,
@@ -117,18 +131,20 @@ def for_api(source: Datasource, *, kind: str) -> dict[str, Any]:
     }
 
 
-def for_files(source: Datasource, *, kind: str, default: bool) -> dict[str, Any]:
+def for_files(source: Datasource, grafana: Capabilities, *, default: bool) -> dict[str, Any]:
     """One entry of a provisioning file; secrets are written as they are, so give $__file{…} here."""
     entry: dict[str, Any] = {
         "name": source.name,
         "uid": source.uid,
-        "type": kind,
+        "type": grafana.plugin(source.kind),
         "access": "proxy",
         "url": source.url,
         "isDefault": default,
         "editable": False,
         "jsonData": dict(source.options),
     }
+    if source.database:
+        entry["database"] = source.database
     if source.user:
         entry["user"] = source.user
     if source.basic_auth_user:

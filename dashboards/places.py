@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from device_profiles.schema import Text
 Board = dict[str, Any]
 OURS = "courtyard"
 """The tag of every dashboard of ours."""
-_ROOTS = {"zh": "Courtyard 社区设施", "en": "Courtyard"}
+ROOTS: Mapping[str, str] = {"zh": "Courtyard 社区设施", "en": "Courtyard"}
+"""The folder of each language that holds every dashboard."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Folder:
     """The uid of the folder around it; empty: none."""
     team: str = ""
     """The team that may look into it, where teams are kept apart."""
+    site: str = ""
+    """The id of the site it is of; empty: of all."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def arrange(
 def _of_language(
     boards: list[Board], places: Sequence[Place], language: str, nested: bool, apart: bool
 ) -> Iterator[Shelf]:
-    root = Folder(f"{OURS}-{language}", _ROOTS[language])
+    root = Folder(f"{OURS}-{language}", ROOTS[language])
     yield Shelf(root, language, tuple(boards))
     for place in places:
         mine = [held_to(board, place, language) for board in boards if concerns(board, place)]
@@ -108,9 +112,24 @@ def _folder_of(place: Place, root: Folder, language: str, nested: bool, apart: b
     name = place.name.in_(language) or place.id
     title = name if nested else f"{root.title} · {name}"
     parent = root.uid if nested else ""
-    return Folder(
-        _short(f"{root.uid}-{place.id}", place.id), title, parent, team=f"Courtyard {place.id}" if apart else ""
-    )
+    uid = _short(f"{root.uid}-{place.id}", place.id)
+    return Folder(uid, title, parent, team=team_of(place.id) if apart else "", site=place.id)
+
+
+def team_of(site: str) -> str:
+    """The name of the team that looks into the site's folder, where teams are kept apart."""
+    return f"Courtyard {site}"
+
+
+def proves_ours(uid: str) -> bool:
+    """Whether a folder's uid alone says that it was made here: it ends with the mark of the site that it names.
+
+    Of a long id, or one with other signs, only a part is in it: such a uid proves nothing.
+    """
+    if uid in {f"{OURS}-{language}" for language in ROOTS}:
+        return True
+    named = re.fullmatch(rf"{OURS}-(?:{'|'.join(ROOTS)})-(.+)-[0-9a-f]{{8}}", uid)
+    return named is not None and uid.endswith(f"-{_mark(named.group(1))}")
 
 
 def told_apart(boards: Sequence[Board]) -> list[Board]:
@@ -161,9 +180,12 @@ def _variables(board: Board) -> list[dict[str, Any]]:
 
 def _short(readable: str, whole: str) -> str:
     """An uid that says what it is and stays one of a kind: Grafana takes 40 of letters, digits, `-` and `_`."""
-    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
     clean = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_") else "-" for sign in readable)
-    return f"{clean[:31]}-{mark}"
+    return f"{clean[:31]}-{_mark(whole)}"
+
+
+def _mark(whole: str) -> str:
+    return hashlib.sha256(whole.encode()).hexdigest()[:8]
 
 
 def addressed(board: Board, public_url: str) -> Board:

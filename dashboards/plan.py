@@ -99,7 +99,7 @@ def plan(wanted: Wanted, found: Found, grafana: Capabilities, *, renew_secrets: 
 
 
 def _datasource(source: Datasource, found: Found, grafana: Capabilities, renew_secrets: bool) -> Step:
-    body = datasources.for_api(source, kind=grafana.plugin(source.kind))
+    body = datasources.for_api(source, grafana)
     if found.datasources is None:
         return Step(Do.LEAVE, "datasource", source.uid, source.name, why="the token may not look at datasources")
     there = found.datasources.get(source.uid)

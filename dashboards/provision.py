@@ -20,10 +20,11 @@ import yaml
 
 from dashboards.capabilities import CURRENT, Capabilities
 from dashboards.datasources import Datasource, for_files, influxdb, postgresql_at, prometheus
+from dashboards.places import OURS, ROOTS
 
 SHIPPED = Path(__file__).with_name("provisioning")
 BOARDS_MOUNT = "/etc/courtyard/boards"
-"""Where a container finds the dashboards: one folder below it per folder in Grafana."""
+"""Where a container finds the shipped dashboards, each language in a folder below it."""
 INFLUX_USER = "grafana"
 """Made by deploy/influxdb/reader.sh. InfluxDB 2 knows such accounts by basic authentication only, not as a token."""
 INFLUX_PASSWORD_FILE = "/run/secrets/influx_grafana_password"  # noqa: S105  it is a path
@@ -50,24 +51,38 @@ def with_prometheus(sources: Sequence[Datasource], url: str) -> list[Datasource]
 
 def datasources_yaml(sources: Iterable[Datasource], grafana: Capabilities | None = None) -> str:
     known = grafana or Capabilities(CURRENT)
-    entries = [
-        for_files(source, kind=known.plugin(source.kind), default=number == 0) for number, source in enumerate(sources)
-    ]
+    entries = [for_files(source, known, default=number == 0) for number, source in enumerate(sources)]
     return _written({"apiVersion": 1, "datasources": entries})
 
 
-def providers_yaml(boards: str = BOARDS_MOUNT) -> str:
-    provider = {
-        "name": "courtyard",
+def providers_yaml(boards: str | None = None) -> str:
+    """`boards`: what write_boards() wrote, one folder below it per folder in Grafana; None: the shipped dashboards."""
+    if boards is not None:
+        providers = [_provider("courtyard", boards) | {"options": {"path": boards, "foldersFromFilesStructure": True}}]
+    else:
+        # Of folders in folders Grafana takes the innermost name alone: `families` of both languages would be one.
+        providers = [
+            {
+                **_provider(f"courtyard-{language}", f"{BOARDS_MOUNT}/{language}"),
+                "folder": title,
+                "folderUid": f"{OURS}-{language}",
+            }
+            for language, title in ROOTS.items()
+        ]
+    return _written({"apiVersion": 1, "providers": providers})
+
+
+def _provider(name: str, path: str) -> dict[str, Any]:
+    return {
+        "name": name,
         "orgId": 1,
         "type": "file",
         # What is no longer in the folder goes; what people make themselves is never of a provider.
         "disableDeletion": False,
         "allowUiUpdates": False,
         "updateIntervalSeconds": 60,
-        "options": {"path": boards, "foldersFromFilesStructure": True},
+        "options": {"path": path},
     }
-    return _written({"apiVersion": 1, "providers": [provider]})
 
 
 def _written(content: dict[str, Any]) -> str:
@@ -76,9 +91,9 @@ def _written(content: dict[str, Any]) -> str:
 
 
 def write_files(
-    out: Path, sources: Iterable[Datasource], *, boards: str = BOARDS_MOUNT, grafana: Capabilities | None = None
+    out: Path, sources: Iterable[Datasource], *, boards: str | None = None, grafana: Capabilities | None = None
 ) -> list[Path]:
-    """The two YAML files. `boards`: where Grafana will find the dashboards."""
+    """The two YAML files. `boards`: where Grafana will find the dashboards; None: as docker-compose.yml mounts them."""
     contents = {
         out / "datasources" / "courtyard.yaml": datasources_yaml(sources, grafana),
         out / "dashboards" / "courtyard.yaml": providers_yaml(boards),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dashboards.capabilities import Capabilities
 from dashboards.grafana import Grafana, GrafanaRefused, answers_of
-from dashboards.places import OURS
+from dashboards.places import OURS, proves_ours
 from dashboards.plan import Do, Found, FoundBoard, Step, Wanted, differences, mark_of, marked
 from dashboards.teams import make_team, set_permissions
 
@@ -21,6 +21,8 @@ _PAGE = 1000
 class Failed:
     step: Step
     refused: GrafanaRefused
+    held_up: tuple[Step, ...] = ()
+    """What belongs into this folder, which could not be made; not tried."""
 
 
 # --- looking -------------------------------------------------------------------------------------------------------
@@ -41,9 +43,12 @@ def _look(grafana: Grafana, wanted: Wanted, abilities: Capabilities) -> Found:
         if there is not None:
             boards[uid] = there
     folders = _folders(grafana, {shelf.folder.uid for shelf in wanted.shelves}, abilities)
-    gone = {uid for uid in folders if uid not in {shelf.folder.uid for shelf in wanted.shelves}}
-    going = {uid for uid, there in boards.items() if uid not in by_uid and mark_of(there.board)} | gone
-    occupied = frozenset(uid for uid in gone if _others_in(grafana, uid, going))
+    going = {uid: there.folder for uid, there in boards.items() if uid not in by_uid and mark_of(there.board)}
+    kept = {shelf.folder.uid for shelf in wanted.shelves}
+    # Somebody's own folder may have a uid that begins as ours do.
+    folders = {uid: one for uid, one in folders.items() if uid in kept | set(going.values()) or proves_ours(uid)}
+    gone = set(folders) - kept
+    occupied = frozenset(uid for uid in gone if _others_in(grafana, uid, gone | set(going)))
     return Found(_datasources(grafana), folders, boards, occupied)
 
 
@@ -152,18 +157,46 @@ def _health(grafana: Grafana) -> dict[str, str]:
 
 
 def apply(grafana: Grafana, steps: Iterable[Step], done: Callable[[Step], None] = lambda _: None) -> list[Failed]:
-    """Do every step that is to be done; one that fails does not keep the others. `done` hears of each."""
-    failed = []
+    """Do every step that is to be done; one that fails does not keep the others, but those that need its folder.
+
+    `done` hears of each.
+    """
+    failed: dict[str, Failed] = {}
+    unmade: dict[str, str] = {}  # a folder that is not there, and the step because of which
     for step in steps:
-        try:
-            if step.do in (Do.CREATE, Do.CHANGE, Do.REMOVE):
-                _APPLY[step.kind](grafana, step)
-        except GrafanaRefused as refused:
-            if refused.status in (0, 401):
-                raise  # it is gone, or lets nobody in: the others would fare no better
-            failed.append(Failed(step, refused))
+        cause = unmade.get(_folder_needed(step))
+        if cause is not None:
+            failed[cause] = replace(failed[cause], held_up=(*failed[cause].held_up, step))
+        elif refused := _refused(grafana, step):
+            failed[_key(step)] = Failed(step, refused)
+        if step.kind == "folder" and step.do is Do.CREATE and (cause or _key(step) in failed):
+            unmade[step.uid] = cause or _key(step)
         done(step)
-    return failed
+    return list(failed.values())
+
+
+def _refused(grafana: Grafana, step: Step) -> GrafanaRefused | None:
+    try:
+        if step.do in (Do.CREATE, Do.CHANGE, Do.REMOVE):
+            _APPLY[step.kind](grafana, step)
+    except GrafanaRefused as refused:
+        if refused.status in (0, 401):
+            raise  # it is gone, or lets nobody in: the others would fare no better
+        return refused
+    return None
+
+
+def _key(step: Step) -> str:
+    return f"{step.kind} {step.uid}"
+
+
+def _folder_needed(step: Step) -> str:
+    """The uid of the folder without which this step cannot be done; empty: it needs none."""
+    if step.do not in (Do.CREATE, Do.CHANGE):
+        return ""
+    if step.kind == "permission":
+        return step.uid
+    return str(step.body.get("parentUid" if step.kind == "folder" else "folderUid", ""))
 
 
 def _apply_datasource(grafana: Grafana, step: Step) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -28,6 +29,10 @@ def show(abilities: Capabilities, steps: list[Step], failed: list[Failed], *, do
             _show_step(step)
     for one in failed:
         out.print(f"  [bold red]failed[/bold red] {one.step.kind} {escape(one.step.title)}: {escape(str(one.refused))}")
+        if one.held_up:
+            kinds = Counter(step.kind for step in one.held_up)
+            counted = ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in kinds.items())
+            out.print(f"         not tried, because they belong into it: {counted}", highlight=False)
     out.print(_summary(steps, failed, done=done), highlight=False, soft_wrap=True)
 
 
@@ -60,12 +65,15 @@ def _summary(steps: list[Step], failed: list[Failed], *, done: bool) -> str:
     left = f", {found[Do.LEAVE]} left alone" if found[Do.LEAVE] else ""
     if not parts:
         return f"Nothing to do: {found[Do.KEEP]} are as they should be{left}."
-    wrong = f", {len(failed)} of these failed" if failed else ""
+    wrong = f", {sum(1 + len(one.held_up) for one in failed)} of these failed" if failed else ""
     return f"{', '.join(parts)}{wrong}; {found[Do.KEEP]} are as they should be{left}."
 
 
 def in_json(abilities: Capabilities, steps: list[Step], failed: list[Failed], **more: Any) -> str:
-    refused = {one.step.uid: str(one.refused) for one in failed}
+    refused = {(one.step.kind, one.step.uid): str(one.refused) for one in failed}
+    for one in failed:
+        why = f"not tried: the folder {one.step.title} could not be made"
+        refused |= {(step.kind, step.uid): why for step in one.held_up}
     content = {
         "grafana": str(abilities),
         "cannot": list(abilities.cannot),
@@ -76,7 +84,7 @@ def in_json(abilities: Capabilities, steps: list[Step], failed: list[Failed], **
                 "uid": step.uid,
                 "title": step.title,
                 "why": step.why,
-                "failed": refused.get(step.uid),
+                "failed": refused.get((step.kind, step.uid)),
                 "differences": [
                     {"where": one.where, "there": one.there, "wanted": one.wanted} for one in step.differences
                 ],

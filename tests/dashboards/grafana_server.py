@@ -91,7 +91,7 @@ class GrafanaServer(ThreadingHTTPServer):
 
 
 _POSTGRESQL = "grafana-postgresql-datasource"
-_EVERYBODY = [
+EVERYBODY = [
     {"role": "Viewer", "permission": 1, "inherited": False},
     {"role": "Editor", "permission": 2, "inherited": False},
 ]
@@ -238,16 +238,19 @@ class Routes(BaseHTTPRequestHandler):
             ]
             return {"message": "Folder permissions updated"}
         parent = self.server.folders[folder]["parentUid"]
-        above = [
-            {**one, "inherited": True} for one in self.server.permissions.get(parent, _EVERYBODY if parent else [])
-        ]
-        return above + self.server.permissions.get(folder, [] if parent else _EVERYBODY)
+        above = [{**one, "inherited": True} for one in self.server.permissions.get(parent, EVERYBODY if parent else [])]
+        return above + self.server.permissions.get(folder, [] if parent else EVERYBODY)
 
     def _teams(self, method: str, steps: list[str]) -> Any:
         teams = self.server.teams
         if steps == ["search"]:
-            name = self.query.get("name", [""])[0]
-            found = [{"id": number, "name": one} for number, one in teams.items() if name in ("", one)]
+            self._needs("teams:read")
+            name, part = self.query.get("name", [""])[0], self.query.get("query", [""])[0]
+            found = [
+                {"id": number, "name": one}
+                for number, one in teams.items()
+                if name in ("", one) and part.lower() in one.lower()
+            ]
             return {"totalCount": len(found), "teams": found}
         self._needs("teams:create")
         if self.body["name"] in teams.values():

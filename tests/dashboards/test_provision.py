@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from dashboards import provision
+from dashboards.build import GENERATED
 from dashboards.capabilities import capabilities
+from dashboards.places import read_boards
 from dashboards.provision import (
     SHIPPED,
     providers_yaml,
@@ -51,9 +53,9 @@ def test_grafana_knows_every_key_and_secrets_are_read_from_files_by_grafana_itse
     influx, postgres = read(SHIPPED / "datasources" / "courtyard.yaml")["datasources"]
     for source in (influx, postgres):
         assert set(source) <= _DATASOURCE_KEYS
-        assert "database" not in source, "an old place that newer versions do not read"
         assert all("$__file{/run/secrets/" in secret for secret in source["secureJsonData"].values())
     assert influx["jsonData"] == {"version": "InfluxQL", "dbName": "telemetry", "httpMode": "POST"}
+    assert influx["database"] == influx["jsonData"]["dbName"], "Grafana before 9.5 reads it there, newer ones here"
     assert [influx["isDefault"], postgres["isDefault"]] == [True, False]
 
 
@@ -76,10 +78,25 @@ def test_the_compose_file_gives_grafana_what_the_files_ask_for() -> None:
         assert f"${{{variable}}}" in asked and variable in grafana["environment"]
     for path in (provision.INFLUX_PASSWORD_FILE, provision.POSTGRESQL_PASSWORD_FILE):
         assert path in asked and path.removeprefix("/run/secrets/") in grafana["secrets"]
-    (provider,) = yaml.safe_load(providers_yaml())["providers"]
+    providers = yaml.safe_load(providers_yaml())["providers"]
     mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in grafana["volumes"]}
     assert mounts["/etc/grafana/provisioning"] == "./dashboards/provisioning"
-    assert any(provider["options"]["path"].startswith(inside) for inside in mounts)
+    (inside,) = {path for path, here in mounts.items() if here == "./dashboards/generated"}
+    here = Path(__file__).parents[2] / "dashboards" / "generated"
+    for provider in providers:
+        assert list((here / Path(provider["options"]["path"]).relative_to(inside)).rglob("*.json"))
+
+
+def test_each_language_has_its_folder_and_none_of_its_titles_twice() -> None:
+    """Grafana takes the innermost folder's name: `families` of both languages would be one, under no name of ours."""
+    providers = {one["folder"]: one for one in read(SHIPPED / "dashboards" / "courtyard.yaml")["providers"]}
+    assert list(providers) == ["Courtyard 社区设施", "Courtyard"]
+    for provider in providers.values():
+        assert set(provider["options"]) == {"path"}
+        language = Path(provider["options"]["path"]).name
+        assert provider["folderUid"] == f"courtyard-{language}", "the folder that sync would make, and no second one"
+        titles = [one["title"] for one in read_boards(GENERATED, (language,))]
+        assert len({title.casefold() for title in titles}) == len(titles), "Grafana 10 takes a title once per folder"
 
 
 def test_an_old_grafana_gets_the_names_it_knows(tmp_path: Path) -> None:

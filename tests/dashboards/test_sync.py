@@ -389,9 +389,61 @@ def test_a_wrong_token_is_said(current: GrafanaServer) -> None:
 
 def test_a_lacking_permission_is_named(current: GrafanaServer) -> None:
     failed = applied(current, steps_for(current, BOARDS, (), sources=(), token=VIEWER), VIEWER)
-    assert {one.refused.permission for one in failed} == {"folders:create", "dashboards:write"}
+    assert {one.refused.permission for one in failed} == {"folders:create"}
     assert "The token lacks folders:create" in str(failed[0].refused)
     assert current.boards == {}
+
+
+def test_what_belongs_into_a_folder_that_could_not_be_made_is_not_tried(current: GrafanaServer) -> None:
+    """One refusal, not one for each dashboard; and what needs no such folder goes on."""
+    steps = steps_for(current, BOARDS, (OSMANTHUS,))
+    failed = applied(current, steps, VIEWER)
+    (folder,) = [one for one in failed if one.step.kind == "folder"]
+    assert folder.step.uid == "courtyard-en"
+    held = [step.kind for step in folder.held_up]
+    assert held.count("dashboard") == len(BOARDS) + 4 and held.count("folder") == 1, "the site's folder stands within"
+    assert {one.step.kind for one in failed} == {"folder", "datasource"}
+    assert current.writes == []
+
+
+def test_a_folder_of_somebody_whose_uid_begins_as_ours_do_stays(server: GrafanaServer) -> None:
+    sync(server, BOARDS, (OSMANTHUS, LOTUS))
+    (lotus,) = [uid for uid in server.folders if "lotus" in uid]
+    theirs = {"courtyard-of-the-church", "courtyard-en-lotus-00000000", "courtyard-plans"}
+    for uid in theirs:
+        server.folders[uid] = {"title": uid, "parentUid": "", "version": 1}
+    steps = sync(server, BOARDS, (OSMANTHUS,))
+    assert theirs <= set(server.folders) and lotus not in server.folders
+    assert not [step for step in steps if step.uid in theirs], "and nothing is said of them"
+    assert done(sync(server, BOARDS, (OSMANTHUS,))) == {}
+
+
+def test_a_folder_of_ours_that_an_earlier_run_left_empty_goes_later(server: GrafanaServer) -> None:
+    long = Place("小区-of-a-very-long-name-of-a-site", Text(zh="长", en="Long"), frozenset({"pump"}), frozenset())
+    sync(server, BOARDS, (OSMANTHUS, LOTUS, long))
+    (lotus,) = [uid for uid in server.folders if "lotus" in uid]
+    for uid in [uid for uid, one in server.boards.items() if one["folderUid"] == lotus]:
+        del server.boards[uid]
+    sync(server, BOARDS, (OSMANTHUS,))
+    assert [uid for uid in server.folders if uid not in ("courtyard-en",) and "osmanthus" not in uid] == []
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    current: GrafanaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert str(asked(current.url)) == "Grafana 13.2.3"
+    assert str(asked(current.url.replace("127.0.0.1", "localhost"))) == "Grafana 13.2.3"
+
+
+def test_grafana_9_looks_for_the_database_of_influxdb_beside_the_options() -> None:
+    with running("9.4.0") as server:
+        sync(server, [], ())
+        assert server.datasources["courtyard-influxdb"]["database"] == "telemetry"
+        assert done(sync(server, [], ())) == {}
 
 
 def test_who_may_not_see_datasources_is_told_and_goes_on(current: GrafanaServer) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli import app, grafana
 from services.tables import alarms, devices, sites
-from tests.dashboards.grafana_server import ADMIN, EDITOR, EVERYTHING, GrafanaServer, running
+from tests.dashboards.grafana_server import ADMIN, EDITOR, EVERYBODY, EVERYTHING, VIEWER, GrafanaServer, running
 from tests.stories.site import opened
 
 NOW = datetime.now(UTC)
@@ -125,6 +125,49 @@ def test_with_teams_only_a_sites_own_team_and_editors_look_into_its_folder(
     assert courtyard(*command).exit_code == 0
     assert {"userId": 7, "permission": 1, "inherited": False} in server.permissions[folder], "who was let in stays"
     assert not any(one.get("role") == "Viewer" for one in server.permissions[folder])
+
+
+@pytest.mark.parametrize("version", ["10.4.2", "13.2.3"])
+def test_without_teams_again_everybody_looks_into_the_folders_again(
+    data: Path, boards: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COURTYARD_GRAFANA_TOKEN", EVERYTHING)
+    with running(version) as server:
+        command = ["sync", "--boards", str(boards), "--influx-url", "http://influxdb:8086", "--url", server.url]
+        assert courtyard(*command, "--teams").exit_code == 0
+        (folder,) = [uid for uid in server.folders if "lotus" in uid]
+        server.permissions[folder].append({"userId": 7, "permission": 2, "inherited": False})
+
+        said = courtyard(*command)
+        assert said.exit_code == 0, said.output
+        assert "no longer only Courtyard lotus" in said.output and "everybody" in said.output
+        assert looks_into(server, folder) == {"Editor": 2, "Viewer": 1, 7: 2}, "who was let in besides stays"
+        assert list(server.teams.values()) == ["Courtyard lotus"], "people are in it: it stays"
+        assert "Nothing to do" in courtyard(*command).output
+
+        server.permissions[folder] = [{"role": "Editor", "permission": 2, "inherited": False}]
+        assert "Nothing to do" in courtyard(*command).output, "who shut viewers out without our team wants it so"
+        assert courtyard(*command, "--teams").exit_code == 0
+        assert looks_into(server, folder) == {"Editor": 2, "Courtyard lotus": 1}
+
+
+def looks_into(server: GrafanaServer, folder: str) -> dict[str | int, int]:
+    above = server.folders[folder]["parentUid"]
+    everything = [*(EVERYBODY if above else []), *server.permissions[folder]]
+    return {one.get("role") or one.get("team") or one["userId"]: one["permission"] for one in everything}
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(server: GrafanaServer, data: Path, boards: Path) -> None:
+    command = ["sync", "--boards", str(boards), "--no-datasources"]
+    token = data / "viewer"
+    token.write_text(VIEWER)
+    said = courtyard(*command, "--token-file", str(token))
+    text = " ".join(said.output.split())
+    assert said.exit_code == 1
+    assert text.count("failed folder") == 1 and "failed dashboard" not in text
+    assert "not tried, because they belong into it: 1 folder, 7 dashboards" in text, text
+    told = json.loads(courtyard(*command, "--token-file", str(token), "--json").output)
+    assert all(step["failed"] for step in told["steps"])
 
 
 def test_status_shows_what_differs_and_how_annotations_fare(server: GrafanaServer, data: Path, boards: Path) -> None:
