@@ -16,6 +16,7 @@ or a metric is gone) is a `Misfit`; the profile's own rule stands meanwhile, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +27,8 @@ from device_profiles.schema import DeviceProfile, Rule, Severity
 from device_profiles.schema.base import Duration, Identifier, Part, ProfileId
 from services.rules.compiled import compile_rule
 from services.sites.params import param_mistake
+
+_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 class RuleChange(Part):
@@ -122,6 +125,22 @@ def _changed(rule: Rule, change: RuleChange) -> Rule | str:
         return "; ".join(str(one["msg"]) for one in error.errors())
 
 
+def change_mistakes(profile: DeviceProfile, rule: Rule, change: RuleChange) -> dict[str, str]:
+    """Field (`when`, `clear_when`, …) -> what is wrong with it; nothing where the change fits."""
+    found: dict[str, str] = {}
+    for name, alone in (
+        ("when", RuleChange(when=change.when)),
+        ("clear_when", RuleChange(clear_when=change.clear_when)),
+    ):
+        changed = _changed(rule, alone)
+        mistake = changed if isinstance(changed, str) else mistake_in(profile, changed)
+        if mistake and getattr(change, name) is not None:
+            found[name] = mistake
+    whole = _changed(rule, change)
+    mistake = whole if isinstance(whole, str) else mistake_in(profile, whole)
+    return found or ({"": mistake} if mistake else {})
+
+
 def mistake_in(profile: DeviceProfile, rule: Rule) -> str:
     """What keeps a rule from being evaluated on a profile; "" when nothing does."""
     try:
@@ -156,8 +175,17 @@ def param_found(profile: DeviceProfile, name: str, value: object) -> str:
     param = profile.params.get(name)
     if param is None:
         return f"no such param; {profile.profile} has {', '.join(sorted(profile.params)) or 'none'}"
+    if name in structural(profile):
+        return "it says how messages are decoded or how many parts there are, so it belongs into the site file"
     expected = param_mistake(param, value)
     return f"found {value!r}, expected {expected}" if expected else ""
+
+
+def structural(profile: DeviceProfile) -> frozenset[str]:
+    """Params that more than rules depend on: what is stored would no longer mean the same. The site file gives them."""
+    derived = " ".join(metric.derive or "" for metric in profile.metrics.values())
+    counts = {child.count for child in profile.children.values() if isinstance(child.count, str)}
+    return frozenset(profile.params) & {*_NAME.findall(derived), *counts}
 
 
 def param_misfits(profile: DeviceProfile, values: Mapping[str, Any], device: str = "") -> list[Misfit]:
