@@ -131,6 +131,8 @@ def _recipients(connection: Connection, site: str) -> list[Entry]:
             about=list(row["about"]),
             min_severity=row["min_severity"],
             buildings=list(row["buildings"]),
+            step=row["step"] or None,
+            digest=row["digest"],
         )
         for row in rows
     ]

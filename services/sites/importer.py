@@ -176,6 +176,8 @@ def _shape_mistake(file: str, document: Document, error: ErrorDetails) -> SiteMi
 def _expected(error: ErrorDetails) -> str:
     """What pydantic expects, in the words of somebody who writes a site file."""
     if error["type"] == "string_pattern_mismatch":
+        if error["loc"][-1:] == ("digest",):
+            return "a time of day such as 08:00"
         return "letters, digits, '_', '.' and '-' only, with a letter or digit first"
     if error["type"] == "string_type" and type(error["input"]) in (int, float):
         return "a text: write quotes around it, as it is printed on the device"
@@ -429,6 +431,10 @@ class _Check:
                 yield self._mistake(("recipients", number, "to"), repr(to.to), expected)
             if to.audience == "residents" and set(to.about) - {"outage"}:
                 yield self._mistake(("recipients", number, "about"), repr(list(to.about)), "[outage] for residents")
+            for key in ("step", "digest"):
+                if to.audience == "residents" and getattr(to, key):
+                    expected = "nothing: residents hear of outages only"
+                    yield self._mistake(("recipients", number, key), repr(getattr(to, key)), expected)
 
 
 _TARGETS = {

@@ -35,6 +35,7 @@ RecipientId = Annotated[Id, Field(max_length=31)]
 Address = Annotated[
     str, BeforeValidator(_number_as_text), Field(min_length=1, max_length=128), AfterValidator(_no_wildcards)
 ]
+DigestTime = Annotated[str, Field(pattern=r"^(?:[01]\d|2[0-3]):[0-5]\d$")]
 
 
 class Part(BaseModel):
@@ -114,6 +115,10 @@ class Recipient(Part):
     min_severity: Severity = Severity.WARNING
     buildings: tuple[Id, ...] = ()
     """Residents: outages that touch these buildings; empty: the whole site."""
+    step: int = Field(0, ge=0, le=9)
+    """Told of an alarm once it has gone this many steps up, because nobody acknowledged it; 0: at once."""
+    digest: DigestTime | None = None
+    """At this time of the site's clock, alarms below major come once a day, together, instead of one by one."""
 
 
 class SiteFile(Part):

@@ -337,6 +337,8 @@ def _recipient_rows(site: SiteFile) -> list[dict[str, Any]]:
             "about": list(to.about),
             "min_severity": to.min_severity.value,
             "buildings": list(to.buildings),
+            "step": to.step,
+            "digest": to.digest,
         }
         for to in site.recipients
     ]
