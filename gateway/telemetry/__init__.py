@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,6 +19,15 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
 
     at: Millis
     value: Value
+
+
+class Only(NamedTuple):
+    """Which values a scan is after. What else a reading has is left out, as nobody looks at it."""
+
+    metrics: frozenset[str]
+    """Metrics, states and lasting events, by name."""
+    bare: Literal["kept", "left_out"] = "kept"
+    """Readings that have none of them: `kept` without values, as signs of life, or `left_out`."""
 
 
 class TelemetryStore(Protocol):
@@ -40,10 +49,13 @@ class TelemetryStore(Protocol):
         lowest and the highest of every stretch stay visible."""
         ...
 
-    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
+    def scan(
+        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+    ) -> Iterator[Reading]:
         """Every reading of these devices with start <= measured_at < end, as measured, in order of measured_at (then
         device, child), a few thousand in memory at a time: for backtests and reports. What the store does not keep
-        (events, replies, the binding in InfluxDB) is empty. Raises TelemetryUnavailable."""
+        (events, replies, the binding in InfluxDB) is empty; `only` spares what is not looked at. Raises
+        TelemetryUnavailable."""
         ...
 
     def rename(self, old: str, new: str) -> None:

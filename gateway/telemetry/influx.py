@@ -24,7 +24,7 @@ from influxdb_client.service.write_service import WriteService
 from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import RAW
 from gateway.reading import Millis, Reading, Registry
-from gateway.telemetry import Point, TelemetryUnavailable
+from gateway.telemetry import Only, Point, TelemetryUnavailable
 from gateway.telemetry.influx_read import InfluxReader
 from gateway.telemetry.influx_rename import Renaming
 from gateway.telemetry.influxql import InfluxQl, refusal
@@ -169,8 +169,10 @@ class InfluxTelemetry:
             if self._ask_again_at:  # this one tries, and the others wait for how it fares
                 self._ask_again_at = now + self.address.patience_seconds
 
-    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
-        return self._reader.scan(devices=devices, start=start, end=end)
+    def scan(
+        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+    ) -> Iterator[Reading]:
+        return self._reader.scan(devices=devices, start=start, end=end, only=only)
 
     def rename(self, old: str, new: str) -> None:
         """Raises TelemetryUnavailable; what was done by then is right, and the next call does the rest."""

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from device_profiles.telemetry import LEVELS, RAW, Level
 from gateway.reading import Millis, Reading
-from gateway.telemetry import Point, influx_scan
+from gateway.telemetry import Only, Point, influx_scan
 from gateway.telemetry.influx_fields import Fields, KnownFields
 from gateway.telemetry.influx_range import Asked
 from gateway.telemetry.influxql import InfluxQl
@@ -40,11 +40,14 @@ class InfluxReader:
                 found[metric] += points
         return {metric: thin(sorted(points, key=attrgetter("at")), limit) for metric, points in found.items()}
 
-    def scan(self, *, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
+    def scan(
+        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+    ) -> Iterator[Reading]:
         """See TelemetryStore.scan. What is older than the raw level's retention is not there any more."""
         if start < end:
-            measurements = sorted(self._fields.of(RAW, not_older_than_seconds=1.0))
-            yield from influx_scan.scan(self._client, measurements, devices, start, end)
+            known = self._fields.of(RAW, not_older_than_seconds=1.0)
+            fields = {measurement: frozenset(known[measurement]) for measurement in sorted(known)}
+            yield from influx_scan.scan(self._client, fields, devices, start, end, only)
 
     def _levels(self, metrics: Sequence[str]) -> dict[Level, Fields]:
         """A metric that nobody has heard of may be new: then the database is asked again, once a second at most."""

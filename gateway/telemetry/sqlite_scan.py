@@ -11,15 +11,20 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.reading import Millis, Quality, Reading, Value
+from gateway.telemetry import Only
 
 MOST_ROWS = 4000
 """Rows of one slice of time that are in memory at once (a single millisecond may have more)."""
 _FIRST_SLICE: Millis = 60_000
+_MOST_SOUGHT = 6
+_QUALITIES = {quality.value: quality for quality in Quality}
 _Row = tuple[Millis, str, str, str, Millis, str, bytes]
 _decode = msgspec.msgpack.Decoder(dict[str, Value]).decode
 
 
-def scan(db: sqlite3.Connection, devices: Collection[str], start: Millis, end: Millis) -> Iterator[Reading]:
+def scan(
+    db: sqlite3.Connection, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+) -> Iterator[Reading]:
     """Slice by slice, each as wide as `MOST_ROWS` allows. No statement stays open between two slices: a backtest that
     takes an hour must not keep the write-ahead log from being folded into the file. Raises sqlite3.DatabaseError."""
     _choose(db, devices)
@@ -33,7 +38,7 @@ def scan(db: sqlite3.Connection, devices: Collection[str], start: Millis, end: M
         if len(rows) > MOST_ROWS and width > 1:
             width //= 2
             continue
-        yield from map(_reading, rows)
+        yield from map(_reading, rows) if only is None else _chosen(rows, only)
         at += width
         if not rows:
             at = _next(db, at, last)
@@ -80,15 +85,20 @@ def _slice(db: sqlite3.Connection, start: Millis, end: Millis) -> list[_Row]:
 
 def _reading(row: _Row) -> Reading:
     at, device, child, binding, received_at, quality, body = row
-    return Reading(
-        device=device,
-        child=child,
-        measured_at=at,
-        received_at=received_at,
-        binding=binding,
-        values=_decode(body),
-        quality=Quality(quality),
-    )
+    return Reading(device, child, at, received_at, binding, _decode(body), (), _QUALITIES[quality])
+
+
+def _chosen(rows: list[_Row], only: Only) -> Iterator[Reading]:
+    metrics, decode, qualities, kept = only.metrics, _decode, _QUALITIES, only.bare == "kept"
+    sought = [name.encode() for name in metrics] if len(metrics) <= _MOST_SOUGHT else [b""]
+    for at, device, child, binding, received_at, quality, body in rows:
+        values: dict[str, Value] = {}
+        for name in sought:
+            if name in body:  # to look for a few names costs less than to decode
+                values = {name: value for name, value in decode(body).items() if name in metrics}
+                break
+        if values or kept:
+            yield Reading(device, child, at, received_at, binding, values, (), qualities[quality])
 
 
 def contents(path: Path) -> tuple[list[str], tuple[Millis, Millis] | None]:

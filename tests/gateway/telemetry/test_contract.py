@@ -16,7 +16,7 @@ import pytest
 from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import RAW
 from gateway.reading import DeviceEntry, Quality, Reading, Registry, Value
-from gateway.telemetry import Point, TelemetryStore, TelemetryUnavailable, retention
+from gateway.telemetry import Only, Point, TelemetryStore, TelemetryUnavailable, retention
 from gateway.telemetry.influxql import InfluxQl
 from gateway.telemetry.sqlite import SqliteTelemetry
 from tests.fixtures_influxdb import Influx
@@ -322,3 +322,28 @@ def test_a_store_that_cannot_be_reached_says_so(yard: Yard) -> None:
 def test_the_database_as_measured_is_the_default_level(influx: Influx) -> None:
     (policies,) = influx.query("SHOW RETENTION POLICIES")
     assert RAW.name in str(policies)
+
+
+# --- only what is looked at ----------------------------------------
+
+
+def test_a_scan_gives_only_what_is_asked_for(yard: Yard) -> None:
+    yard.wrote(
+        yard.reading(0, {"pressure": 0.4, "level": 12.0}),
+        yard.reading(10, {"level": 13.0}),
+        yard.reading(20, {"pressure": 0.5}, child="zone:1", quality=Quality.LATE, received_at=START + 60_000),
+    )
+
+    def scanned(only: Only | None = None) -> list[Reading]:
+        return list(yard.store.scan(devices=[yard.pump], start=START, end=START + 60_000, only=only))
+
+    everything, kept = scanned(), scanned(Only(frozenset({"pressure"})))
+    assert [(one.measured_at, one.values) for one in kept] == [
+        (START, {"pressure": 0.4}),
+        (START + 10_000, {}),
+        (START + 20_000, {"pressure": 0.5}),
+    ]
+    left = scanned(Only(frozenset({"pressure", "unheard_of"}), "left_out"))
+    assert left == [kept[0], kept[2]]
+    assert left[1] == everything[2]
+    assert scanned(Only(frozenset({"unheard_of"}), "left_out")) == []
