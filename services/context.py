@@ -14,6 +14,7 @@ from services.changes import Changes
 from services.clock import Clock
 from services.database import Database
 from services.metrics import Metrics
+from services.rulebook.previews import Previews
 from services.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,3 +43,5 @@ class Context:
     gateway: LocalGateway | None = None
     """None where gateways run elsewhere and deliver over HTTP."""
     metrics: Metrics = field(default_factory=Metrics)
+    previews: Previews = field(default_factory=Previews)
+    """Backtests that were asked for before rules are changed."""

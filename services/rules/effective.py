@@ -89,13 +89,17 @@ class Effective:
         known, book = self.library.get(profile), self.book(site).book
         if known is None:
             return {}
-        site_wide = self._site_params.get(site, {}).get(profile, {})
+        site_wide = self.of_site_file(site, profile)
         if own or (device in book.devices and book.devices[device].params):
             return params_of(known, book, device, own, site_wide)
         key = (site, profile)
         if key not in self._params:
             self._params[key] = params_of(known, book, "", {}, site_wide)
         return self._params[key]
+
+    def of_site_file(self, site: str, profile: str) -> Mapping[str, Any]:
+        """What the site file gives all devices of a profile."""
+        return self._site_params.get(site, {}).get(profile, {})
 
     def misfits(self, site: str, devices: Mapping[str, str]) -> list[Misfit]:
         """What the site's book says and cannot be done; `devices`: id -> profile of those in service there."""

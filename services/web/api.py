@@ -17,6 +17,7 @@ from services.events import api as events
 from services.notices import api as notices
 from services.outages import api as outages
 from services.presence import api as presence
+from services.rulebook import api as rulebook
 from services.rules import api as alarms
 from services.sites import api as sites
 from services.tickets import api as tickets
@@ -59,6 +60,7 @@ for part in (
     readings_api.router,
     events.router,
     alarms.router,
+    rulebook.router,
     commands.router,
     tickets.router,
     outages.router,
