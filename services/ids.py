@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter looks like a digit
@@ -41,3 +41,11 @@ _ids = IdSource()
 def new_id(now: datetime) -> str:
     """The next id of this process."""
     return _ids.next(now)
+
+
+def time_of(id: str) -> datetime:
+    """When an id was made, to the millisecond."""
+    number = 0
+    for sign in id:
+        number = number << 5 | _ALPHABET.index(sign)
+    return datetime.fromtimestamp((number >> _RANDOM_BITS) / 1000, UTC)

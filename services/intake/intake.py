@@ -29,7 +29,9 @@ from services.commands.dispatch import Dispatcher
 from services.commands.lifecycle import NotCancellable
 from services.database import Database
 from services.events.store import rows_of
+from services.intake.alarming import Alarming, SnoozeRefused
 from services.intake.consequences import Consequences
+from services.intake.escalation import Escalation
 from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp, why_gone
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
 from services.intake.watch import watch
@@ -38,6 +40,7 @@ from services.presence.breaks import Breaks, Limits
 from services.rules import engine
 from services.rules.engine import Firing
 from services.rules.state import DeviceState
+from services.scope import NotFound
 from services.sites.store import device_entries, forget_unclaimed
 from services.wire_names import LONGEST_ADDRESS, LONGEST_ID, UNWRITABLE, writable
 
@@ -52,6 +55,7 @@ GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
 BREAK_ALARM_AFTER_SECONDS = 180.0
 """How long a gateway, its broker or a device that others hang on may be gone before an alarm is raised."""
+_REFUSALS = (CommandRefused, NotCancellable, SnoozeRefused, NotFound)
 _LISTENING_GAP_MILLIS = 60_000
 _CLOCK_WENT_BACK_MILLIS = 60_000
 _MOST_UNCLAIMED = 5_000
@@ -87,6 +91,7 @@ class Intake:
         self._silent_after = gateway_silent_after
         self._breaks = Breaks(Limits(timedelta(seconds=gateway_silent_after), timedelta(seconds=break_alarm_after)))
         self._commands_enabled = commands_enabled
+        self._escalation = Escalation()
         self._lock = RLock()
         self._memory: Memory | None = None
         self._heard: dict[str, tuple[datetime, datetime | None]] = {}
@@ -358,6 +363,7 @@ class Intake:
                     self._tick_devices(now, *parts)
                     self._watch_breaks(now, *parts)
                     self._tick_commands(now, *parts)
+                    self._escalation.tick(now, *parts)
             except Exception as error:
                 if not is_in_the_data(error):
                     raise
@@ -379,10 +385,15 @@ class Intake:
         consequences.commands.tick()
 
     def _tick_apart(self, now: datetime) -> None:
-        """Devices, breaks and commands each in a transaction of its own: what fails in one holds up no other."""
+        """Each of them in a transaction of its own: what fails in one holds up no other."""
         if self._try_tick(self._tick_devices, now) is not None:
             self._tick_one_by_one(now)
-        for what, part in (("breaks", self._watch_breaks), ("commands", self._tick_commands)):
+        parts = (
+            ("breaks", self._watch_breaks),
+            ("commands", self._tick_commands),
+            ("escalation", self._escalation.tick),
+        )
+        for what, part in parts:
             error = self._try_tick(part, now)
             if error is not None:
                 self.tick_failures += 1
@@ -465,12 +476,23 @@ class Intake:
         A refusal before anything has changed leaves the memory as it is: to read all of it again takes a second, and
         anybody may ask for what is refused.
         """
-        refused: CommandRefused | NotCancellable | None = None
-        with self._lock, self._transaction(now) as (_, work, consequences):
+        with self._asked(now) as (_, _, consequences):
+            yield consequences.commands
+
+    @contextmanager
+    def alarming(self, now: datetime) -> Iterator[Alarming]:
+        """What people say about alarms within the block commits with its end; a refusal changes nothing."""
+        with self._asked(now) as (memory, work, _):
+            yield Alarming(memory=memory, work=work)
+
+    @contextmanager
+    def _asked(self, now: datetime) -> Iterator[tuple[Memory, Work, Consequences]]:
+        refused: Exception | None = None
+        with self._lock, self._transaction(now) as parts:
             try:
-                yield consequences.commands
-            except (CommandRefused, NotCancellable) as error:
-                if not work.is_empty:
+                yield parts
+            except _REFUSALS as error:
+                if not parts[1].is_empty:
                     raise
                 refused = error
         if refused is not None:

@@ -178,6 +178,19 @@ class Windows:
                 return one.window.id
         return None
 
+    def open_for(
+        self, site: str, building: str | None, family: str, device: str, since: Millis, until: Millis
+    ) -> Millis:
+        """How much of a stretch of time windows covered a device; where several did it counts once."""
+        if site not in self._of_site or since >= until:
+            return 0
+        total, reached = 0, since
+        for one in sorted(self._opened(site, since, until), key=lambda one: one.start):
+            begin, end = max(one.start, reached), min(one.end, until)
+            if begin < end and one.window.scope.covers(building, family, device):
+                total, reached = total + end - begin, end
+        return total
+
     def next_edges(self, after: Millis) -> dict[str, Millis]:
         """Site -> when next a window begins or ends there. Sites where none will are left out."""
         found = {site: self._next_edge(site, after) for site in self._of_site}

@@ -230,10 +230,13 @@ def for_outage(event: OutageEvent, audience: Audience, *, public_url: str) -> li
 
 def _wanting(audience: Audience, kind: str, severity: str) -> Iterable[Recipient]:
     for to in audience.recipients:
-        about = to.about or _SUITS[to.audience]
-        allowed = kind in about and kind in _SUITS[to.audience]
-        if allowed and _RANK[Severity(severity)] >= _RANK[Severity(to.min_severity)]:
+        if may_hear(to, kind) and _RANK[Severity(severity)] >= _RANK[Severity(to.min_severity)]:
             yield to
+
+
+def may_hear(to: Recipient, kind: str) -> bool:
+    """Whether somebody is told of alarms, tickets or outages at all."""
+    return kind in (to.about or _SUITS[to.audience]) and kind in _SUITS[to.audience]
 
 
 def _touches(to: Recipient, event: OutageEvent) -> bool:

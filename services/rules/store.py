@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, select
 
 from device_profiles.schema import Text
 from services.presence.gateways import gateway_name, gateway_of
-from services.scope import NotFound, Scope, in_scope
-from services.tables import alarms, devices, tickets
+from services.scope import Scope, in_scope
+from services.tables import alarm_events, alarms, devices, tickets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,20 @@ class Alarm:
     acknowledged_by: str | None
     ticket: str | None
     ticket_number: int | None
+    suppressed_by: dict[str, Any] | None = None
+    """What keeps it from raising: {"kind": "cause" | "maintenance", "id", "since"}."""
+    parent: str | None = None
+    """The alarm it is folded under."""
+    flaps: int = 0
+    """How often it has begun, since it counts as flapping."""
+    snoozed_until: datetime | None = None
+    snoozed_by: str | None = None
+    step: int = 0
+    """How many steps up it has gone because nobody acknowledged it."""
+    step_at: datetime | None = None
+
+    def is_snoozed(self, now: datetime) -> bool:
+        return self.state != "cleared" and self.snoozed_until is not None and now < self.snoozed_until
 
 
 def list_alarms(
@@ -68,17 +82,21 @@ def get_alarm(connection: Connection, scope: Scope, alarm: str) -> Alarm | None:
     return None if row is None else _alarm(row)
 
 
-def acknowledge_alarm(connection: Connection, scope: Scope, alarm: str, *, by: str, now: datetime) -> Alarm:
-    """Somebody has seen it. The first to say so stays; raises NotFound."""
-    connection.execute(
-        update(alarms)
-        .where(alarms.c.id == alarm, in_scope(alarms.c.site, scope), alarms.c.acknowledged_at.is_(None))
-        .values(acknowledged_at=now, acknowledged_by=by)
-    )
-    found = get_alarm(connection, scope, alarm)
-    if found is None:
-        raise NotFound("alarm", alarm)
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One decision about an alarm: `kind` is suppressed, raised, folded, severity, flapping, acknowledged, snoozed,
+    unsnoozed, step, cause or cleared; `who` is a login, None where it was Courtyard itself."""
+
+    at: datetime
+    kind: str
+    data: dict[str, Any]
+    who: str | None
+
+
+def decisions_about(connection: Connection, alarm: str) -> list[Decision]:
+    """What was decided about an alarm, oldest first. Whoever asks has made sure that the alarm is in scope."""
+    query = select(alarm_events).where(alarm_events.c.alarm == alarm).order_by(alarm_events.c.id)
+    return [Decision(at=row.at, kind=row.kind, data=row.data, who=row.who) for row in connection.execute(query)]
 
 
 def _select(scope: Scope) -> Select[Any]:
@@ -129,4 +147,11 @@ def _alarm(row: Row[Any]) -> Alarm:
         acknowledged_by=row.acknowledged_by,
         ticket=row.ticket,
         ticket_number=row.ticket_number,
+        suppressed_by=row.suppressed_by,
+        parent=row.parent,
+        flaps=row.flaps or 0,
+        snoozed_until=row.snoozed_until,
+        snoozed_by=row.snoozed_by,
+        step=row.step or 0,
+        step_at=row.step_at,
     )

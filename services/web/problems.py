@@ -19,7 +19,11 @@ from gateway.telemetry import TelemetryUnavailable
 from services.accounts.desk import AccountMistake, LoginTaken
 from services.adoption.model import AdoptionConflict, AdoptionMistakes
 from services.intake import BatchRefused, CursorMoved
+from services.intake.alarming import SnoozeRefused
 from services.outages.desk import OutageOver
+from services.rulebook.desk import BookMistakes, PreviewNeeded, where_of
+from services.rulebook.previews import TooManyPreviews
+from services.rules.book_store import BookMoved
 from services.scope import NotFound
 from services.tickets.desk import StepMissing, VersionConflict
 from services.tickets.lifecycle import IllegalTransition
@@ -82,8 +86,19 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     DataError: lambda _: Problem(422, "not-valid", "The database cannot hold this value.", "Mend the request."),
     OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
     BatchRefused: _conflict,
+    SnoozeRefused: lambda error: Problem(
+        409 if error.code == "over" else 422,
+        "conflict" if error.code == "over" else "not-valid",
+        str(error),
+        "Choose another time.",
+    ),
     OutageOver: _conflict,
     CursorMoved: _conflict,
+    BookMoved: _conflict,
+    PreviewNeeded: lambda error: Problem(
+        422, "preview-needed", str(error), "Ask for a preview of this very change, and send its id once it is done."
+    ),
+    TooManyPreviews: lambda error: Problem(429, "busy", str(error), "Try again in a minute."),
     AdoptionConflict: lambda error: Problem(409, "conflict", str(error), error.next_step),
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }
@@ -108,6 +123,7 @@ def install(app: FastAPI) -> None:
     for kind, translate in _TRANSLATED.items():
         app.add_exception_handler(kind, _translator(translate))
     app.add_exception_handler(AdoptionMistakes, _adoption)
+    app.add_exception_handler(BookMistakes, _book)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -139,6 +155,13 @@ async def _validation(request: Request, error: Exception) -> Response:
 async def _adoption(request: Request, error: Exception) -> Response:
     assert isinstance(error, AdoptionMistakes)
     mistakes = [{"where": one.where, "found": one.found, "expected": one.expected} for one in error.mistakes]
+    problem = Problem(422, "not-valid", str(error), "Mend what the mistakes name; nothing has changed.")
+    return respond(request, problem, mistakes)
+
+
+async def _book(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BookMistakes)
+    mistakes = [{"where": where_of(one), "expected": one.found} for one in error.misfits]
     problem = Problem(422, "not-valid", str(error), "Mend what the mistakes name; nothing has changed.")
     return respond(request, problem, mistakes)
 

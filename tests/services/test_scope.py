@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection
 
 from services.outages.store import get_outage, list_outages, public_outages
-from services.rules.store import acknowledge_alarm, get_alarm, list_alarms
+from services.rules.desk import AlarmDesk
+from services.rules.store import get_alarm, list_alarms
 from services.scope import EVERYWHERE, NotFound
 from services.sites.importer import import_site
 from services.sites.store import (
@@ -91,11 +92,11 @@ def test_single_things(story: Story) -> None:
 
 def test_acknowledging(story: Story) -> None:
     alarm = next(one for one in story.alarms() if one.site == "theirs")
-    with story.database.write() as connection, pytest.raises(NotFound):
-        acknowledge_alarm(connection, MINE, alarm.id, by="li", now=MIDNIGHT)
-    with story.database.write() as connection:
-        assert acknowledge_alarm(connection, EVERYWHERE, alarm.id, by="li", now=MIDNIGHT).acknowledged_by == "li"
-        assert acknowledge_alarm(connection, EVERYWHERE, alarm.id, by="wang", now=MIDNIGHT).acknowledged_by == "li"
+    desk = AlarmDesk(database=story.database, intake=story.intake, clock=story.clock)
+    with pytest.raises(NotFound):
+        desk.acknowledge(MINE, alarm.id, by="li")
+    assert desk.acknowledge(EVERYWHERE, alarm.id, by="li").acknowledged_by == "li"
+    assert desk.acknowledge(EVERYWHERE, alarm.id, by="wang").acknowledged_by == "li"
 
 
 def test_counts(story: Story) -> None:

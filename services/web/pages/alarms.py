@@ -1,14 +1,17 @@
-"""Alarms: the list, one that explains itself, and its acknowledgement."""
+"""Alarms: the list, one that explains itself, and what people say about it: seen, not now, now again."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from services.changes import Change
+from services.intake.alarming import SnoozeRefused
 from services.rules import store
+from services.rules.api import desk_of, snooze_until
+from services.rules.snooze import Length
 from services.sites import store as sites
 from services.web.pages import words
 from services.web.pages.render import reader_of, render, zone_of, zones_of
@@ -83,7 +86,18 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
 @router.post("/alarms/{alarm}/acknowledge")
 def acknowledge(context: ContextOf, principal: Crew, alarm: str) -> Response:
     """The first who acknowledges stays on record."""
-    with context.database.write() as connection:
-        found = store.acknowledge_alarm(connection, principal.scope, alarm, by=principal.login, now=context.clock.now())
-    context.changes.publish([Change("alarm", found.id, found.site)])
+    found = desk_of(context).acknowledge(principal.scope, alarm, by=principal.login)
+    return RedirectResponse(f"/alarms/{found.id}", status_code=303)
+
+
+@router.post("/alarms/{alarm}/snooze")
+def snooze(context: ContextOf, principal: Crew, alarm: str, length: Annotated[Length, Form()]) -> Response:
+    with suppress(SnoozeRefused):  # it has cleared meanwhile, as the page shows
+        snooze_until(context, principal, alarm, length)
+    return RedirectResponse(f"/alarms/{alarm}", status_code=303)
+
+
+@router.post("/alarms/{alarm}/unsnooze")
+def unsnooze(context: ContextOf, principal: Crew, alarm: str) -> Response:
+    found = desk_of(context).unsnooze(principal.scope, alarm, by=principal.login)
     return RedirectResponse(f"/alarms/{found.id}", status_code=303)

@@ -1,0 +1,155 @@
+"""An alarm that nobody acknowledges goes one step up: those who stand on that step are told of it.
+
+Judged at the tick, at the times when one may be due. Pausing is calculated from the maintenance windows themselves, so
+a restart in the middle of one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from device_profiles.schema import Severity, Text
+from services.clock import to_millis
+from services.ids import time_of
+from services.intake.consequences import Consequences
+from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
+from services.intake.work import Work
+from services.notices import plan
+from services.notices.plan import Audience, Notice
+
+WITHIN = {Severity.CRITICAL.value: timedelta(minutes=15), Severity.MAJOR.value: timedelta(minutes=60)}
+"""Until when somebody should have acknowledged an alarm, where its rule says nothing; others never go up."""
+LOOK_EVERY = timedelta(seconds=10)
+"""An alarm that was raised since the last look may be due: none is found later than this."""
+
+
+def time_to_acknowledge(severity: str, own: timedelta | None) -> timedelta | None:
+    """`own`: what the rule says. None: it never goes up."""
+    return WITHIN.get(severity) if own is None else own
+
+
+def stays(alarm: ActiveAlarm, now: datetime) -> str | None:
+    """Why an alarm stays on its step however long it lasts, by name; None where nothing keeps it."""
+    for reason, holds in (
+        ("acknowledged", alarm.acknowledged_at is not None),
+        ("suppressed", alarm.suppressed_by is not None),
+        ("folded", alarm.parent is not None),
+        ("snoozed", alarm.is_snoozed(now)),
+        ("flapping", alarm.flaps > 0),
+    ):
+        if holds:
+            return reason
+    return None
+
+
+def counts_from(alarm: ActiveAlarm) -> datetime:
+    """Since when those on its step could have acknowledged it. An alarm of a backlog is known only since it was taken
+    in, whenever it began."""
+    known = alarm.step_at or max(alarm.raised_at, time_of(alarm.id))
+    return known if alarm.snoozed_until is None else max(known, alarm.snoozed_until)
+
+
+class Escalation:
+    """Looks when something may be due, and at least every `LOOK_EVERY`; between looks a tick costs nothing."""
+
+    def __init__(self) -> None:
+        self._look_at: datetime | None = None
+
+    def tick(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        # A look further off than any is of a clock that has gone back since.
+        if self._look_at is not None and now < self._look_at <= now + LOOK_EVERY:
+            return
+        stairs = Stairs(memory=memory, work=work, library=consequences.library, public_url=consequences.public_url)
+        self._look_at = min(stairs.climb(now), now + LOOK_EVERY)
+
+
+@dataclass(kw_only=True)
+class Stairs:
+    """For one look."""
+
+    memory: Memory
+    work: Work
+    library: Library
+    public_url: str
+
+    def climb(self, now: datetime) -> datetime:
+        """Let every alarm that is due go up; when the next one will be."""
+        tops = {id: top_step(site.audience) for id, site in self.memory.sites.items()}
+        next_due = now + LOOK_EVERY
+        for alarm in list(self.memory.active.values()):
+            top = tops.get(alarm.site, 0)
+            if alarm.step >= top or stays(alarm, now):
+                continue
+            due = due_at(self.memory, self.library, alarm, now)
+            if due is not None and due <= now:
+                self._up(alarm, top)
+            elif due is not None:
+                next_due = min(next_due, due)
+        return next_due
+
+    def _up(self, alarm: ActiveAlarm, top: int) -> None:
+        """To its next step where somebody hears of it. A step with nobody is on record, and holds nothing up."""
+        waited = self.work.now - max(alarm.raised_at, time_of(alarm.id))
+        step, told = alarm.step, 0
+        while step < top and not told:
+            step += 1
+            notices = list(self._notices(alarm, step, waited))
+            self.work.notices += notices
+            told, seconds = len(notices), round(waited.total_seconds())
+            why = "unacknowledged" if told else "nobody_there"
+            self.work.decided(alarm.id, "step", step=step, told=told, reason=why, waited_seconds=seconds)
+        self.work.change_alarm(alarm.id, step=step, step_at=self.work.now)
+        self.work.change("alarm", alarm.id, alarm.site)
+        stepped = replace(alarm, step=step, step_at=self.work.now)
+        self.memory.active[alarm.device, alarm.child, alarm.rule] = stepped
+
+    def _notices(self, alarm: ActiveAlarm, step: int, waited: timedelta) -> Iterator[Notice]:
+        """A gateway may serve more sites than the one where its alarm stands."""
+        event = replace(self._event(alarm), step=step, unacknowledged=waited)
+        for id in (alarm.site, *self.memory.also_told.get(alarm.device, ())):
+            yield from plan.for_alarm(event, self.memory.sites[id].audience, public_url=self.public_url)
+
+    def _event(self, alarm: ActiveAlarm) -> plan.AlarmEvent:
+        card = self.memory.cards.get(alarm.device)
+        name = alarm.reason.get("name") or {"zh": alarm.rule, "en": alarm.rule}
+        return plan.AlarmEvent(
+            id=alarm.id,
+            event="step",
+            at=self.work.now,
+            severity=alarm.severity,
+            rule=alarm.rule,
+            rule_name=Text(zh=name["zh"], en=name["en"]),
+            device=alarm.device,
+            device_name=card.name if card else Text(zh=alarm.device, en=alarm.device),
+            place=card.place if card else Text(zh="", en=""),
+            child=alarm.child,
+            profile=alarm.profile,
+            reason=alarm.reason,
+        )
+
+
+def due_at(memory: Memory, library: Library, alarm: ActiveAlarm, now: datetime) -> datetime | None:
+    """When an alarm goes up, were nothing to change from now on; None: never."""
+    rule = rule_of(memory, alarm.device, alarm.rule)
+    within = time_to_acknowledge(alarm.severity, rule.rule.acknowledge_within if rule else None)
+    if within is None:
+        return None
+    since = counts_from(alarm)
+    due = since + within
+    return due if due > now else due + _paused(memory, library, alarm, since, now)
+
+
+def _paused(memory: Memory, library: Library, alarm: ActiveAlarm, since: datetime, until: datetime) -> timedelta:
+    """For how long people were at work on it, whom nobody needs to tell."""
+    profile, card = library.get(alarm.profile), memory.cards.get(alarm.device)
+    family = "" if profile is None else profile.family
+    building = None if card is None else card.building
+    paused = memory.windows.open_for(alarm.site, building, family, alarm.device, to_millis(since), to_millis(until))
+    return timedelta(milliseconds=paused)
+
+
+def top_step(audience: Audience) -> int:
+    """The highest step of a site on which somebody stands who may hear of alarms."""
+    return max((to.step for to in audience.recipients if plan.may_hear(to, "alarm")), default=0)
