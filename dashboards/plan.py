@@ -70,6 +70,8 @@ class FoundBoard:
     """Where it comes from when it is of files: then it cannot be changed over the API."""
     edited: bool = False
     """Somebody saved it after we did."""
+    closed: str = ""
+    """Why it cannot be looked into, where Grafana does not show it."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,8 @@ def _board(board: Board, folder: Folder, found: Found) -> Step:
     there = found.boards.get(uid)
     if there is None:
         return Step(Do.CREATE, "dashboard", uid, title, body=body)
+    if there.closed:
+        return Step(Do.LEAVE, "dashboard", uid, title, why=there.closed)
     if there.provisioned:
         return Step(Do.LEAVE, "dashboard", uid, title, why=f"it is of Grafana's files ({there.provisioned})")
     if not is_ours(there.board):

@@ -14,7 +14,11 @@ from dashboards.teams import make_team, set_permissions
 
 MESSAGE = "Published by Courtyard"
 """In the history of a dashboard: whether the last who saved it was us."""
+_FIRST = "Initial save"
+"""What Grafana says of a dashboard's first version, whatever we said; one that carries our mark was saved by us."""
 _PAGE = 1000
+_OTHER_SCHEMA = 406
+_SAVED_AS_V2 = "somebody saved it in the second schema, which this Grafana does not show over this API: delete it there"
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,12 @@ def _datasources(grafana: Grafana) -> dict[str, Mapping[str, Any]] | None:
 
 
 def _board(grafana: Grafana, uid: str, *, listed: bool, wanted: Mapping[str, Any] | None) -> FoundBoard | None:
-    answer = _find(grafana, f"/dashboards/uid/{uid}", listed=listed)
+    try:
+        answer = _find(grafana, f"/dashboards/uid/{uid}", listed=listed)
+    except GrafanaRefused as refused:
+        if refused.status == _OTHER_SCHEMA:
+            return FoundBoard({"uid": uid}, "", 0, closed=_SAVED_AS_V2)
+        raise
     if answer is None:
         return None
     board, meta = answer["dashboard"], answer.get("meta", {})
@@ -113,7 +122,8 @@ def _last_saved_by_us(grafana: Grafana, uid: str) -> bool:
     except GrafanaRefused:
         return True
     versions = answer.get("versions", []) if isinstance(answer, dict) else answer
-    return not versions or str(versions[0].get("message", "")).startswith(MESSAGE)
+    said = str(versions[0].get("message", "")) if versions else _FIRST
+    return said == _FIRST or said.startswith(MESSAGE)
 
 
 def _folders(grafana: Grafana, wanted: Iterable[str], abilities: Capabilities) -> dict[str, Mapping[str, Any]]:

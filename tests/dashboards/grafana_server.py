@@ -303,8 +303,13 @@ class Routes(BaseHTTPRequestHandler):
             del self.server.boards[uid]
             return {"title": there["dashboard"]["title"], "message": "Dashboard deleted"}
         if steps[2:] == ["versions"]:
-            newest = [{"version": n + 1, "message": text} for n, text in enumerate(there["messages"])][::-1]
+            newest = [
+                {"version": n + 1, "parentVersion": n, "message": text if n else "Initial save"}
+                for n, text in enumerate(there["messages"])
+            ][::-1]
             return newest if self.server.numbers < (11, 6, 0) else {"continueToken": "", "versions": newest}
+        if there.get("schema") == 2 and (12, 0, 0) <= self.server.numbers < (13, 0, 0):
+            raise Refusal(406, "dashboard api version not supported, use /apis/dashboard.grafana.app/… instead")
         meta = {"folderUid": there["folderUid"], "provisioned": bool(there["provisioned"])}
         meta |= {"provisionedExternalId": there["provisioned"]} if there["provisioned"] else {}
         return {"dashboard": there["dashboard"], "meta": meta}
@@ -329,6 +334,8 @@ class Routes(BaseHTTPRequestHandler):
         if there and there["provisioned"]:
             raise Refusal(400, "Cannot save provisioned dashboard")
         if there and not self.body.get("overwrite") and board.get("version") != there["dashboard"]["version"]:
+            if self.server.numbers >= (13, 0, 0):
+                raise Refusal(409, "Dashboard already exists. Use overwrite flag to update.")
             raise Refusal(412, "The dashboard has been changed by someone else", status="version-mismatch")
         self._no_twin(uid, board["title"], folder)
         version = there["dashboard"]["version"] + 1 if there else 1

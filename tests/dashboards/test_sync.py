@@ -250,14 +250,38 @@ def test_a_dashboard_moved_by_a_person_comes_back_to_its_folder(current: Grafana
     assert current.boards["cy-now-en"]["folderUid"] == "courtyard-en"
 
 
-def test_what_somebody_saves_between_look_and_write_is_not_lost(current: GrafanaServer) -> None:
-    sync(current, BOARDS, ())
-    changed = [*BOARDS[:3], {**BOARDS[3], "title": "now, better"}, BOARDS[4]]
-    current.before_save = lambda uid: current.person_saves(uid, title="saved at the same moment")
-    (failed,) = applied(current, steps_for(current, changed, ()))
-    assert failed.refused.status == 412
+@pytest.mark.parametrize(("version", "status"), [("12.0.1", 412), ("13.2.3", 409)])
+def test_what_somebody_saves_between_look_and_write_is_not_lost(version: str, status: int) -> None:
+    with running(version) as server:
+        sync(server, BOARDS, ())
+        changed = [*BOARDS[:3], {**BOARDS[3], "title": "now, better"}, BOARDS[4]]
+        server.before_save = lambda uid: server.person_saves(uid, title="saved at the same moment")
+        (failed,) = applied(server, steps_for(server, changed, ()))
+    assert failed.refused.status == status
     assert "run the command again" in str(failed.refused)
-    assert current.boards["cy-now-en"]["dashboard"]["title"] == "saved at the same moment"
+    assert server.boards["cy-now-en"]["dashboard"]["title"] == "saved at the same moment"
+
+
+def test_a_dashboard_that_somebody_saved_in_the_second_schema_keeps_no_other() -> None:
+    """Grafana 12 answers 406 for it; the others are published, and it is named."""
+    with running("12.4.0") as server:
+        sync(server, BOARDS, ())
+        server.boards["cy-now-en"]["schema"] = 2
+        changed = [{**one, "description": "changed"} for one in BOARDS]
+        steps = sync(server, changed, ())
+        assert titles(steps, Do.CHANGE) == [one["title"] for one in BOARDS if one["uid"] != "cy-now-en"]
+        (left,) = [step for step in steps if step.do is Do.LEAVE]
+    assert left.uid == "cy-now-en" and "second schema" in left.why
+
+
+def test_what_grafana_rewrites_as_it_stores_is_nobodys_edit() -> None:
+    """It calls the first version "Initial save", whatever the publisher said."""
+    with running("13.2.3") as server:
+        sync(server)
+        for one in server.boards.values():
+            one["dashboard"]["panels"][0]["pluginVersion"] = "13.2.3"
+            one["dashboard"]["panels"][0]["title"] = one["dashboard"]["panels"][0]["title"].upper()
+        assert done(sync(server)) == {}
 
 
 def test_a_name_that_is_taken_is_no_clash_that_passes() -> None:
