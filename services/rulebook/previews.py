@@ -7,20 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock, Thread
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from gateway.telemetry import TelemetryUnavailable
-from services.backtest import BacktestRefused, Cancelled, Progress, Report, Sources, preview
 from services.ids import new_id
 from services.rules.book import RuleBook
+
+if TYPE_CHECKING:
+    from services.backtest import Progress, Report, Sources
 
 log = structlog.get_logger("courtyard.rulebook")
 MOST_KEPT = 50
 MOST_WAITING = 4
 State = Literal["waiting", "running", "done", "failed"]
-Run = Callable[..., Report]
+Run = Callable[..., "Report"]
 
 
 @dataclass(kw_only=True)
@@ -54,8 +56,8 @@ class TooManyPreviews(Exception):
 class Previews:
     """Backtests run on a thread of their own, one at a time; the newest are kept."""
 
-    def __init__(self, run: Run = preview) -> None:
-        self._run = run
+    def __init__(self, run: Run | None = None) -> None:
+        self._run = run or _backtest
         self._kept: OrderedDict[str, Preview] = OrderedDict()
         self._lock = Lock()
         self._turn = Lock()
@@ -108,8 +110,8 @@ class Previews:
             asked.state = "running"
             try:
                 asked.report = self._run(sources, asked.site, old, new, asked.start, asked.end, told)
-            except (BacktestRefused, Cancelled) as refused:
-                asked.error = str(refused) or "it was stopped"
+            except ValueError as refused:  # BacktestRefused, NoSuchSite: they say what was expected
+                asked.error = str(refused)
             except TelemetryUnavailable:
                 asked.error = "the telemetry store does not answer; run `courtyard doctor`"
             except Exception as error:  # the edge of a thread
@@ -117,6 +119,13 @@ class Previews:
                 asked.error = f"it failed: {type(error).__name__}; the log of services says why"
                 log.error("preview_failed", site=asked.site, exc_info=error)
             asked.state = "done" if asked.report is not None else "failed"
+
+
+def _backtest(sources: Sources, *asked: Any) -> Report:
+    # Imported here: whoever only builds a context needs none of it.
+    from services.backtest import preview
+
+    return preview(sources, *asked)
 
 
 def summary_of(done: Preview) -> dict[str, Any]:

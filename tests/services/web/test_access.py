@@ -24,6 +24,8 @@ IDS = {
     "outage": "{site}-outage",
     "notice": "{site}-notice",
     "command": "{site}-command",
+    "version": "0",
+    "preview": "nothing",
     "step": "0",
     "person": "nobody",
     "token": "nothing",
@@ -39,6 +41,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "commands": {"command": "cut"},
     "adopt": {"site": "east"},
     "place": {},
+    "rule-book": {"book": {}, "version": 0, "without_preview": True, "reason": "x"},
+    "previews": {"book": {}, "start": "2026-03-01T00:00:00Z", "end": "2026-03-01T00:01:00Z"},
+    "rollback": {"to": 0, "version": 0},
+    "snooze": {"until": "2026-03-01T09:00:00Z"},
     "replace": {"address": "another"},
 }
 
