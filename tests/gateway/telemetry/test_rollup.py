@@ -158,11 +158,13 @@ def test_late_readings_are_taken_in(night: Night) -> None:
 
 
 class Counting(InfluxQl):
-    """How many announcements were read."""
+    """How many announcements were read, and how many questions asked."""
 
     announcements = 0
+    questions = 0
 
     def stream(self, statement: str, *, rows_per_chunk: int = 5000) -> Generator[Series, None, None]:
+        self.questions += 1
         for series in super().stream(statement, rows_per_chunk=rows_per_chunk):
             if series.name in (LATE, REDONE):
                 self.announcements += len(series.values)
@@ -193,6 +195,24 @@ def test_what_was_announced_long_ago_is_not_read_at_every_run(night: Night) -> N
         night.until(761)
         night.roll(rollup)
         assert ql.announcements >= 240, "once an hour it looks at all, for writers whose clocks are far off"
+
+
+@pytest.mark.influxdb
+def test_months_in_which_nothing_was_measured_are_passed_over(night: Night) -> None:
+    months = 90 * 24 * 60
+    night.store.write([reading(n, {"pressure": 1.0}) for n in (0, 7, months + 65)])
+    night.until(2 * months)
+    with Counting(night.server.url, "") as ql:
+        night.roll(Rollup(ql, night.store.post, {"pump": PROFILE}))
+        assert [row["time"] for row in night.level("5m")] == [0, 5, months + 65]
+        assert [row["time"] for row in night.level("1h")] == [0, months + 60]
+        assert ql.questions < 100, "of 4,320 hours"
+        found = [sum(night.rollup.again(level, AT, AT + 2 * months * MINUTE)) for level in (FIVE_MINUTES, HOURLY)]
+    assert found == [3, 2]
+    night.store.write([reading(months, {"pressure": 9.0})])  # and what comes late into the middle is taken in
+    night.until(2 * months + 60)
+    night.roll()
+    assert [row["time"] for row in night.level("1h")] == [0, months, months + 60]
 
 
 @pytest.mark.influxdb
