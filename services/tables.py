@@ -181,7 +181,7 @@ alarms = Table(
     Column("cleared_at", UtcDateTime, nullable=True),
     Column("acknowledged_at", UtcDateTime, nullable=True),
     Column("acknowledged_by", _id, nullable=True),
-    Column("suppressed_by", JSON, nullable=True),  # what keeps it from raising: {"kind", "id", "since"}
+    Column("suppressed_by", JSON(none_as_null=True), nullable=True),  # what keeps it from raising: {"kind", "id", "since"}
     Column(
         "parent", _id, nullable=True, index=True
     ),  # the alarm it is folded under: no ticket and no notice of its own

@@ -14,7 +14,9 @@ from sqlalchemy import Connection, select
 
 from device_profiles.schema import Text
 from gateway.reading import Value
+from services.calm.storms import Raises
 from services.intake.memory import Memory, load
+from services.intake.standing import Standing
 from services.presence.branches import Branches
 from services.rules.state import DeviceState
 from services.tables import devices, sites
@@ -55,7 +57,16 @@ class World:
         sites = {id: replace(site, impairments=defaultdict(dict), outages={}) for id, site in self.memory.sites.items()}
         states = dict(states)
         return replace(
-            self.memory, devices=states, sites=sites, active={}, orphans=[], also_told={}, branches=Branches(states)
+            self.memory,
+            devices=states,
+            sites=sites,
+            active=Standing(),
+            orphans=[],
+            also_told={},
+            branches=Branches(states),
+            raises=Raises(self.memory.raises.limits),
+            shadows={},
+            shadow_orphans=[],
         )
 
 
@@ -78,7 +89,7 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
         unclaimed=0,
         sites={site: memory.sites[site]},
         gateways={},
-        active={},
+        active=Standing(),
         orphans=[],
         commands=type(memory.commands)(),
     )

@@ -22,6 +22,7 @@ from device_profiles.schema import Text
 from gateway.measure import Timing
 from gateway.presence import Liveness, announced
 from gateway.reading import Batch, Millis, Quality, Reading, Registry, provisional_address
+from services.calm.storms import Limits as StormLimits
 from services.changes import Changes
 from services.clock import Clock
 from services.commands.asking import CommandRefused
@@ -55,6 +56,8 @@ GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
 BREAK_ALARM_AFTER_SECONDS = 180.0
 """How long a gateway, its broker or a device that others hang on may be gone before an alarm is raised."""
+STORM_OVER, STORM_WITHIN_SECONDS = 10, 600.0
+"""More alarms than this of one rule at one site within this time of event time are one storm."""
 _REFUSALS = (CommandRefused, NotCancellable, SnoozeRefused, NotFound)
 _LISTENING_GAP_MILLIS = 60_000
 _CLOCK_WENT_BACK_MILLIS = 60_000
@@ -82,6 +85,8 @@ class Intake:
         commands_enabled: bool = True,
         gateway_silent_after: float = GATEWAY_SILENT_AFTER_SECONDS,
         break_alarm_after: float = BREAK_ALARM_AFTER_SECONDS,
+        storm_over: int = STORM_OVER,
+        storm_within: float = STORM_WITHIN_SECONDS,
     ) -> None:
         self._database = database
         self._library = library
@@ -91,6 +96,7 @@ class Intake:
         self._silent_after = gateway_silent_after
         self._breaks = Breaks(Limits(timedelta(seconds=gateway_silent_after), timedelta(seconds=break_alarm_after)))
         self._commands_enabled = commands_enabled
+        self._storms = StormLimits(storm_over, round(storm_within * 1000))
         self._escalation = Escalation()
         self._lock = RLock()
         self._memory: Memory | None = None
@@ -362,6 +368,7 @@ class Intake:
                 with self._transaction(now) as parts:
                     self._tick_devices(now, *parts)
                     self._watch_breaks(now, *parts)
+                    self._tick_calm(now, *parts)
                     self._tick_commands(now, *parts)
                     self._escalation.tick(now, *parts)
             except Exception as error:
@@ -381,6 +388,11 @@ class Intake:
     def _watch_breaks(self, now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
         watch(memory, self._breaks, consequences, now)
 
+    def _tick_calm(self, _now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
+        """After the breaks: one that has cleared in this very tick suppresses nothing any more."""
+        views = {id: memory.view(id, consequences.work.now, self._silent_after) for id in (None, *memory.gateways)}
+        consequences.tick({id: view.progress for id, view in views.items()})
+
     def _tick_commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
         consequences.commands.tick()
 
@@ -390,6 +402,7 @@ class Intake:
             self._tick_one_by_one(now)
         parts = (
             ("breaks", self._watch_breaks),
+            ("calm", self._tick_calm),
             ("commands", self._tick_commands),
             ("escalation", self._escalation.tick),
         )
@@ -538,6 +551,7 @@ class Intake:
             library=self._library,
             public_url=self._public_url,
             commands_enabled=self._commands_enabled,
+            breaks=self._breaks,
         )
 
     def _throw_away(self) -> None:
@@ -549,7 +563,7 @@ class Intake:
     def _loaded(self, now: datetime) -> Memory:
         if self._memory is None:
             with self._database.read() as connection:
-                memory = load(connection, self._library, now)
+                memory = load(connection, self._library, now, self._storms)
             for gateway in memory.gateways.values():
                 gateway.heard_at, gateway.spoke_at = self._heard.get(gateway.id, (now, None))
             self._put_right(memory, now)
@@ -565,6 +579,9 @@ class Intake:
             why = {"values": {}, "why": gone.text, "reason": gone.reason, "version": gone.version}
             consequences.end(alarm, now, why, None)
         memory.orphans.clear()
+        for episode in memory.shadow_orphans:
+            consequences.end_trial(episode, now)
+        memory.shadow_orphans.clear()
         consequences.reassess_all(now)
         work.moved = {device.id: device for device in memory.devices.values() if device.moved}
         if not work.is_empty:

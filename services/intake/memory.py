@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -14,9 +14,13 @@ from sqlalchemy import Connection, Row, func, select
 from device_profiles.schema import DeviceProfile, Text
 from gateway.presence import PresenceReason
 from gateway.reading import Millis, Presence, Quality
+from services.calm.storm_alarm import STORMS
+from services.calm.storms import Cause, Limits, Raises
 from services.clock import to_millis
 from services.commands.outstanding import Outstanding
 from services.commands.store import load_outstanding
+from services.ids import lowest_id
+from services.intake.standing import Standing
 from services.maintenance.store import BACKLOG, load_windows
 from services.maintenance.windows import Windows
 from services.notices.plan import Audience
@@ -37,12 +41,15 @@ from services.tables import (
     gateways,
     outages,
     rule_states,
+    shadow_episodes,
     sites,
     supplies,
     tickets,
     units,
 )
 
+_STORMS = Limits()
+_LONGEST_BACKLOG, _RAISES_KEPT = timedelta(days=7), timedelta(hours=1)
 Library = Mapping[str, DeviceProfile]
 Stamp = tuple[tuple[str, datetime], ...]
 
@@ -111,6 +118,8 @@ class GatewayState:
     """When it was really heard, since services started."""
     watching_since: Millis | None = None
     status: dict[str, Any] = field(default_factory=dict)
+    last_heard_at: datetime | None = None
+    """As it was stored when the state was read."""
 
 
 @dataclass(kw_only=True)
@@ -143,7 +152,7 @@ class Memory:
     unclaimed: int
     sites: dict[str, SiteState]
     gateways: dict[str, GatewayState]
-    active: dict[tuple[str, str, str], ActiveAlarm]
+    active: Standing
     """(device, child, rule) -> the episode that is not over."""
     orphans: list[ActiveAlarm]
     """Active alarms whose device left service, or whose rule is gone, off or on trial: see `why_gone`."""
@@ -152,6 +161,14 @@ class Memory:
     branches: Branches = field(default_factory=lambda: Branches({}))
     windows: Windows = field(default_factory=Windows)
     """When people work on something, and it is expected to look broken."""
+    raises: Raises = field(default_factory=lambda: Raises(Limits()))
+    """When alarms were raised last: so many of one rule at one site are a storm."""
+    shadows: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """(device, child, rule) -> the episode of a rule on trial that is not over."""
+    shadow_orphans: list[str] = field(default_factory=list)
+    """Such episodes of rules that are not on trial any more."""
+    cause_rules: frozenset[str] = frozenset()
+    """Rules that others name as their cause."""
     also_told: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """A gateway's name in alarms -> the sites it serves beside the one where its alarm stands."""
 
@@ -175,7 +192,7 @@ def read_stamp(connection: Connection) -> Stamp:
     return tuple((row.id, row.updated_at) for row in connection.execute(query))
 
 
-def load(connection: Connection, library: Library, now: datetime) -> Memory:
+def load(connection: Connection, library: Library, now: datetime, storms: Limits = _STORMS) -> Memory:
     """Read everything. Gateways count as heard at `now`, so that a restart makes no device unknown."""
     # Before anything else: what is imported while we read shows as a change afterwards.
     stamp = read_stamp(connection)
@@ -192,7 +209,7 @@ def load(connection: Connection, library: Library, now: datetime) -> Memory:
         unclaimed=sum(1 for row in rows if row.site is None),
         sites=_sites(connection, {row.id: row.parent or "" for row in rows}),
         gateways={row.id: _gateway(row, now) for row in connection.execute(select(gateways))},
-        active={},
+        active=Standing(),
         orphans=[],
         last_ticket_number=connection.scalar(select(func.max(tickets.c.number))) or 0,
         commands=load_outstanding(connection, library),
@@ -201,8 +218,11 @@ def load(connection: Connection, library: Library, now: datetime) -> Memory:
     memory.branches = Branches(memory.devices)
     _load_states(connection, memory)
     _load_marks(connection, memory)
+    memory.cause_rules = _cause_rules(memory)
+    memory.raises = _raises(connection, storms, _earliest_raise(memory, now))
     for alarm in active_rows:
         _adopt(memory, alarm)
+    _load_shadows(connection, memory)
     _forget_marks_without_alarm(memory)
     _load_outages(connection, memory)
     return memory
@@ -304,6 +324,7 @@ def _gateway(row: Row[Any], now: datetime) -> GatewayState:
         broker_lost_at=row.broker_lost_at,
         watching_since=_millis(row.watching_since),
         status=status,
+        last_heard_at=row.heard_at,
     )
 
 
@@ -394,8 +415,9 @@ def _load_marks(connection: Connection, memory: Memory) -> None:
 
 def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
     """Take an active alarm over; the alarm table is right about what is active, whatever the automaton says."""
-    if alarm.profile == BREAKS:
-        memory.active[alarm.device, alarm.child, alarm.rule] = alarm  # the next tick judges it
+    if alarm.profile in (BREAKS, STORMS):
+        # The next tick judges a broken link; a storm is over with the last alarm under it.
+        memory.active[alarm.device, alarm.child, alarm.rule] = alarm
         return
     rule = rule_of(memory, alarm.device, alarm.rule)
     if rule is None or rule.rule.mode == "shadow" or memory.devices[alarm.device].site != alarm.site:
@@ -406,16 +428,49 @@ def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
     mark = device.marks.get(key)
     if mark is None or mark.phase not in (Phase.ACTIVE, Phase.CLEARING):
         device.set_mark(key, Mark(phase=Phase.ACTIVE))
-    impairment = impairment_of(alarm, rule)
+    impairment = impairment_of(alarm, rule) if alarm.suppressed_by is None else None
     if impairment is not None:
         memory.sites[alarm.site].impairments[alarm.device][alarm.id] = impairment
+
+
+def _load_shadows(connection: Connection, memory: Memory) -> None:
+    """What rules on trial have begun. One that is on trial no longer ends, and is judged anew."""
+    for row in connection.execute(select(shadow_episodes).where(shadow_episodes.c.cleared_at.is_(None))):
+        rule = rule_of(memory, row.device, row.rule)
+        if rule is None or rule.rule.mode != "shadow" or memory.devices[row.device].site != row.site:
+            memory.shadow_orphans.append(row.id)
+        else:
+            memory.shadows[row.device, row.child, row.rule] = row.id
 
 
 def _forget_marks_without_alarm(memory: Memory) -> None:
     for device in memory.devices.values():
         for key, mark in list(device.marks.items()):
-            if mark.phase in (Phase.ACTIVE, Phase.CLEARING) and (device.id, *key) not in memory.active:
+            known = (device.id, *key) in memory.active or (device.id, *key) in memory.shadows
+            if mark.phase in (Phase.ACTIVE, Phase.CLEARING) and not known:
                 device.set_mark(key, Mark())
+
+
+def _cause_rules(memory: Memory) -> frozenset[str]:
+    profiles = {id(one.profile): one.profile for one in memory.devices.values() if one.profile is not None}
+    rules = (rule for profile in profiles.values() for rule in profile.rules.values())
+    return frozenset(cause for rule in rules for cause in rule.rule.suppressed_by)
+
+
+def _earliest_raise(memory: Memory, now: datetime) -> datetime:
+    """When alarms were raised at the earliest that a backlog of some gateway may add to."""
+    heard = (one.last_heard_at for one in memory.gateways.values() if one.last_heard_at is not None)
+    return max(min(heard, default=now), now - _LONGEST_BACKLOG) - _RAISES_KEPT
+
+
+def _raises(connection: Connection, limits: Limits, since: datetime) -> Raises:
+    """When alarms were raised, each on its own or folded; those that were suppressed to their end never were."""
+    found = Raises(limits)
+    columns = (alarms.c.site, alarms.c.profile, alarms.c.rule, alarms.c.raised_at, alarms.c.suppressed_by)
+    for row in connection.execute(select(*columns).where(alarms.c.id >= lowest_id(since), alarms.c.profile != STORMS)):
+        if row.suppressed_by is None:
+            found.note(Cause(row.site, row.profile, row.rule), to_millis(row.raised_at))
+    return found
 
 
 def _load_outages(connection: Connection, memory: Memory) -> None:

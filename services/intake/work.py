@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +30,9 @@ from services.tables import (
     gateways,
     outage_updates,
     outages,
+    rule_corrections,
     rule_states,
+    shadow_episodes,
     ticket_events,
     tickets,
 )
@@ -39,6 +42,7 @@ _MOVE_CURSOR = update(gateways).where(gateways.c.id == bindparam("_id"), gateway
 
 
 _MOST_ANNOUNCED, _LONGEST_ANNOUNCED = 30, 200
+_MOST_NAMES = 500
 
 
 class CursorMoved(Exception):
@@ -61,8 +65,15 @@ class Work:
     """Alarm -> columns that are no longer as they are stored, besides the end of an episode."""
     alarm_events: list[Row] = field(default_factory=list)
     """Every decision about an alarm."""
+    new_shadows: dict[str, Row] = field(default_factory=dict)
+    """Episodes of rules on trial."""
+    ended_shadows: list[Row] = field(default_factory=list)
+    corrections: dict[str, Row] = field(default_factory=dict)
+    """What late data would have said; what is on record already stays."""
     new_tickets: list[Row] = field(default_factory=list)
     ticket_events: list[Row] = field(default_factory=list)
+    ticket_hints: list[Row] = field(default_factory=list)
+    """Ticket events that are worth telling only while nobody has taken the ticket."""
     new_outages: dict[str, Row] = field(default_factory=dict)
     changed_outages: dict[str, Row] = field(default_factory=dict)
     outage_updates: list[Row] = field(default_factory=list)
@@ -84,7 +95,7 @@ class Work:
         rows.setdefault(id, {"id": id}).update(columns)
 
     def decided(
-        self, alarm: str, kind: str, *, at: datetime | None = None, who: str | None = None, **data: Any
+        self, alarm: str, kind: str, /, *, at: datetime | None = None, who: str | None = None, **data: Any
     ) -> None:
         """What was decided about an alarm goes on its record; `who` None is Courtyard itself, `at` None is now."""
         event = {"id": new_id(self.now), "alarm": alarm, "at": at or self.now, "kind": kind, "data": data, "who": who}
@@ -96,7 +107,8 @@ class Work:
 
     @property
     def is_empty(self) -> bool:
-        rows = (self.new_devices, self.notices, self.commands)
+        trials = (self.new_shadows, self.ended_shadows, self.corrections)
+        rows = (self.new_devices, self.notices, self.commands, self.changed_alarms, *trials)
         return not (self.touched or self.moved or self.changes or self.gateway or any(rows))
 
 
@@ -115,7 +127,10 @@ def flush(connection: Connection, work: Work, memory: Memory) -> None:
     _update(connection, alarms, work.changed_alarms.values())
     _insert(connection, alarm_events, work.alarm_events)
     _insert(connection, tickets, work.new_tickets)
-    _insert(connection, ticket_events, work.ticket_events)
+    _insert(connection, ticket_events, [*work.ticket_events, *_wanted_hints(connection, work)])
+    _insert(connection, shadow_episodes, work.new_shadows.values())
+    _update(connection, shadow_episodes, work.ended_shadows)
+    _insert_new(connection, rule_corrections, list(work.corrections.values()))
     _update(connection, outages, work.changed_outages.values())
     _insert(connection, outages, work.new_outages.values())
     _insert(connection, outage_updates, work.outage_updates)
@@ -227,10 +242,32 @@ def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
         connection.execute(insert(table), rows)
 
 
+def _wanted_hints(connection: Connection, work: Work) -> list[Row]:
+    ids = sorted({row["ticket"] for row in work.ticket_hints})
+    wanted: set[str] = set()
+    for begin in range(0, len(ids), _MOST_NAMES):
+        some = ids[begin : begin + _MOST_NAMES]
+        free = tickets.c.id.in_(some), tickets.c.state == "open", tickets.c.assignee.is_(None)
+        wanted.update(connection.scalars(select(tickets.c.id).where(*free)))
+    return [row for row in work.ticket_hints if row["ticket"] in wanted]
+
+
 def _update(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    """Rows that change the same columns go together: a storm changes thousands."""
+    alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        columns = {name: value for name, value in row.items() if name != "id"}
-        connection.execute(update(table).where(table.c.id == row["id"]).values(**columns))
+        alike[tuple(sorted(row.keys() - {"id"}))].append(row)
+    for columns, some in alike.items():
+        new: dict[str, Any] = {name: bindparam(f"_{name}") for name in columns}
+        statement = update(table).where(table.c.id == bindparam("_id")).values(new)
+        connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *columns)} for row in some])
+
+
+def _insert_new(connection: Connection, table: Table, rows: list[Row]) -> None:
+    """Those whose id is not there yet."""
+    if rows:
+        engine: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+        connection.execute(engine.insert(table).on_conflict_do_nothing(index_elements=["id"]), rows)
 
 
 def _upsert(connection: Connection, table: Table, key: tuple[str, ...], rows: list[Row]) -> None:

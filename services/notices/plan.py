@@ -16,6 +16,7 @@ from services.notices.wording import (
     EVENTS,
     SEVERITIES,
     clock,
+    flaps,
     line,
     outage_restored,
     places,
@@ -82,7 +83,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmEvent:
-    """`event` is raised, cleared or step."""
+    """`event` is raised, cleared, flapping or step."""
 
     id: str
     event: str
@@ -100,6 +101,12 @@ class AlarmEvent:
     """How many steps up it has gone."""
     unacknowledged: timedelta | None = None
     """Of a step: how long nobody has acknowledged it."""
+    worst: str = ""
+    """The worst that people were told of it, where it is less severe now: they hear of what follows as well."""
+    already: str = ""
+    """It was this severe before: who wanted to know of it then has been told."""
+    flaps: int = 0
+    """How often it has begun, where it flaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +150,7 @@ def for_alarm(event: AlarmEvent, audience: Audience, *, public_url: str) -> list
         "profile": event.profile,
         "reason": dict(event.reason),
         "step": event.step,
+        "flaps": event.flaps,
     }
     occasion = f"step.{event.step}" if event.event == "step" else event.event
     return [
@@ -156,9 +164,16 @@ def told_of(event: AlarmEvent, audience: Audience) -> list[Recipient]:
     stepped = event.event == "step"
     return [
         to
-        for to in _wanting(audience, "alarm", event.severity)
-        if (to.step == event.step if stepped else to.step <= event.step) and not in_digest(to, event.severity)
+        for to in _wanting(audience, "alarm", event.worst or event.severity)
+        if (to.step == event.step if stepped else to.step <= event.step)
+        and not in_digest(to, event.worst or event.severity)
+        and not _was_told(to, event.already)
     ]
+
+
+def _was_told(to: Recipient, severity: str) -> bool:
+    wanted = severity and _RANK[Severity(severity)] >= _RANK[Severity(to.min_severity)]
+    return bool(wanted) and not in_digest(to, severity)
 
 
 def in_digest(to: Recipient, severity: str) -> bool:
@@ -286,6 +301,7 @@ def _alarm_words(event: AlarmEvent, audience: Audience, to: Recipient, links: di
     since = event.reason.get("since") or ""
     body = (
         unacknowledged(event.unacknowledged, lang)
+        + (flaps(event.flaps, lang) if event.event == "flapping" else "")
         + line("device", _device_words(event.device_name, event.device, event.child, lang), lang)
         + line("where", _where(audience, event.place, lang), lang)
         + line("why", _why(event.reason), lang)

@@ -30,6 +30,7 @@ SEVERITIES: dict[str, Text] = {
 EVENTS: dict[str, Text] = {
     "raised": Text(zh="告警", en="Alarm"),
     "cleared": Text(zh="告警解除", en="Alarm cleared"),
+    "flapping": Text(zh="告警反复", en="Alarm is flapping"),
     "step": Text(zh="告警无人确认", en="Alarm not acknowledged"),
     "opened": Text(zh="新工单", en="New ticket"),
     "closed": Text(zh="工单完成", en="Ticket closed"),
@@ -65,6 +66,13 @@ def clock(at: datetime, zone: str) -> str:
 def line(label: str, value: str, language: str) -> str:
     """One "label: value" line; nothing where there is no value."""
     return f"{_LABELS[label].in_(language)}{'：' if language.startswith('zh') else ': '}{value}\n" if value else ""
+
+
+def flaps(times: int, language: str) -> str:
+    """What it means that an alarm flaps, on a line of its own."""
+    if language.startswith("zh"):
+        return f"短时间内已出现 {times} 次，按一条告警处理；稳定之后才解除。\n"
+    return f"It has begun {times} times within a short time. It counts as one alarm, and clears once it stays calm.\n"
 
 
 def unacknowledged(waited: timedelta | None, language: str) -> str:

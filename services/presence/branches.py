@@ -29,6 +29,17 @@ class Branches:
         """Each device on which others hang, with those."""
         return ((self._devices[parent], below) for parent, below in self._below.items())
 
+    def below(self, device: str) -> list[DeviceState]:
+        """Every device that hangs on one, itself or by way of others."""
+        found: dict[str, DeviceState] = {}
+        ahead = list(self._below.get(device, ()))
+        while ahead:
+            one = ahead.pop()
+            if one.id not in found and one.id != device:
+                found[one.id] = one
+                ahead += self._below.get(one.id, ())
+        return list(found.values())
+
     def view_of(self, device: DeviceState, view: GatewayView) -> GatewayView:
         """How far a device can be judged: what its gateway lets us see, and what it hangs on."""
         parent = self._devices.get(device.parent) if device.parent else None

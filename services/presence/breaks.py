@@ -232,6 +232,11 @@ class Breaks:
             gone = DeviceState(id=id, site=site, profile_id=BREAKS, profile=None, params={})
             yield self._firing(gone, rule, Verdict(False, now, {}), name_of(id), now)
 
+    def rule(self, rule: str, name: Text) -> CompiledRule | None:
+        """A built-in rule, with the name of what is broken in the title of its ticket."""
+        found = self._rules.get(rule)
+        return None if found is None else _named(found, name)
+
     def _firing(self, device: DeviceState, rule: str, verdict: Verdict, name: Text | None, now: Millis) -> Firing:
         compiled = self._rules[rule]
         if name is not None and verdict.broken:

@@ -1,0 +1,111 @@
+"""What services.calm decides, asked with what intake remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from device_profiles.schema import DeviceProfile
+from gateway.reading import Millis
+from services.calm.causes import BREAK_RULES, Place, cause_of, explains
+from services.calm.storm_alarm import STORMS
+from services.calm.suppression import Suppression
+from services.clock import to_millis
+from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
+from services.presence.breaks import BREAKS
+from services.presence.gateways import gateway_device, gateway_of
+from services.rules.compiled import CompiledRule, Source
+from services.rules.state import DeviceState
+
+_BY_SILENCE = frozenset({Source.PRESENCE, Source.SILENCE})
+
+
+@dataclass(kw_only=True)
+class Calming:
+    """For one batch or tick."""
+
+    memory: Memory
+    library: Library
+
+    def suppression(self, alarm: ActiveAlarm, rule: CompiledRule, at: Millis) -> Suppression | None:
+        """What keeps an alarm from being raised at `at`: its cause, else a maintenance window. A storm is never kept:
+        what it stands for was told to nobody."""
+        if alarm.profile == STORMS:
+            return None
+        standing = self.memory.active
+        cause = cause_of(self.place(alarm, rule), standing.on, standing.by_id, alarm.id)
+        if cause is not None:
+            return Suppression("cause", cause.id)
+        window = self._window(alarm, at)
+        return None if window is None else Suppression("maintenance", window)
+
+    def _window(self, alarm: ActiveAlarm, at: Millis) -> str | None:
+        card = self.memory.cards.get(alarm.device)
+        building = None if card is None else card.building
+        return self.memory.windows.covering(alarm.site, building, self._family(alarm.profile), alarm.device, at)
+
+    def _family(self, profile: str) -> str:
+        known: DeviceProfile | None = self.library.get(profile)
+        return known.family if known is not None else "network" if profile == BREAKS else ""
+
+    def place(self, alarm: ActiveAlarm, rule: CompiledRule) -> Place:
+        """Where an alarm stands among the others."""
+        device = self.memory.devices.get(alarm.device)
+        return Place(
+            device=alarm.device,
+            child=alarm.child,
+            causes=rule.rule.suppressed_by,
+            above=() if device is None else tuple(one.id for one in self._above(device)),
+            gateway=self._gateway(device),
+            by_silence=alarm.profile == BREAKS or is_by_silence(rule),
+        )
+
+    def _above(self, device: DeviceState) -> Iterator[DeviceState]:
+        seen = {device.id}
+        above = self.memory.devices.get(device.parent)
+        while above is not None and above.id not in seen:
+            seen.add(above.id)
+            yield above
+            above = self.memory.devices.get(above.parent)
+
+    def _gateway(self, device: DeviceState | None) -> str:
+        if device is None:
+            return ""
+        only = next(iter(self.memory.gateways)) if len(self.memory.gateways) == 1 else None
+        gateway = device.gateway or only
+        return "" if gateway is None else gateway_device(gateway)
+
+    def explained_by(self, cause: ActiveAlarm) -> Iterator[ActiveAlarm]:
+        """The alarms that were raised although this one is their cause, because it was raised after them."""
+        if cause.rule not in self.memory.cause_rules and cause.rule not in BREAK_RULES:
+            return
+        for device in self._reach(cause.device):
+            for alarm in self.memory.active.on(device):
+                rule = rule_of(self.memory, alarm.device, alarm.rule)
+                if rule is None or alarm.id == cause.id or alarm.suppressed_by is not None:
+                    continue
+                if explains(self.place(alarm, rule), cause):
+                    yield alarm
+
+    def _reach(self, device: str) -> Iterator[str]:
+        """A device and what hangs on it; of a gateway, the devices that it hears."""
+        yield device
+        gateway = gateway_of(device)
+        if gateway is not None:
+            yield from (one.id for one in self.memory.devices.values() if self._gateway(one) == device)
+        else:
+            yield from (one.id for one in self.memory.branches.below(device))
+
+    def now_of(self, alarm: ActiveAlarm, progress: Millis | None, now: Millis) -> Millis:
+        """The event time of an alarm's device."""
+        device = self.memory.devices.get(alarm.device)
+        return now if device is None or progress is None else device.event_now(progress)
+
+
+def is_by_silence(rule: CompiledRule) -> bool:
+    """Whether it is judged by what is not heard. What looks back over values is judged by values."""
+    return any(read.source in _BY_SILENCE for read in rule.reads) or (rule.aging and not rule.looks)
+
+
+def raised_millis(alarm: ActiveAlarm) -> Millis:
+    return to_millis(alarm.raised_at)

@@ -1,0 +1,313 @@
+"""What follows from what the engine says about one alarm: its row, the decisions about it, its ticket, its notices.
+
+The engine says facts; `services.calm` decides what becomes of them. What is suppressed or folded is kept on record, and
+nobody outside hears of it. It collects rows and writes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from device_profiles.schema import ResidentWording, Severity
+from gateway.reading import Millis
+from services.calm.causes import came_before
+from services.calm.storm_alarm import STORMS, one_more, storm_device, storm_firing, storm_reason, told
+from services.calm.storms import Cause, is_news
+from services.calm.suppression import SETTLE, Held, Suppression, review
+from services.clock import from_millis
+from services.commands.dispatch import Dispatcher
+from services.ids import new_id
+from services.intake.calming import Calming, raised_millis
+from services.intake.memory import ActiveAlarm, Memory, impairment_of
+from services.intake.outages import Outages
+from services.intake.telling import WORST_TOLD, Telling, worst_told
+from services.intake.work import Work
+from services.rules.automaton import Outcome, Phase
+from services.rules.compiled import CompiledRule
+from services.rules.engine import Firing, reason_of
+from services.rules.state import DeviceState
+
+_RANK = {severity.value: rank for rank, severity in enumerate(reversed(Severity))}
+
+
+@dataclass(kw_only=True)
+class Episodes:
+    """For one batch or tick."""
+
+    memory: Memory
+    work: Work
+    calming: Calming
+    telling: Telling
+    outages: Outages
+    commands: Dispatcher
+    rule_of: Callable[[ActiveAlarm], CompiledRule | None]
+
+    # --- it begins --------------------------------------------------------------------------------------------------
+
+    def raised(self, firing: Firing) -> None:
+        """Raise it, unless something keeps it from being raised."""
+        if (firing.device.id, firing.child, firing.rule.rule.id) in self.memory.active:
+            return  # the episode goes on
+        alarm = self._new(firing, reason_of(firing))
+        found = self.calming.suppression(alarm, firing.rule, firing.at)
+        if found is None:
+            self._let_through(firing, alarm, "condition_held")
+        else:
+            self._suppress(alarm, found, firing.at)
+
+    def _new(self, firing: Firing, reason: dict[str, Any]) -> ActiveAlarm:
+        device, rule = firing.device, firing.rule.rule
+        assert device.site is not None, "unclaimed devices have no rules"
+        alarm = ActiveAlarm(
+            id=new_id(self.work.now),
+            site=device.site,
+            device=device.id,
+            child=firing.child,
+            rule=rule.id,
+            severity=firing.severity or rule.severity.value,
+            profile=device.profile_id,
+            reason=reason,
+            ticket=None,
+            raised_at=from_millis(firing.at),
+            flaps=firing.flaps,
+        )
+        self.work.new_alarms[alarm.id] = {
+            "id": alarm.id,
+            "site": alarm.site,
+            "device": alarm.device,
+            "child": alarm.child,
+            "rule": alarm.rule,
+            "profile": alarm.profile,
+            "severity": alarm.severity,
+            "state": "active",
+            "reason": reason,
+            "pending_since": from_millis(firing.since),
+            "raised_at": alarm.raised_at,
+            "cleared_at": None,
+            "suppressed_by": None,
+            "parent": None,
+            "flaps": firing.flaps or None,
+        }
+        self.work.change("alarm", alarm.id, alarm.site)
+        return alarm
+
+    def _let_through(self, firing: Firing, alarm: ActiveAlarm, why: str) -> None:
+        """Nothing suppresses it: it is raised on its own, or folded under the storm that it belongs to."""
+        cause = Cause(alarm.site, alarm.profile, alarm.rule)
+        if self.memory.raises.is_storm(cause, firing.at):
+            alarm = self._fold(firing, alarm, cause, why)
+        else:
+            alarm = self._tell(firing.rule, alarm, firing.at, why)
+        self.memory.raises.note(cause, firing.at)
+        self._keep(alarm)
+        self._weigh(firing, alarm)
+        self.commands.order(firing, alarm.id)
+        self._group(alarm)
+
+    def _tell(self, rule: CompiledRule, alarm: ActiveAlarm, at: Millis, why: str) -> ActiveAlarm:
+        self.work.decided(alarm.id, "raised", at=from_millis(at), why=why)
+        self.telling.alarm(alarm, "raised", from_millis(at))
+        return self.telling.open_ticket(alarm, rule)
+
+    def _weigh(self, firing: Firing, alarm: ActiveAlarm) -> None:
+        """What residents lose by it."""
+        impairment = impairment_of(alarm, firing.rule)
+        if impairment is not None:
+            site = self.memory.sites[alarm.site]
+            site.impairments[alarm.device][alarm.id] = impairment
+            self.outages.reassess(site, alarm.device, at=from_millis(firing.at), wording=firing.rule.wording)
+
+    def _group(self, cause: ActiveAlarm) -> None:
+        """It was raised after what it explains: those who were told of that are told of this."""
+        at = raised_millis(cause)
+        for alarm in list(self.calming.explained_by(cause)):
+            if came_before(raised_millis(alarm), at):
+                self.work.decided(alarm.id, "cause", at=cause.raised_at, alarm=cause.id, why="cause_raised_after")
+                self.work.change("alarm", alarm.id, alarm.site)
+                self.telling.hint(alarm, "cause", alarm=cause.id, ticket=cause.ticket, name=cause.reason.get("name"))
+
+    # --- storms -----------------------------------------------------------------------------------------------------
+
+    def _fold(self, firing: Firing, alarm: ActiveAlarm, cause: Cause, why: str) -> ActiveAlarm:
+        """Under the alarm of its storm, which is raised where there is none yet."""
+        storm = self.memory.active.get((storm_device(cause.site), cause.profile, cause.rule))
+        storm = self._storm(firing, cause) if storm is None else storm
+        storm = self._grow(storm, alarm.device, firing.at)
+        self._worsen(storm, alarm.severity, firing.at)
+        alarm = replace(alarm, parent=storm.id)
+        self.work.change_alarm(alarm.id, parent=storm.id)
+        self.work.decided(alarm.id, "folded", at=from_millis(firing.at), parent=storm.id, why=why)
+        return alarm
+
+    def _storm(self, firing: Firing, cause: Cause) -> ActiveAlarm:
+        limits = self.memory.raises.limits
+        found = storm_firing(cause, firing, limits)
+        storm = self._new(found, {**reason_of(found), "storm": storm_reason(cause, limits)})
+        storm = self._tell(found.rule, storm, firing.at, "storm")
+        self._keep(storm)
+        return storm
+
+    def _grow(self, storm: ActiveAlarm, device: str, at: Millis) -> ActiveAlarm:
+        reason = one_more(storm.reason, device)
+        count = reason["storm"]["count"]
+        if is_news(count, reason["storm"]["told"]):
+            reason = told(reason)
+            self.work.decided(storm.id, "count", at=from_millis(at), count=count)
+            self.telling.note(storm, "storm_grew", count=count)
+        return self._change(storm, reason=reason)
+
+    def _worsen(self, storm: ActiveAlarm, severity: str, at: Millis) -> None:
+        if _RANK[severity] > _RANK[storm.severity]:
+            self._set_severity(storm, severity, at)
+
+    # --- suppression ------------------------------------------------------------------------------------------------
+
+    def _suppress(self, alarm: ActiveAlarm, found: Suppression, at: Millis) -> None:
+        held = Held(found, at).row()
+        self._keep(replace(alarm, suppressed_by=held))
+        self.work.change_alarm(alarm.id, state="suppressed", suppressed_by=held)
+        self.work.decided(alarm.id, "suppressed", at=from_millis(at), by=found.kind, id=found.id)
+
+    def review(self, alarm: ActiveAlarm, at: Millis) -> None:
+        """Look again at a suppressed alarm, at its device's event time: what is still wrong when its suppression has
+        ended is raised then."""
+        rule, device = self.rule_of(alarm), self._device(alarm)
+        if rule is None or alarm.suppressed_by is None:
+            return
+        held = Held.of_row(alarm.suppressed_by)
+        seen = review(held, self.calming.suppression(alarm, rule, at), at)
+        if seen.held is None:
+            if not _is_about_to_clear(device, (alarm.child, alarm.rule), at):
+                over = at if held.over is None else held.over + SETTLE
+                self._release(alarm, rule, device, over, seen.reason)
+        elif seen.held != held:
+            self._change(alarm, suppressed_by=seen.held.row())
+            if seen.reason == "other":
+                by = seen.held.by
+                self.work.decided(alarm.id, "suppressed", at=from_millis(at), by=by.kind, id=by.id)
+
+    def _release(self, alarm: ActiveAlarm, rule: CompiledRule, device: DeviceState, at: Millis, why: str) -> None:
+        key = (alarm.child, alarm.rule)
+        firing = Firing(
+            device, alarm.child, rule, Outcome.RAISED, at, at, device.evidence.get(key), alarm.severity, alarm.flaps
+        )
+        columns = {"state": "active", "suppressed_by": None, "raised_at": from_millis(at)}
+        self.work.change_alarm(alarm.id, **columns)
+        self.work.change("alarm", alarm.id, alarm.site)
+        alarm = replace(alarm, suppressed_by=None, raised_at=from_millis(at))
+        self._let_through(firing, alarm, why)
+
+    def _device(self, alarm: ActiveAlarm) -> DeviceState:
+        found = self.memory.devices.get(alarm.device)
+        if found is not None and found.profile_id == alarm.profile:
+            return found
+        return DeviceState(id=alarm.device, site=alarm.site, profile_id=alarm.profile, profile=None, params={})
+
+    # --- it changes -------------------------------------------------------------------------------------------------
+
+    def severity(self, firing: Firing) -> None:
+        """It became more or less severe."""
+        alarm = self.memory.active.get((firing.device.id, firing.child, firing.rule.rule.id))
+        severity = firing.severity or firing.rule.rule.severity.value
+        if alarm is not None and alarm.severity != severity:
+            self._set_severity(alarm, severity, firing.at)
+
+    def _set_severity(self, alarm: ActiveAlarm, severity: str, at: Millis) -> None:
+        """Upwards those are told who want alarms this severe and had not been told; the ticket's priority is theirs who
+        work on it."""
+        before, when = worst_told(alarm), from_millis(at)
+        self.work.decided(alarm.id, "severity", at=when, **{"from": alarm.severity, "to": severity})
+        quiet = alarm.suppressed_by is not None or alarm.parent is not None
+        heard = not quiet and not alarm.is_snoozed(self.work.now)
+        worse = _RANK[severity] > _RANK[before]
+        reason = {name: value for name, value in alarm.reason.items() if name != WORST_TOLD}
+        if not quiet and severity != before and not (worse and heard):
+            reason[WORST_TOLD] = before
+        was = alarm.severity
+        alarm = self._change(alarm, severity=severity, reason=reason)
+        if not quiet:
+            self.telling.note(alarm, "severity", **{"from": was, "to": severity})
+        if worse and heard:
+            self.telling.alarm(alarm, "raised", when, already=before)
+        storm = None if alarm.parent is None else self.memory.active.by_id(alarm.parent)
+        if storm is not None:
+            self._worsen(storm, severity, at)
+
+    def flapping(self, firing: Firing) -> None:
+        """It has begun so often that it counts as one alarm that flaps: told once."""
+        alarm = self.memory.active.get((firing.device.id, firing.child, firing.rule.rule.id))
+        if alarm is None or alarm.flaps:
+            return
+        alarm = self._change(alarm, flaps=firing.flaps)
+        within = firing.rule.rule.flapping.within.total_seconds()
+        self.work.decided(alarm.id, "flapping", at=from_millis(firing.at), times=firing.flaps, within_seconds=within)
+        if alarm.suppressed_by is None and alarm.parent is None:
+            self.telling.note(alarm, "flapping", times=firing.flaps, within_seconds=within)
+            if not alarm.is_snoozed(self.work.now):
+                self.telling.alarm(alarm, "flapping", from_millis(firing.at))
+
+    # --- it ends ----------------------------------------------------------------------------------------------------
+
+    def cleared(self, firing: Firing) -> None:
+        alarm = self.memory.active.pop((firing.device.id, firing.child, firing.rule.rule.id), None)
+        if alarm is None:
+            return
+        values = firing.evidence.values if firing.evidence else {}
+        found = {name: value for name, value in values.items() if value is not None}
+        why = {"values": found, "since": from_millis(firing.since).isoformat()}
+        self.end(alarm, from_millis(firing.at), why, firing.rule.wording)
+
+    def end(self, alarm: ActiveAlarm, at: datetime, why: Mapping[str, Any], wording: ResidentWording | None) -> None:
+        """An episode is over. Its ticket is told, and stays with the people who work it; where nobody was told of the
+        beginning, nobody is of the end."""
+        alarm = self._close(alarm, at, why)
+        if alarm.suppressed_by is None and alarm.parent is None:
+            self.telling.note(alarm, "alarm_cleared", alarm=alarm.id, **why)
+            self.telling.alarm(alarm, "cleared", at)
+        site = self.memory.sites.get(alarm.site)
+        if site is not None and site.impairments[alarm.device].pop(alarm.id, None) is not None:
+            self.outages.reassess(site, alarm.device, at=at, wording=wording)
+        if alarm.parent is not None and self.memory.active.is_bare(alarm.parent):
+            self._end_storm(alarm.parent, at)
+
+    def _close(self, alarm: ActiveAlarm, at: datetime, why: Mapping[str, Any]) -> ActiveAlarm:
+        reason = {**alarm.reason, "cleared": dict(why)}
+        over = {"state": "cleared", "cleared_at": at, "reason": reason}
+        if alarm.id in self.work.new_alarms:
+            self.work.new_alarms[alarm.id] |= over
+        else:
+            changed = self.work.changed_alarms.pop(alarm.id, {})
+            self.work.cleared_alarms.append({**changed, "id": alarm.id, **over})
+        self.work.decided(alarm.id, "cleared", at=at, **why)
+        self.work.change("alarm", alarm.id, alarm.site)
+        return replace(alarm, reason=reason)
+
+    def _end_storm(self, id: str, at: datetime) -> None:
+        """The last alarm under it has cleared."""
+        storm = self.memory.active.by_id(id)
+        if storm is not None and storm.profile == STORMS:
+            del self.memory.active[storm.device, storm.child, storm.rule]
+            self.end(
+                storm, max(at, storm.raised_at), {"values": {}, "why": "the last alarm under it has cleared"}, None
+            )
+
+    # --- keeping ----------------------------------------------------------------------------------------------------
+
+    def _keep(self, alarm: ActiveAlarm) -> None:
+        self.memory.active[alarm.device, alarm.child, alarm.rule] = alarm
+
+    def _change(self, alarm: ActiveAlarm, **columns: Any) -> ActiveAlarm:
+        alarm = replace(alarm, **columns)
+        self._keep(alarm)
+        self.work.change_alarm(alarm.id, **columns)
+        self.work.change("alarm", alarm.id, alarm.site)
+        return alarm
+
+
+def _is_about_to_clear(device: DeviceState, key: tuple[str, str], at: Millis) -> bool:
+    """Its clear condition holds, and fresh data say so: what is over in a moment need not be raised first."""
+    mark = device.marks.get(key)
+    return mark is not None and mark.phase is Phase.CLEARING and mark.counting and at <= mark.valid_until
