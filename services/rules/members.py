@@ -1,0 +1,89 @@
+"""Counting members: how many children of a device meet a condition, for rules that say `number` or `share`.
+
+Pure. A member for which the condition is unknown counts neither way; see `device_profiles.expression`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from device_profiles.expression import at_most, met_by
+from gateway.reading import Millis, Value, child_kind
+from services.rules.compiled import CompiledMembers, CompiledRule, Read
+from services.rules.state import DeviceState
+
+MOST_NAMED = 12
+"""Members that an alarm names; of more it says how many."""
+
+See = Callable[[DeviceState, str, CompiledRule, Iterable[Read], Millis], Mapping[str, Value]]
+"""The values that a rule may trust: `services.rules.seen.visible`."""
+
+
+class Tally(NamedTuple):
+    """How many members there are, of how many it is known, and how many of these meet it."""
+
+    met: int = 0
+    known: int = 0
+    members: int = 0
+
+
+def count_children(device: DeviceState, rule: CompiledRule, at: Millis, see: See) -> dict[str, Value]:
+    """The results of everything in a rule that counts children, as values under their keys."""
+    found: dict[str, Value] = {}
+    for one in rule.members:
+        if one.condition is None:
+            found |= _as_told(device, one)
+            continue
+        met, known, members = [], 0, 0
+        for child in device.children:
+            if child_kind(child) == one.of.kind:
+                members += 1
+                holds = one.condition(see(device, child, rule, one.reads, at), _ageless)
+                known += holds is not None
+                if holds is True:
+                    met.append(child)
+        found |= values_of_tally(one.of.key, one.of.function, Tally(len(met), known, members), met)
+    return found
+
+
+def values_of_tally(key: str, function: str, tally: Tally, met: Iterable[str]) -> dict[str, Value]:
+    """What an expression reads, and who it was, for people. Nothing where it is unknown."""
+    result = share_of(tally) if function == "share" else float(tally.met) if tally.members else None
+    if result is None:
+        return {}
+    found: dict[str, Value] = {key: result}
+    if function == "number" and tally.known < tally.members:
+        found[at_most(key)] = float(tally.met + tally.members - tally.known)
+    if tally.met:
+        found[met_by(key)] = in_words(tally, met)
+    return found
+
+
+def met_and_most(key: str) -> tuple[str, str]:
+    """What may stand beside the result itself."""
+    return at_most(key), met_by(key)
+
+
+def share_of(tally: Tally) -> float | None:
+    """Of the known ones; unknown where fewer than half are known."""
+    return tally.met / tally.known if tally.known and 2 * tally.known >= tally.members else None
+
+
+def in_words(tally: Tally, met: Iterable[str]) -> str:
+    """`3/10: port:1, port:4, port:7`."""
+    names = list(met)
+    shown = ", ".join(names[:MOST_NAMED]) + (", …" if tally.met > MOST_NAMED else "")
+    return f"{tally.met}/{tally.members}: {shown}"
+
+
+def _as_told(device: DeviceState, one: CompiledMembers) -> dict[str, Value]:
+    """Counted elsewhere, over several devices, and told as values."""
+    values, key = device.children[""].values, one.of.key
+    names = (key, at_most(key), met_by(key))
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
+def _ageless(_name: str) -> float | None:
+    """Conditions on members know no ages: the grammar refuses them."""
+    return None
