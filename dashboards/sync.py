@@ -142,7 +142,11 @@ def _folders(grafana: Grafana, wanted: Iterable[str], abilities: Capabilities) -
 
 
 def _others_in(grafana: Grafana, folder: str, going: set[str]) -> bool:
-    return any(str(one["uid"]) not in going for one in _search(grafana, {"folderUIDs": folder}))
+    shown = list(_search(grafana, {"folderUIDs": folder}))
+    # No folder is within itself: Grafana 9 does not know `folderUIDs`, and shows everything.
+    unsaid = "" if any(one["uid"] == folder for one in shown) else folder
+    within = (one for one in shown if one.get("folderUid", unsaid) == folder)
+    return any(str(one["uid"]) not in going for one in within)
 
 
 def health(grafana: Grafana) -> dict[str, str]:

@@ -237,9 +237,9 @@ class Routes(BaseHTTPRequestHandler):
                 {**one, "team": self.server.teams[one["teamId"]]} if "teamId" in one else one for one in items
             ]
             return {"message": "Folder permissions updated"}
+        # What a folder inherits from the one around it is not shown.
         parent = self.server.folders[folder]["parentUid"]
-        above = [{**one, "inherited": True} for one in self.server.permissions.get(parent, EVERYBODY if parent else [])]
-        return above + self.server.permissions.get(folder, [] if parent else EVERYBODY)
+        return self.server.permissions.get(folder, [] if parent else EVERYBODY)
 
     def _teams(self, method: str, steps: list[str]) -> Any:
         teams = self.server.teams
@@ -277,12 +277,17 @@ class Routes(BaseHTTPRequestHandler):
 
     def _search(self, method: str, steps: list[str]) -> Any:
         tags = set(self.query.get("tag", []))
-        within = set(self.query.get("folderUIDs", []))
+        knows = self.server.numbers >= (10, 0, 0)
+        within = set(self.query.get("folderUIDs", [])) if knows else set()
         found: list[dict[str, Any]] = []
         for uid, one in self.server.boards.items():
             board = one["dashboard"]
             if tags <= set(board.get("tags") or []) and (not within or one["folderUid"] in within):
                 found.append({"uid": uid, "title": board["title"], "folderUid": one["folderUid"], "type": "dash-db"})
+        if self.query.get("type", [""])[0] != "dash-db" and not knows:
+            found += [
+                {"uid": uid, "title": one["title"], "type": "dash-folder"} for uid, one in self.server.folders.items()
+            ]
         if self.query.get("type", [""])[0] != "dash-db" and within:
             children = [uid for uid, one in self.server.folders.items() if one["parentUid"] in within]
             found += [{"uid": uid, "type": "dash-folder"} for uid in children]

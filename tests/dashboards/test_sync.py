@@ -442,6 +442,16 @@ def test_a_folder_of_somebody_whose_uid_begins_as_ours_do_stays(server: GrafanaS
     assert done(sync(server, BOARDS, (OSMANTHUS,))) == {}
 
 
+def test_grafana_9_which_knows_no_search_in_a_folder_keeps_what_others_made() -> None:
+    with running("9.4.0") as server:
+        sync(server, BOARDS, (OSMANTHUS, LOTUS))
+        lotus, osmanthus = (next(uid for uid in server.folders if name in uid) for name in ("lotus", "osmanthus"))
+        server.person_makes("own-board", osmanthus)
+        sync(server, BOARDS, ())
+        assert lotus not in server.folders and osmanthus in server.folders
+        assert "own-board" in server.boards
+
+
 def test_a_folder_of_ours_that_an_earlier_run_left_empty_goes_later(server: GrafanaServer) -> None:
     long = Place("小区-of-a-very-long-name-of-a-site", Text(zh="长", en="Long"), frozenset({"pump"}), frozenset())
     sync(server, BOARDS, (OSMANTHUS, LOTUS, long))

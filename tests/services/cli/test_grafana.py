@@ -152,8 +152,7 @@ def test_without_teams_again_everybody_looks_into_the_folders_again(
 
 
 def looks_into(server: GrafanaServer, folder: str) -> dict[str | int, int]:
-    above = server.folders[folder]["parentUid"]
-    everything = [*(EVERYBODY if above else []), *server.permissions[folder]]
+    everything = server.permissions[folder]
     return {one.get("role") or one.get("team") or one["userId"]: one["permission"] for one in everything}
 
 
