@@ -83,6 +83,26 @@ def telemetry(
 
 @bench.command()
 @explained
+def sums(
+    devices: Annotated[int, typer.Option("--devices", min=180, help="Of 180 a site.")] = 18_000,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="How often each is summed up; the best one counts.")
+    ] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """How long five minutes and an hour of a district take to be summed up: every metric and part of its devices.
+
+    Debian's `influxdb` is started in a folder of its own, filled, and thrown away; filling takes some minutes.
+    """
+    from services.bench import sums as measured
+
+    with Console(stderr=True).status("Filling InfluxDB…") as status:
+        figures = measured.run(devices=devices, rounds=rounds, report=status.update)
+    _show(figures, as_json)
+
+
+@bench.command()
+@explained
 def dashboards(
     devices: Annotated[int, typer.Option("--devices", min=1080, help="Of 180 a site.")] = 18_000,
     days: Annotated[int, typer.Option("--days", min=3, help="Of the hourly level.")] = 30,
