@@ -20,6 +20,8 @@ def tally(episodes: Iterable[Episode], start: Millis, end: Millis) -> Tally:
 
 
 def _count(one: Episode, start: Millis, end: Millis) -> Tally:
+    if one.shadow:
+        return Tally(shadow=1)
     if one.suppressed_by:
         return Tally(suppressed=1)
     fresh = not one.carried

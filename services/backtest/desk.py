@@ -5,62 +5,99 @@ The same code decides as in the product (suppressed, folded, told to whom); its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from device_profiles.schema import DeviceProfile, Severity
 from gateway.reading import Millis
 from services.backtest.lanes import Lane
-from services.backtest.replay import Fired
+from services.backtest.replay import BREAK_AFTER, Clearing, Shot, Slot
 from services.backtest.report import Episode
+from services.backtest.result import Side
 from services.clock import from_millis, to_millis
 from services.intake.consequences import Consequences
-from services.intake.memory import Memory
+from services.intake.memory import Memory, rule_of
 from services.intake.work import Work
-from services.rules.automaton import Outcome
+from services.presence.breaks import BREAKS, Breaks, Limits
+from services.rules.automaton import Mark, Outcome
+from services.rules.engine import Firing
+from services.rules.state import DeviceState
 
 _RANK = {severity.value: rank for rank, severity in enumerate(reversed(Severity))}
+_BREAKS = Breaks(Limits(timedelta(seconds=60), BREAK_AFTER))
 
 
 class Desk:
-    """`follow` slots in order of time, then read `episodes`."""
+    """`follow` slots in order of time, then ask what it has `found`."""
 
-    def __init__(self, lane: Lane, memory: Memory, library: dict[str, DeviceProfile], start: Millis) -> None:
+    def __init__(self, lane: Lane, memory: Memory, library: Mapping[str, DeviceProfile], start: Millis) -> None:
         self._lane = lane
         self._memory = memory
         # Commands are what an alarm orders from devices: nothing is ordered here.
         self._library = {id: profile.model_copy(update={"commands": {}}) for id, profile in library.items()}
         self._start = start
+        self._clearing: list[tuple[DeviceState, tuple[str, str]]] = []
         self._episodes: dict[str, Episode] = {}
         self._alarm_of: dict[str, str] = {}
         """Ticket -> its alarm."""
-        self.outage_notices = 0
+        self._outage_notices = 0
+        """About outages, to everybody."""
 
-    def follow(self, now: Millis, fired: Iterable[Fired]) -> None:
-        for one in fired:
-            if one.lane is Lane.BOTH or one.lane is self._lane:
-                self._follow_one(now, one)
-
-    def _follow_one(self, now: Millis, one: Fired) -> None:
-        firing = one.firing
-        device = self._memory.devices.get(firing.device.id)
-        if device is not None and device.profile_id == firing.device.profile_id:
-            firing = firing._replace(device=device)
-        work = Work(from_millis(now))
+    def follow(self, slot: Slot) -> None:
+        """First what fired, one by one, then what was suppressed is looked at again: as intake does."""
+        shots = [shot for shot in slot.shots if shot.lane is Lane.BOTH or shot.lane is self._lane]
+        if not shots and not self._memory.active.suppressed():
+            return
+        work = Work(from_millis(slot.now))
         consequences = Consequences(
-            memory=self._memory, work=work, library=self._library, public_url="", commands_enabled=False
+            memory=self._memory,
+            work=work,
+            library=self._library,
+            public_url="",
+            commands_enabled=False,
+            breaks=_BREAKS,
         )
-        consequences.follow(firing)
-        if firing.outcome is Outcome.RAISED and firing.at < self._start:
-            self._note(work, carried=True)
-        else:
-            self._note(work, carried=False)
+        self._note_clearing(slot.clearing)
+        for shot in shots:
+            firing = self._firing(shot)
+            if firing is not None:
+                consequences.follow(firing)
+        consequences.tick({None: slot.now})
+        self._read_off(work)
 
-    def _note(self, work: Work, *, carried: bool) -> None:
+    def _firing(self, shot: Shot) -> Firing | None:
+        if shot.profile == BREAKS:
+            site = next(iter(self._memory.sites))
+            device = DeviceState(id=shot.device, site=site, profile_id=BREAKS, profile=None, params={})
+            rule = _BREAKS.rule(shot.rule, self._memory.cards[shot.device].name)
+        else:
+            device, rule = self._memory.devices[shot.device], rule_of(self._memory, shot.device, shot.rule)
+            if shot.outcome == Outcome.RAISED and shot.evidence is not None:
+                device.evidence[shot.child, shot.rule] = shot.evidence
+        if rule is None:
+            return None
+        outcome = Outcome(shot.outcome)
+        return Firing(device, shot.child, rule, outcome, shot.at, shot.since, shot.evidence, shot.severity, shot.flaps)
+
+    def _note_clearing(self, clearing: Iterable[Clearing]) -> None:
+        """What is over in a moment is not raised first: the calm layer looks at the marks of what is suppressed."""
+        for device, key in self._clearing:
+            device.marks.pop(key, None)
+        self._clearing = []
+        for one in clearing:
+            if one.lane is Lane.BOTH or one.lane is self._lane:
+                device, key = self._memory.devices[one.device], (one.child, one.rule)
+                device.marks[key] = Mark(*one.mark)
+                self._clearing.append((device, key))
+
+    def _read_off(self, work: Work) -> None:
         for row in work.new_alarms.values():
-            self._episodes[row["id"]] = _episode(row, carried)
-        for row in work.cleared_alarms:
+            self._episodes[row["id"]] = _episode(row)
+        for row in work.new_shadows.values():
+            self._episodes[row["id"]] = replace(_episode(row), shadow=True)
+        for row in (*work.changed_alarms.values(), *work.cleared_alarms, *work.ended_shadows):
             self._change(row)
         for row in work.new_tickets:
             self._alarm_of[row["id"]] = row["alarm"]
@@ -69,33 +106,45 @@ class Desk:
             for notice in work.notices:
                 self._count_notice(notice.subject_kind, notice.subject_id)
 
-    def _change(self, row: dict[str, Any]) -> None:
+    def _change(self, row: Mapping[str, Any]) -> None:
+        episode = self._episodes.get(row["id"])
+        if episode is None:
+            return
+        if row.get("raised_at") is not None:
+            episode = replace(episode, raised_at=to_millis(row["raised_at"]))
         if row.get("cleared_at") is not None:
-            self._set(row["id"], cleared_at=to_millis(row["cleared_at"]))
-        if "severity" in row and _RANK[row["severity"]] > _RANK[self._episodes[row["id"]].severity]:
-            self._set(row["id"], severity=row["severity"])
-        if "flaps" in row:
-            self._set(row["id"], flaps=row["flaps"])
+            episode = replace(episode, cleared_at=to_millis(row["cleared_at"]))
+        if "severity" in row and _RANK[row["severity"]] > _RANK[episode.severity]:
+            episode = replace(episode, severity=row["severity"])
+        if "suppressed_by" in row:
+            episode = replace(episode, suppressed_by=_kind(row["suppressed_by"]))
+        if row.get("parent") is not None:
+            episode = replace(episode, folded=True)
+        self._episodes[row["id"]] = replace(episode, flaps=row.get("flaps") or episode.flaps)
 
     def _count_notice(self, kind: str, subject: str) -> None:
         alarm = self._alarm_of.get(subject, subject) if kind == "ticket" else subject
         if alarm in self._episodes:
             self._set(alarm, notices=self._episodes[alarm].notices + 1)
         else:
-            self.outage_notices += 1
+            self._outage_notices += 1
 
     def _set(self, alarm: str, **values: Any) -> None:
         if alarm in self._episodes:
             self._episodes[alarm] = replace(self._episodes[alarm], **values)
 
-    def episodes(self) -> list[Episode]:
-        """Those that touch the stretch, in order of time."""
-        found = [one for one in self._episodes.values() if one.cleared_at is None or one.cleared_at >= self._start]
-        return sorted(found, key=lambda one: (one.raised_at, one.key))
+    def found(self) -> Side:
+        """The episodes that touch the stretch, in order of time."""
+        found = [
+            replace(one, carried=one.raised_at < self._start)
+            for one in self._episodes.values()
+            if one.cleared_at is None or one.cleared_at >= self._start
+        ]
+        return Side(sorted(found, key=lambda one: (one.raised_at, one.key)), self._outage_notices)
 
 
-def _episode(row: dict[str, Any], carried: bool) -> Episode:
-    cleared = row.get("cleared_at")
+def _episode(row: Mapping[str, Any]) -> Episode:
+    cleared = row["cleared_at"]
     return Episode(
         device=row["device"],
         child=row["child"],
@@ -105,6 +154,10 @@ def _episode(row: dict[str, Any], carried: bool) -> Episode:
         raised_at=to_millis(row["raised_at"]),
         cleared_at=None if cleared is None else to_millis(cleared),
         flaps=row.get("flaps") or 0,
+        suppressed_by=_kind(row.get("suppressed_by")),
         folded=row.get("parent") is not None,
-        carried=carried,
     )
+
+
+def _kind(held: Mapping[str, Any] | None) -> str:
+    return "" if held is None else str(held["kind"])

@@ -7,21 +7,24 @@ the old and one for the new ones. A rule differs where its text does, or the val
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from device_profiles.schema import DeviceProfile, Rule
-from gateway.reading import Millis, Value
-from services.backtest.world import Place, World
+from gateway.reading import Millis, Reading, Value
+from services.backtest.place import Place
 from services.rules.automaton import FOREVER
 from services.rules.book import Misfit, RuleBook
-from services.rules.compiled import CompiledProfile, compile_profile
+from services.rules.compiled import CompiledProfile, CompiledRule, Read, Source, compile_profile
 from services.rules.effective import BookInForce, Effective
 from services.rules.state import DeviceState
 
 Library = Mapping[str, DeviceProfile]
+RuleKey = tuple[str, str]
+"""(profile, rule)"""
 _SHORTEST_WARM_UP: Millis = 10 * 60_000
 
 
@@ -31,11 +34,35 @@ class Lane(IntEnum):
     NEW = 2
 
 
+SIDES = (Lane.OLD, Lane.NEW)
+
+
 class Variant(NamedTuple):
     """One side: the profiles, and what the site's rule book changes about them."""
 
     library: Library
     book: RuleBook
+
+
+class Yard(NamedTuple):
+    """What stands at a site, as far as rules ask."""
+
+    site: str
+    timezone: str
+    site_params: Mapping[str, Mapping[str, Value]]
+    """Profile -> param -> value, from the site file."""
+    places: tuple[Place, ...]
+
+
+class Focus(NamedTuple):
+    """Which rules are judged. `affected`: those that differ, and what they suppress or are suppressed by."""
+
+    extent: Literal["all", "affected"] = "all"
+    rule: RuleKey | None = None
+    """Only this one, and what suppresses it."""
+
+
+EVERYTHING = Focus()
 
 
 class Fit(NamedTuple):
@@ -45,99 +72,160 @@ class Fit(NamedTuple):
     params: Mapping[str, Value]
 
 
+@dataclass(slots=True, kw_only=True)
+class Judged:
+    """One device in one lane."""
+
+    lane: Lane
+    state: DeviceState
+    names: frozenset[str]
+    """Values that can move one of its rules."""
+    waiting: Reading | None = None
+    """The newest reading that moved none, until the next look."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lanes:
-    states: Mapping[str, tuple[tuple[Lane, DeviceState], ...]]
-    """Device -> what judges its readings."""
+    judged: Mapping[str, tuple[Judged, ...]]
+    """Device -> its lanes; those without any rule in question are left out."""
     sides: Mapping[Lane, Mapping[str, DeviceState]]
-    """OLD and NEW -> device -> a state with all rules of that side, for the calm layer to look up."""
-    changed: frozenset[tuple[str, str]]
-    """(profile, rule) where the sides differ, on some device."""
-    rules: Mapping[tuple[str, str], Rule]
-    """All that are judged, new before old."""
+    """OLD and NEW -> device -> a state with all judged rules of that side, for the calm layer to look up."""
+    changed: frozenset[RuleKey]
+    """Where the sides differ, on some device."""
+    rules: Mapping[RuleKey, Rule]
+    """Those that are reported, as the new side has them; as the old one where the new has none."""
+    judged_rules: frozenset[RuleKey]
     misfits: tuple[Misfit, ...]
     warm_up: Millis
     """How long before the beginning windows and delays must be fed."""
+    names: frozenset[str]
+    """Everything that is looked at."""
+    silence_matters: bool
+    """A reading without any of these values still says something: that its device is there."""
+
+    def only(self, devices: Iterable[str]) -> Lanes:
+        """The same for some of the devices."""
+        chosen = frozenset(devices)
+        return Lanes(**{**self.__dict__, "judged": {id: some for id, some in self.judged.items() if id in chosen}})
 
 
-def build(world: World, old: Variant, new: Variant, only: Collection[tuple[str, str]] = ()) -> Lanes:
-    """`only`: judge these (profile, rule) and no others; empty: all."""
-    return _Builder(world, old, new, frozenset(only)).build()
+def build(yard: Yard, old: Variant, new: Variant, focus: Focus = EVERYTHING) -> Lanes:
+    return _Builder(yard, {Lane.OLD: old, Lane.NEW: new}, focus).build()
+
+
+def families(yard: Yard) -> list[list[str]]:
+    """Devices that look at each other, because one hangs on the other, together."""
+    above = {place.id: place.parent for place in yard.places}
+    found: dict[str, list[str]] = defaultdict(list)
+    for place in yard.places:
+        top, seen = place.id, {place.id}
+        while above.get(top) in above and above[top] not in seen:
+            top = above[top]
+            seen.add(top)
+        found[top].append(place.id)
+    return list(found.values())
 
 
 class _Builder:
-    def __init__(self, world: World, old: Variant, new: Variant, only: frozenset[tuple[str, str]]) -> None:
-        self._world = world
-        self._variants = {Lane.OLD: old, Lane.NEW: new}
-        site_params = {world.site: world.site_params}
+    def __init__(self, yard: Yard, variants: Mapping[Lane, Variant], focus: Focus) -> None:
+        self._yard = yard
+        self._variants = variants
+        self._focus = focus
         self._effective = {
-            lane: Effective(side.library, {world.site: BookInForce(0, side.book)}, site_params)
-            for lane, side in self._variants.items()
+            lane: Effective(side.library, {yard.site: BookInForce(0, side.book)}, {yard.site: yard.site_params})
+            for lane, side in variants.items()
         }
-        self._only = only
         self._fitted: dict[tuple[Lane, str, str], DeviceProfile] = {}
+        self._differing: dict[tuple[int, int, frozenset[str]], frozenset[str]] = {}
         self._compiled: dict[tuple[int, frozenset[str]], tuple[DeviceProfile, CompiledProfile]] = {}
+        self._names: dict[int, frozenset[str]] = {}
 
     def build(self) -> Lanes:
-        states: dict[str, tuple[tuple[Lane, DeviceState], ...]] = {}
-        sides: dict[Lane, dict[str, DeviceState]] = {Lane.OLD: {}, Lane.NEW: {}}
-        changed: set[tuple[str, str]] = set()
-        rules: dict[tuple[str, str], Rule] = {}
-        for place in self._world.places:
-            fits = {lane: self._fit(lane, place) for lane in self._variants}
-            differing = _differing(fits[Lane.OLD], fits[Lane.NEW])
-            wanted = {lane: self._wanted(found) for lane, found in fits.items()}
-            for lane, found in fits.items():
-                sides[lane][place.id] = self._state(place, found, wanted[lane])
-                rules |= {(place.profile, rule.id): rule for rule in _rules(found) if rule.id in wanted[lane]}
-            changed |= {(place.profile, rule) for rule in differing}
-            shared = (wanted[Lane.OLD] & wanted[Lane.NEW]) - differing
-            judged = [(Lane.BOTH, self._state(place, fits[Lane.OLD], shared))]
-            judged += [
-                (lane, self._state(place, fits[lane], wanted[lane] & differing))
-                for lane in self._variants
-                if wanted[lane] & differing
-            ]
-            states[place.id] = tuple(judged)
-        devices = {place.id: place.profile for place in self._world.places}
-        compiled = [state.profile for judged in states.values() for _, state in judged if state.profile is not None]
+        fits = {place.id: {lane: self._fit(lane, place) for lane in SIDES} for place in self._yard.places}
+        differing = {id: self._differ(found[Lane.OLD], found[Lane.NEW]) for id, found in fits.items()}
+        changed = {(place.profile, rule) for place in self._yard.places for rule in differing[place.id]}
+        every = {
+            (place.profile, rule.id): rule
+            for lane in SIDES
+            for place in self._yard.places
+            for rule in _rules(fits[place.id][lane])
+        }
+        shown, wanted = _chosen(every, changed, self._focus)
+        judged: dict[str, tuple[Judged, ...]] = {}
+        sides: dict[Lane, dict[str, DeviceState]] = {lane: {} for lane in SIDES}
+        related = {id for family in families(self._yard) if len(family) > 1 for id in family}
+        for place in self._yard.places:
+            found = fits[place.id]
+            mine = {lane: _wanted(place.profile, found[lane], wanted) for lane in SIDES}
+            for lane in SIDES:
+                sides[lane][place.id] = self._state(place, found[lane], mine[lane])
+            apart = differing[place.id]
+            lanes = [(lane, mine[lane] & apart) for lane in SIDES if mine[lane] & apart]
+            shared = mine[Lane.OLD] & mine[Lane.NEW] - apart
+            if shared or place.id in related:
+                lanes.insert(0, (Lane.BOTH, shared))
+            judged[place.id] = tuple(
+                self._judged(lane, place, found[Lane.NEW if lane is Lane.NEW else Lane.OLD], rules)
+                for lane, rules in lanes
+            )
+        judged = {id: some for id, some in judged.items() if some}
+        if not any(one.state.profile and one.state.profile.rules for some in judged.values() for one in some):
+            judged = {}
+        profiles = list({id(one.state.profile): one.state.profile for some in judged.values() for one in some}.values())
+        known = [profile for profile in profiles if profile is not None]
         return Lanes(
-            states=states,
+            judged=judged,
             sides=sides,
             changed=frozenset(changed),
-            rules=rules,
-            misfits=tuple(self._effective[Lane.NEW].misfits(self._world.site, devices)),
-            warm_up=max([_SHORTEST_WARM_UP, *map(warm_up_of, {id(one): one for one in compiled}.values())]),
+            rules={key: rule for key, rule in every.items() if key in shown},
+            judged_rules=frozenset(wanted),
+            misfits=tuple(self._misfits()),
+            warm_up=max([_SHORTEST_WARM_UP, *map(warm_up_of, known)]),
+            names=frozenset().union(*(self._names_of(profile) for profile in known)),
+            silence_matters=bool(related) or any(map(_waits_for_silence, known)),
+        )
+
+    def _misfits(self) -> Iterator[Misfit]:
+        yield from self._effective[Lane.NEW].misfits(
+            self._yard.site, {place.id: place.profile for place in self._yard.places}
         )
 
     def _fit(self, lane: Lane, place: Place) -> Fit | None:
-        effective = self._effective[lane]
+        effective, site = self._effective[lane], self._yard.site
         if place.profile not in effective.library:
             return None
         own = place.id if place.id in self._variants[lane].book.devices else ""
         key = (lane, place.profile, own)
         if key not in self._fitted:
-            fitted = effective.schema(self._world.site, place.profile, own)
+            fitted = effective.schema(site, place.profile, own)
             assert fitted is not None, "its profile is in the library"
             self._fitted[key] = fitted
-        return Fit(
-            self._fitted[key], effective.params(self._world.site, place.profile, place.id, dict(place.own_params))
-        )
+        return Fit(self._fitted[key], effective.params(site, place.profile, place.id, dict(place.own_params)))
 
-    def _wanted(self, found: Fit | None) -> frozenset[str]:
-        return frozenset(
-            rule.id for rule in _rules(found) if not self._only or (_profile(found), rule.id) in self._only
+    def _differ(self, old: Fit | None, new: Fit | None) -> frozenset[str]:
+        """Ids of rules that may say something else on the two sides."""
+        if old is None or new is None:
+            return frozenset(rule.id for found in (old, new) for rule in _rules(found))
+        params = frozenset(
+            name for name in {**old.params, **new.params} if old.params.get(name) != new.params.get(name)
         )
+        key = (id(old.profile), id(new.profile), params)
+        if key not in self._differing:
+            self._differing[key] = _differing(old.profile, new.profile, params)
+        return self._differing[key]
+
+    def _judged(self, lane: Lane, place: Place, found: Fit | None, rules: frozenset[str]) -> Judged:
+        state = self._state(place, found, rules)
+        return Judged(lane=lane, state=state, names=self._names_of(state.profile) if state.profile else frozenset())
 
     def _state(self, place: Place, found: Fit | None, rules: frozenset[str]) -> DeviceState:
-        compiled = None if found is None else self._compile(found.profile, rules)
-        params = {} if found is None else found.params
         return DeviceState(
             id=place.id,
-            site=self._world.site,
+            site=self._yard.site,
             profile_id=place.profile,
-            profile=compiled,
-            params=params,
+            profile=None if found is None else self._compile(found.profile, rules),
+            params={} if found is None else found.params,
+            zone=self._yard.timezone,
             parent=place.parent,
         )
 
@@ -149,22 +237,44 @@ class _Builder:
             self._compiled[key] = (profile, compile_profile(profile.model_copy(update={"rules": kept})))
         return self._compiled[key][1]
 
+    def _names_of(self, profile: CompiledProfile) -> frozenset[str]:
+        if id(profile) not in self._names:
+            self._names[id(profile)] = frozenset(_names(profile))
+        return self._names[id(profile)]
 
-def _rules(found: Fit | None) -> tuple[Rule, ...]:
+
+# --- which rules ----------------------------------------
+
+
+def _chosen(
+    every: Mapping[RuleKey, Rule], changed: Iterable[RuleKey], focus: Focus
+) -> tuple[frozenset[RuleKey], frozenset[RuleKey]]:
+    """Those to report, and those to judge for it."""
+    if focus.rule is not None:
+        shown = frozenset({focus.rule})
+    elif focus.extent == "affected":
+        shown = frozenset(changed)
+        names = {rule for _, rule in shown}
+        shown |= {key for key, rule in every.items() if names.intersection(rule.suppressed_by)}
+    else:
+        shown = frozenset(every)
+    causes = {cause for key in shown if key in every for cause in every[key].suppressed_by}
+    return shown, shown | {key for key in every if key[1] in causes}
+
+
+def _wanted(profile: str, found: Fit | None, wanted: frozenset[RuleKey]) -> frozenset[str]:
+    return frozenset(rule.id for rule in _rules(found) if (profile, rule.id) in wanted)
+
+
+def _rules(found: Fit | None) -> Sequence[Rule]:
     return () if found is None else found.profile.rules
 
 
-def _profile(found: Fit | None) -> str:
-    return "" if found is None else found.profile.id
-
-
-def _differing(old: Fit | None, new: Fit | None) -> frozenset[str]:
-    """Ids of rules that may say something else on the two sides."""
-    every = {rule.id for found in (old, new) for rule in _rules(found)}
-    if old is None or new is None or _without_rules(old.profile) != _without_rules(new.profile):
+def _differing(old: DeviceProfile, new: DeviceProfile, params: frozenset[str]) -> frozenset[str]:
+    before, after = ({rule.id: rule for rule in profile.rules} for profile in (old, new))
+    every = {**before, **after}
+    if old is not new and _without_rules(old) != _without_rules(new):
         return frozenset(every)
-    before, after = ({rule.id: rule for rule in found.profile.rules} for found in (old, new))
-    params = {name for name in {**old.params, **new.params} if old.params.get(name) != new.params.get(name)}
     return frozenset(id for id in every if before.get(id) != after.get(id) or _names_any(before[id], params))
 
 
@@ -178,14 +288,45 @@ def _names_any(rule: Rule, names: Iterable[str]) -> bool:
     return any(re.search(rf"\b{re.escape(name)}\b", text) for name in names)
 
 
+# --- what rules look at ----------------------------------------
+
+
+def _names(profile: CompiledProfile) -> Iterator[str]:
+    for by_scope in (profile.touched, profile.fed, profile.by_member):
+        for names in by_scope.values():
+            yield from names
+    yield from profile.by_parent
+    yield from profile.fed_by_parent
+    for rule in profile.rules.values():
+        yield from (read.key for read in _reads(rule) if read.source in (Source.OWN, Source.PARENT))
+        yield from (look.look.name.removeprefix("parent.") for look in rule.watched if look.look.name)
+
+
+def _reads(rule: CompiledRule) -> Iterator[Read]:
+    yield from rule.reads
+    yield from rule.grade_reads
+    for look in rule.watched:
+        yield from look.reads
+    for counted in rule.members:
+        yield from counted.reads
+
+
+def _waits_for_silence(profile: CompiledProfile) -> bool:
+    """Whether it matters to a rule that a device was heard at all: it asks for it, or trusts a value for as long."""
+    return any(
+        rule.timed
+        or any(read.fresh_for >= FOREVER and read.source in (Source.OWN, Source.PARENT) for read in _reads(rule))
+        for rule in profile.rules.values()
+    )
+
+
 def warm_up_of(profile: CompiledProfile) -> Millis:
     """Until its windows are full, its delays over and its silences told."""
     needs = [profile.stale_after if profile.stale_after < FOREVER else 0]
     offline = profile.availability.offline_after
     needs.append(round(offline.total_seconds() * 1000) if offline else 0)
     for rule in profile.rules.values():
-        back = max((look.stretch.length for look in rule.looks), default=0)
+        back = max((look.stretch.length for look in rule.watched), default=0)
         fresh = max((one for one in rule.fresh_for.values() if one < FOREVER), default=0)
-        flapping = round(rule.rule.flapping.within.total_seconds() * 1000)
-        needs.append(max(back, fresh, flapping) + rule.delays.raise_after + rule.delays.clear_after)
+        needs.append(max(back, fresh, rule.flapping_within) + rule.delays.raise_after + rule.delays.clear_after)
     return max(needs)

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
-from device_profiles.schema import Rule, Text
+from device_profiles.schema import Text
+from services.backtest.lanes import Focus, Lanes
 from services.backtest.report import Note
+from services.rules.compiled import CompiledRule, Source
 
+_NAMED = 10
+
+_RAW = Note(
+    code="raw_only",
+    text=Text(
+        zh="只回放原始读数；5 分钟和 1 小时汇总无法回放。原始读数已过保存期的时间没有结果。",
+        en="Only readings as measured are replayed; means of 5 minutes and of an hour cannot be. Time whose readings "
+        "have gone with their retention gives nothing.",
+    ),
+)
 _GATEWAY = Note(
     code="gateway_unknown",
     text=Text(
         zh="历史里看不出网关是否曾失联：没有读数的时间一律按设备自身沉默来判断。",
         en="History does not tell whether the gateway itself was cut off: time without readings counts as the "
         "device's own silence.",
+    ),
+)
+_PEOPLE = Note(
+    code="nobody_acknowledges",
+    text=Text(
+        zh="没有计入人的操作：无人确认、暂停或升级，升级通知不在计数内。",
+        en="What people did is left out: nobody acknowledges or snoozes, and notices to the next step are not counted.",
+    ),
+)
+_AFFECTED = Note(
+    code="affected_only",
+    text=Text(
+        zh="只重算有改动的规则，以及与它们有抑制关系的规则；其余规则两边相同，不在表内。",
+        en="Only rules that differ were judged, with those that they suppress or that suppress them; all others are "
+        "the same on both sides and not in the table.",
     ),
 )
 _PRESENCE = Note(
@@ -24,22 +50,54 @@ _PRESENCE = Note(
         "presence is judged by silence alone.",
     ),
 )
-_RAW = Note(
-    code="raw_only",
-    text=Text(
-        zh="只回放原始读数；5 分钟和 1 小时汇总无法回放。原始读数已过保存期的时间没有结果。",
-        en="Only readings as measured are replayed; means of 5 minutes and of an hour cannot be. Time whose readings "
-        "have gone with their retention gives nothing.",
-    ),
-)
 
 
-def notes_of(rules: Mapping[tuple[str, str], Rule]) -> tuple[Note, ...]:
-    return tuple(_notes(rules))
+def notes_of(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int) -> tuple[Note, ...]:
+    """`quiet`: devices in question without any reading."""
+    return tuple(_notes(lanes, focus, quiet, readings))
 
 
-def _notes(rules: Mapping[tuple[str, str], Rule]) -> Iterator[Note]:
+def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int) -> Iterator[Note]:
+    rules = _compiled(lanes)
+    if not lanes.judged:
+        yield _of("nothing_differs", "没有规则有差别，无可回放。", "No rule differs: there is nothing to replay.")
+    elif not readings:
+        yield _of(
+            "no_history",
+            "这段时间没有任何读数：请选择更近的时间，或检查时序库。",
+            "There is not one reading in this time: choose a later one, or look at the time series "
+            "(courtyard telemetry status).",
+        )
+    elif quiet:
+        some = ", ".join(sorted(quiet)[:_NAMED]) + (" …" if len(quiet) > _NAMED else "")
+        yield _of(
+            "silent_devices",
+            f"{len(quiet)} 台设备在这段时间没有读数，不作判断：{some}",
+            f"{len(quiet)} devices have no reading in this time and are not judged: {some}",
+        )
     yield _RAW
     yield _GATEWAY
-    if any(re.search(r"\b(presence|silence)\b", rule.when) for rule in rules.values()):
+    yield _PEOPLE
+    if focus.extent == "affected" and focus.rule is None:
+        yield _AFFECTED
+    if any(read.source in (Source.PRESENCE, Source.SILENCE) for rule in rules for read in rule.reads):
         yield _PRESENCE
+    moments = sorted(
+        {f"{rule.rule.id} ({look.look.moment})" for rule in rules for look in rule.watched if look.look.moment}
+    )
+    if moments:
+        listed = ", ".join(moments)
+        yield _of(
+            "events_missing",
+            f"事件没有存入时序库，以下规则数不到它们：{listed}",
+            f"Events are not in the time series; these rules cannot count them: {listed}",
+        )
+
+
+def _compiled(lanes: Lanes) -> list[CompiledRule]:
+    profiles = {id(one.state.profile): one.state.profile for some in lanes.judged.values() for one in some}
+    return [rule for profile in profiles.values() if profile is not None for rule in profile.rules.values()]
+
+
+def _of(code: str, zh: str, en: str) -> Note:
+    return Note(code=code, text=Text(zh=zh, en=en))

@@ -6,40 +6,69 @@ in the product. A history cannot tell whether the gateway itself was cut off, so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from gateway.presence import Liveness
-from gateway.reading import Millis, Reading
-from services.backtest.lanes import Lane, Lanes
+from gateway.reading import Millis, Quality, Reading
+from services.backtest.lanes import Judged, Lane, Lanes
 from services.presence.branches import Branches
 from services.presence.breaks import PARENT_DOWN, Breaks, Limits, judge_parent
 from services.rules import engine
+from services.rules.automaton import Phase
 from services.rules.engine import Firing, GatewayView
-from services.rules.state import DeviceState
+from services.rules.state import DeviceState, Evidence
 
-_LIMITS = Limits(timedelta(seconds=60), timedelta(seconds=180))
+BREAK_AFTER = timedelta(seconds=180)
+_LIMITS = Limits(timedelta(seconds=60), BREAK_AFTER)
+_PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 
 
-class Fired(NamedTuple):
+class Shot(NamedTuple):
+    """A firing in plain words, so that it can come from another process."""
+
     lane: Lane
-    firing: Firing
+    device: str
+    child: str
+    profile: str
+    """That of the device, or the built-in one of broken links."""
+    rule: str
+    outcome: str
+    at: Millis
+    since: Millis
+    evidence: Evidence | None
+    severity: str
+    flaps: int
+
+
+class Clearing(NamedTuple):
+    """An alarm whose clear condition holds, its delay not being over."""
+
+    lane: Lane
+    device: str
+    child: str
+    rule: str
+    mark: tuple[Any, ...]
+    """A services.rules.automaton.Mark."""
 
 
 class Slot(NamedTuple):
     """What fired up to a moment of the grid, in order of time."""
 
     now: Millis
-    fired: list[Fired]
+    shots: tuple[Shot, ...]
+    clearing: tuple[Clearing, ...]
     readings: int
     """Since the slot before."""
 
 
 @dataclass(kw_only=True)
 class Replay:
-    """One run over some devices that do not look at others outside."""
+    """One run over devices that do not look at others outside."""
 
     lanes: Lanes
     start: Millis
@@ -47,60 +76,75 @@ class Replay:
     grid: Millis
 
     def __post_init__(self) -> None:
-        judged = [(lane, state) for states in self.lanes.states.values() for lane, state in states]
-        self._all: Sequence[tuple[Lane, DeviceState]] = judged
-        self._states: Mapping[str, tuple[tuple[Lane, DeviceState], ...]] = self.lanes.states
-        self._base = {state.id: state for lane, state in judged if lane is Lane.BOTH}
-        self._branches = Branches(self._base)
+        self._judged = self.lanes.judged
+        self._all = [one for some in self._judged.values() for one in some]
+        self._branches = Branches({one.state.id: one.state for one in self._all if one.lane is Lane.BOTH})
         self._has_parents = any(True for _ in self._branches.parents())
         self._breaks = Breaks(_LIMITS)
         self._broken: dict[tuple[str, str], str] = {}
-        self._fired: list[Fired] = []
+        self._shots: list[Shot] = []
         self._count = 0
+        self._progress = self.start
 
     def run(self, parts: Iterable[Sequence[Reading]]) -> Iterator[Slot]:
         """Slots from the start to the end; the last one is at `end`."""
-        due, progress = self.start + self.grid, self.start
-        view = self._view(progress)
+        due, end, judged = self.start + self.grid, self.end, self._judged
         for part in parts:
             for reading in part:
                 heard = reading.received_at
-                if heard >= self.end:
+                if heard >= end:
                     continue  # measured before, heard later: nobody knew it then
                 while heard >= due:
                     yield self._tick(due)
                     due += self.grid
-                if heard > progress:
-                    progress = heard
+                if heard > self._progress:
+                    self._progress = heard
                 self._count += 1
-                for lane, device in self._states[reading.device]:
-                    if device.liveness != Liveness.ONLINE:
-                        view = self._view(progress)
-                        if device.parent:
-                            view = self._branches.view_of(device, view)
-                    fired = engine.take(device, reading, view)
-                    if fired:
-                        self._fired += [Fired(lane, one) for one in fired]
-        while due < self.end:
+                for one in judged[reading.device]:
+                    if _moves(one, reading):
+                        self._take(one, reading)
+                    else:
+                        one.waiting = reading
+        while due < end:
             yield self._tick(due)
             due += self.grid
-        yield self._tick(self.end)
+        yield self._tick(end)
+
+    def _take(self, one: Judged, reading: Reading) -> None:
+        device, one.waiting = one.state, None
+        view = self._view(self._progress)
+        if device.parent and device.liveness != Liveness.ONLINE:
+            view = self._branches.view_of(device, view)
+        fired = engine.take(device, reading, view)
+        if fired:
+            self._shots += [_shot(one.lane, firing) for firing in fired]
 
     def _view(self, progress: Millis) -> GatewayView:
         return GatewayView(progress, True, self.start)
 
     def _tick(self, now: Millis) -> Slot:
         plain = self._view(now)
+        for one in self._all:
+            if one.waiting is not None:
+                self._take(one, msgspec.structs.replace(one.waiting, values={}))
         view_of = self._branches.views()
-        for lane, device in self._all:
+        for one in self._all:
+            device = one.state
             fired = engine.tick(device, view_of(device, plain) if device.parent else plain)
             if fired:
-                self._fired += [Fired(lane, one) for one in fired]
+                self._shots += [_shot(one.lane, firing) for firing in fired]
         if self._has_parents:
             self._watch_parents(now)
-        fired_by_now, count = sorted(self._fired, key=_at), self._count
-        self._fired, self._count = [], 0
-        return Slot(now, fired_by_now, count)
+        slot = Slot(now, tuple(sorted(self._shots, key=_at)), tuple(self._clearing()), self._count)
+        self._shots, self._count = [], 0
+        return slot
+
+    def _clearing(self) -> Iterator[Clearing]:
+        for one in self._all:
+            for key in one.state.waiting:
+                mark = one.state.marks[key]
+                if mark.phase is Phase.CLEARING:
+                    yield Clearing(one.lane, one.state.id, *key, tuple(mark))
 
     def _watch_parents(self, now: Millis) -> None:
         """The built-in rule on what others hang on; see services.presence.breaks."""
@@ -113,8 +157,28 @@ class Replay:
             key = (firing.device.id, PARENT_DOWN)
             if self._broken.pop(key, None) is None:
                 self._broken[key] = firing.device.site or ""
-            self._fired.append(Fired(Lane.BOTH, firing))
+            self._shots.append(_shot(Lane.BOTH, firing))
 
 
-def _at(fired: Fired) -> Millis:
-    return fired.firing.at
+def _moves(one: Judged, reading: Reading) -> bool:
+    """Whether more follows from a reading than that its device was heard. What does not is kept until the next look at
+    the device, the newest in the place of those before: all that it changes is when the device was last heard."""
+    device: DeviceState = one.state
+    return (
+        device.liveness != Liveness.ONLINE
+        or bool(device.waiting)
+        or device.due_at <= reading.measured_at
+        or not one.names.isdisjoint(reading.values)
+        or reading.child not in device.children
+        or reading.quality in _PAGES_NOBODY
+    )
+
+
+def _shot(lane: Lane, firing: Firing) -> Shot:
+    device, rule = firing.device, firing.rule.rule
+    told = (firing.outcome.value, firing.at, firing.since, firing.evidence, firing.severity, firing.flaps)
+    return Shot(lane, device.id, firing.child, device.profile_id, rule.id, *told)
+
+
+def _at(shot: Shot) -> Millis:
+    return shot.at

@@ -44,6 +44,8 @@ class Episode:
     """What kept it from raising to its end; "" where it raised."""
     folded: bool = False
     """It stands under the alarm of a storm."""
+    shadow: bool = False
+    """Its rule is on trial: it is counted and raises nothing."""
     carried: bool = False
     """It was there when the stretch began: its time counts, its raising does not."""
 
@@ -71,6 +73,8 @@ class Tally:
     suppressed: int = 0
     """Episodes that a cause above or a maintenance window kept from raising, to their end."""
     folded: int = 0
+    shadow: int = 0
+    """Episodes of rules on trial."""
     going_on: int = 0
     """Still active at the end."""
 
@@ -135,17 +139,23 @@ class Report:
     warm_up_from: Millis
     grid_seconds: float
     """Silence, ages and schedules are judged this often: what depends on them may be off by as much."""
+    extent: Literal["all", "affected", "rule"]
+    """Which rules were judged: all, those that differ with what they suppress, or one."""
     rule: str
-    """ "profile/rule" where only one was asked for, else ""."""
+    """That one, as "profile/rule", else ""."""
     readings: int
     """Of the devices in question, warm-up included."""
     devices: int
+    """Those with a rule in question."""
     silent_devices: int
-    """Those without any reading in the stretch."""
+    """Of these, without any reading."""
     rules: tuple[RuleResult, ...]
     old: Tally
     new: Tally
     differences: tuple[Difference, ...]
+    old_outage_notices: int = 0
+    """About outages, to all recipients of the site."""
+    new_outage_notices: int = 0
     notes: tuple[Note, ...] = ()
     misfits: tuple[str, ...] = ()
     """Changes that could not be made, in words; the profile's own rule was judged instead."""

@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from device_profiles.schema import Text
-from gateway.reading import Value
+from services.backtest.lanes import Yard
+from services.backtest.place import Place
 from services.calm.storms import Raises
 from services.intake.memory import Memory, load
 from services.intake.standing import Standing
@@ -31,24 +32,8 @@ class NoSuchSite(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """One device in service."""
-
-    id: str
-    profile: str
-    parent: str
-    own_params: Mapping[str, Value]
-    """As the site file has them."""
-    name: Text
-
-
-@dataclass(frozen=True, kw_only=True)
 class World:
-    site: str
-    timezone: str
-    site_params: Mapping[str, Mapping[str, Value]]
-    """Profile -> param -> value, from the site file."""
-    places: tuple[Place, ...]
+    yard: Yard
     memory: Memory
     """Of this site alone, with nothing going on; copied for each side."""
 
@@ -67,6 +52,12 @@ class World:
             raises=Raises(self.memory.raises.limits),
             shadows={},
             shadow_orphans=[],
+            cause_rules=frozenset(
+                cause
+                for profile in {id(one.profile): one.profile for one in states.values()}.values()
+                for rule in (profile.rules.values() if profile is not None else ())
+                for cause in rule.rule.suppressed_by
+            ),
         )
 
 
@@ -94,18 +85,20 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
         commands=type(memory.commands)(),
     )
     return World(
-        site=site,
-        timezone=row.timezone,
-        site_params=row.params or {},
-        places=tuple(
-            Place(
-                id=one.id,
-                profile=one.profile,
-                parent=one.parent or "",
-                own_params=one.params or {},
-                name=Text(zh=one.name_zh, en=one.name_en),
-            )
-            for one in mine
+        yard=Yard(
+            site,
+            row.timezone,
+            row.params or {},
+            tuple(
+                Place(
+                    id=one.id,
+                    profile=one.profile,
+                    parent=one.parent or "",
+                    own_params=one.params or {},
+                    name=Text(zh=one.name_zh, en=one.name_en),
+                )
+                for one in mine
+            ),
         ),
         memory=memory,
     )

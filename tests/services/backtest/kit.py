@@ -11,7 +11,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.reading import Reading
 from gateway.telemetry import TelemetryStore
 from gateway.telemetry.sqlite import SqliteTelemetry
-from services.backtest import Report, Variant, run
+from services.backtest import EVERYTHING, Focus, Report, Variant, run
 from services.database import Database
 from services.rules.book import RuleBook
 from tests.stories.site import MIDNIGHT, Story, opened
@@ -61,8 +61,11 @@ def clock(text: str) -> datetime:
     return MIDNIGHT + timedelta(hours=hours, minutes=minutes)
 
 
-def replayed(site: Stored, begin: str, end: str, book: dict[str, object] | None = None, rule: str = "") -> Report:
+def replayed(
+    site: Stored, begin: str, end: str, book: dict[str, object] | None = None, focus: Focus = EVERYTHING
+) -> Report:
     """Its history under the profiles' own rules, beside those of a rule book."""
     new = RuleBook.model_validate(book or {})
-    variants = (Variant(site.library, one) for one in (AS_IS, new))
-    return run(sources(site), "yard", *variants, clock(begin), clock(end), rule=rule)
+    old, changed = (Variant(site.library, one) for one in (AS_IS, new))
+    assert site.telemetry is not None
+    return run(site.database, site.telemetry, "yard", old, changed, clock(begin), clock(end), focus=focus)

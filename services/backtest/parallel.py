@@ -1,0 +1,109 @@
+"""Several processes, each with some of the devices. What they find is taken in order of time, as if it were one.
+
+Processes are started anew (spawn): this one may have threads, whose locks a copy would keep for ever.
+"""
+
+from __future__ import annotations
+
+import heapq
+import multiprocessing
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from operator import attrgetter
+from typing import Any
+
+from gateway.telemetry import TelemetryUnavailable
+from services.backtest.history import History
+from services.backtest.lanes import families
+from services.backtest.replay import Slot
+from services.backtest.task import Task, Worked, replay
+
+MOST_PROCESSES = 8
+_SLOTS_AT_ONCE = 200
+_JOIN_SECONDS = 5.0
+_now = attrgetter("now")
+
+
+class WorkerDied(Exception):
+    """A process of a backtest has ended in the middle."""
+
+
+def cores() -> int:
+    """How many processes are worth while."""
+    return max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0))))
+
+
+def split(task: Task, devices: Sequence[str], into: int) -> list[Task]:
+    """Devices that look at each other stay together."""
+    wanted = frozenset(devices)
+    groups = [kept for family in families(task.yard) if (kept := [id for id in family if id in wanted])]
+    shares: list[list[str]] = [[] for _ in range(max(1, min(into, len(groups))))]
+    for group in sorted(groups, key=len, reverse=True):
+        min(shares, key=len).extend(group)
+    return [replace(task, devices=tuple(share)) for share in shares]
+
+
+def run(tasks: Sequence[Task], history: History, worked: Worked) -> Generator[Slot, None, None]:
+    """Slots of all tasks, in order of time: several of one time follow each other. Raises TelemetryUnavailable,
+    WorkerDied."""
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        streams = []
+        for task in tasks:
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(task, history, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            stack.callback(_end, process, ours)
+            streams.append(_received(ours, worked))
+        yield from heapq.merge(*streams, key=_now)
+
+
+def _end(process: Any, ours: Connection) -> None:
+    ours.close()
+    process.join(0)
+    if process.is_alive():
+        process.terminate()
+    process.join(_JOIN_SECONDS)
+    process.close()
+
+
+def _received(pipe: Connection, worked: Worked) -> Iterator[Slot]:
+    while True:
+        try:
+            kind, content = pipe.recv()
+        except EOFError:
+            raise WorkerDied("a process of the backtest has ended in the middle; was it short of memory?") from None
+        if kind == "done":
+            worked.add(content)
+            return
+        if kind == "unavailable":
+            raise TelemetryUnavailable(content)
+        if kind == "refused":
+            raise ValueError(content)
+        yield from content
+
+
+def _work(task: Task, history: History, pipe: Connection) -> None:
+    """In the other process."""
+    worked = Worked()
+    with ExitStack() as stack:
+        try:
+            store = history.open(stack)
+            some: list[Slot] = []
+            for slot in replay(task.lanes(), task.stretch, store, worked):
+                some.append(slot)
+                if len(some) >= _SLOTS_AT_ONCE:
+                    pipe.send(("slots", some))
+                    some = []
+            pipe.send(("slots", some))
+            pipe.send(("done", worked))
+        except TelemetryUnavailable as error:
+            pipe.send(("unavailable", str(error)))
+        except ValueError as error:
+            pipe.send(("refused", str(error)))
+        except BrokenPipeError:
+            return  # whoever asked has gone: nobody wants the rest

@@ -1,0 +1,80 @@
+"""What one process replays: some devices of a site, from the time series to what fired."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple
+
+from gateway.reading import Millis, Reading
+from gateway.telemetry import Only
+from services.backtest.history import Readable
+from services.backtest.lanes import Focus, Lanes, Variant, Yard, build
+from services.backtest.order import as_heard
+from services.backtest.replay import Replay, Slot
+
+
+class Stretch(NamedTuple):
+    """`start` lies before the time that is counted by as much as the rules need to warm up."""
+
+    start: Millis
+    end: Millis
+    grid: Millis
+
+    def share(self, now: Millis) -> float:
+        """How far `now` is in it: 0 to 1."""
+        return max(0.0, min(1.0, (now - self.start) / (self.end - self.start)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Plain enough to be sent to another process, which builds the rest anew."""
+
+    yard: Yard
+    old: Variant
+    new: Variant
+    focus: Focus
+    stretch: Stretch
+    devices: tuple[str, ...]
+
+    def lanes(self) -> Lanes:
+        return build(self.yard, self.old, self.new, self.focus).only(self.devices)
+
+
+@dataclass(kw_only=True)
+class Worked:
+    """What a replay has cost and seen so far."""
+
+    scan_seconds: float = 0
+    total_seconds: float = 0
+    heard: set[str] = field(default_factory=set)
+    """Devices with a reading."""
+
+    def add(self, other: Worked) -> None:
+        self.scan_seconds += other.scan_seconds
+        self.total_seconds = max(self.total_seconds, other.total_seconds)
+        self.heard |= other.heard
+
+
+def replay(lanes: Lanes, stretch: Stretch, store: Readable, worked: Worked) -> Generator[Slot, None, None]:
+    """Read and judge; `worked` is kept up to date."""
+    began = perf_counter()
+    only = Only(lanes.names, "kept" if lanes.silence_matters else "left_out")
+    readings = store.scan(devices=sorted(lanes.judged), start=stretch.start, end=stretch.end, only=only)
+    parts = _timed(as_heard(readings), worked)
+    for slot in Replay(lanes=lanes, start=stretch.start, end=stretch.end, grid=stretch.grid).run(parts):
+        worked.total_seconds = perf_counter() - began
+        yield slot
+
+
+def _timed(parts: Iterable[Sequence[Reading]], worked: Worked) -> Iterator[Sequence[Reading]]:
+    source = iter(parts)
+    while True:
+        before = perf_counter()
+        part = next(source, None)
+        worked.scan_seconds += perf_counter() - before
+        if part is None:
+            return
+        worked.heard.update([reading.device for reading in part])
+        yield part
