@@ -8,6 +8,7 @@ from threading import Lock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter looks like a digit
 _RANDOM_BITS = 80
+_LENGTH = 26
 
 
 class IdSource:
@@ -43,8 +44,10 @@ def new_id(now: datetime) -> str:
     return _ids.next(now)
 
 
-def time_of(id: str) -> datetime:
-    """When an id was made, to the millisecond."""
+def time_of(id: str) -> datetime | None:
+    """When an id was made, to the millisecond; None for one that was not made here."""
+    if len(id) != _LENGTH or not set(id) <= set(_ALPHABET):
+        return None
     number = 0
     for sign in id:
         number = number << 5 | _ALPHABET.index(sign)

@@ -44,10 +44,14 @@ def stays(alarm: ActiveAlarm, now: datetime) -> str | None:
     return None
 
 
+def known_since(alarm: ActiveAlarm) -> datetime:
+    return max(alarm.raised_at, time_of(alarm.id) or alarm.raised_at)
+
+
 def counts_from(alarm: ActiveAlarm) -> datetime:
     """Since when those on its step could have acknowledged it. An alarm of a backlog is known only since it was taken
     in, whenever it began."""
-    known = alarm.step_at or max(alarm.raised_at, time_of(alarm.id))
+    known = alarm.step_at or known_since(alarm)
     return known if alarm.snoozed_until is None else max(known, alarm.snoozed_until)
 
 
@@ -91,7 +95,7 @@ class Stairs:
 
     def _up(self, alarm: ActiveAlarm, top: int) -> None:
         """To its next step where somebody hears of it. A step with nobody is on record, and holds nothing up."""
-        waited = self.work.now - max(alarm.raised_at, time_of(alarm.id))
+        waited = self.work.now - known_since(alarm)
         step, told = alarm.step, 0
         while step < top and not told:
             step += 1

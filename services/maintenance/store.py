@@ -12,6 +12,8 @@ from services.tables import maintenance_windows, sites
 
 BACKLOG = timedelta(days=7)
 """How far behind the clock of services the event time of a gateway's backlog may be."""
+_A_NIGHT = timedelta(days=2)
+"""What begins on its last day may end on the next, which anywhere on earth is less than that later."""
 
 
 def load_windows(connection: Connection, since: datetime) -> Windows:
@@ -32,14 +34,15 @@ def list_windows(
 ) -> list[Window]:
     """Newest first; `since`: only those that may be open then or later; `before` is the last id of the page before."""
     table = maintenance_windows
-    query = select(table).where(in_scope(table.c.site, scope)).order_by(table.c.id.desc()).limit(limit)
+    query = select(table).where(in_scope(table.c.site, scope)).order_by(table.c.id.desc())
     if site is not None:
         query = query.where(table.c.site == site)
-    if since is not None:
-        query = query.where(_not_over(since))
     if before is not None:
         query = query.where(table.c.id < before)
-    return [Window.of_row(dict(row)) for row in connection.execute(query).mappings()]
+    if since is None:
+        return [Window.of_row(dict(row)) for row in connection.execute(query.limit(limit)).mappings()]
+    found = [Window.of_row(dict(row)) for row in connection.execute(query.where(_not_over(since))).mappings()]
+    return [one for one in found if one.repeats is None or one.repeats.until >= since.date() - _A_NIGHT][:limit]
 
 
 def get_window(connection: Connection, scope: Scope, id: str) -> Window | None:

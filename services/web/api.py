@@ -14,6 +14,7 @@ from services.accounts import api as accounts
 from services.adoption import api as adoption
 from services.commands import api as commands
 from services.events import api as events
+from services.maintenance import api as maintenance
 from services.notices import api as notices
 from services.outages import api as outages
 from services.presence import api as presence
@@ -60,6 +61,7 @@ for part in (
     readings_api.router,
     events.router,
     alarms.router,
+    maintenance.router,
     rulebook.router,
     commands.router,
     tickets.router,

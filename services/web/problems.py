@@ -20,6 +20,7 @@ from services.accounts.desk import AccountMistake, LoginTaken
 from services.adoption.model import AdoptionConflict, AdoptionMistakes
 from services.intake import BatchRefused, CursorMoved
 from services.intake.alarming import SnoozeRefused
+from services.maintenance.planning import WindowOver, WindowRefused
 from services.outages.desk import OutageOver
 from services.rulebook.desk import BookMistakes, PreviewNeeded, where_of
 from services.rulebook.previews import TooManyPreviews
@@ -86,6 +87,7 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     DataError: lambda _: Problem(422, "not-valid", "The database cannot hold this value.", "Mend the request."),
     OperationalError: lambda _: Problem(503, "database", "The database does not answer.", "Run `courtyard doctor`."),
     BatchRefused: _conflict,
+    WindowOver: _conflict,
     SnoozeRefused: lambda error: Problem(
         409 if error.code == "over" else 422,
         "conflict" if error.code == "over" else "not-valid",
@@ -123,6 +125,7 @@ def install(app: FastAPI) -> None:
     for kind, translate in _TRANSLATED.items():
         app.add_exception_handler(kind, _translator(translate))
     app.add_exception_handler(AdoptionMistakes, _adoption)
+    app.add_exception_handler(WindowRefused, _window)
     app.add_exception_handler(BookMistakes, _book)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -162,6 +165,13 @@ async def _adoption(request: Request, error: Exception) -> Response:
 async def _book(request: Request, error: Exception) -> Response:
     assert isinstance(error, BookMistakes)
     mistakes = [{"where": where_of(one), "expected": one.found} for one in error.misfits]
+    problem = Problem(422, "not-valid", str(error), "Mend what the mistakes name; nothing has changed.")
+    return respond(request, problem, mistakes)
+
+
+async def _window(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WindowRefused)
+    mistakes = [{"where": one.field, "found": one.found, "expected": one.expected} for one in error.mistakes]
     problem = Problem(422, "not-valid", str(error), "Mend what the mistakes name; nothing has changed.")
     return respond(request, problem, mistakes)
 

@@ -68,6 +68,7 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
             raise not_found("alarm", alarm)
         site = sites.get_site(connection, principal.scope, found.site)
         names = board.names_of(connection)
+        decisions = store.decisions_about(connection, found.id)
     zone_name = site.timezone if site else "UTC"
     return render(
         request,
@@ -78,6 +79,7 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
         zone=zone_of(zone_name),
         zone_name=zone_name,
         names=names,
+        unheard=view.steps_with_nobody(decisions),
         part=board.label_of(found.profile, found.child, context.library, reader.language),
         because=view.explain(found, context.library.get(found.profile), reader.t, reader.now),
     )

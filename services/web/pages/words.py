@@ -32,7 +32,14 @@ SEVERITY = {
 SEVERITIES = tuple(SEVERITY)
 ALARM = {
     "active": Mark("active", N_("Active"), "bad", "octagon"),
+    "suppressed": Mark("suppressed", N_("Suppressed"), "idle", "clock"),
     "cleared": Mark("cleared", N_("Cleared"), "ok", "ok"),
+}
+WINDOW = {
+    "open": Mark("open", N_("On now"), "active", "wrench"),
+    "planned": Mark("planned", N_("To come"), "idle", "clock"),
+    "over": Mark("over", N_("Over"), "idle", "ok"),
+    "cancelled": Mark("cancelled", N_("Cancelled"), "idle", "cancel"),
 }
 TICKET = {
     "open": Mark("open", N_("Open"), "major", "circle"),
@@ -122,7 +129,7 @@ COMMAND_REFUSED = {
     "switched_off": N_("Commands are switched off here (COURTYARD_COMMANDS=off)."),
     "no_gateway": N_("No gateway has heard this device yet, so nobody could say it."),
 }
-NOTICE_SUBJECTS = {"alarm": N_("Alarm"), "ticket": N_("Ticket"), "outage": N_("Outage")}
+NOTICE_SUBJECTS = {"alarm": N_("Alarm"), "ticket": N_("Ticket"), "outage": N_("Outage"), "digest": N_("Digest")}
 CHANNELS = {"email": N_("E-mail"), "webhook": N_("Webhook"), "apprise": N_("Messenger")}
 FAMILIES = {
     "ebike_charger": N_("E-bike charging"),

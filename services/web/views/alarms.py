@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from device_profiles.schema import DeviceProfile, Metric, Rule, State
 from services.clock import from_millis, to_millis
-from services.rules.store import Alarm
+from services.rules.store import Alarm, Decision
 from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
 
@@ -54,6 +54,11 @@ class Explained:
     """0 while it is active. All four in milliseconds."""
 
 
+def steps_with_nobody(decisions: Iterable[Decision]) -> list[int]:
+    """The steps on which nobody heard that it was not acknowledged."""
+    return [one.data["step"] for one in decisions if one.kind == "step" and not one.data.get("told")]
+
+
 def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: datetime) -> Explained:
     reason = alarm.reason
     rule = next((one for one in profile.rules if one.id == alarm.rule), None) if profile else None
@@ -68,7 +73,7 @@ def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: d
         since=_time(reason.get("since")) or alarm.pending_since,
         held_for=timedelta(seconds=reason.get("for_seconds") or 0),
         clears_when=str(reason.get("clear") or ""),
-        clears_after=rule.clear.for_ if rule else timedelta(0),
+        clears_after=rule.clear_after if rule else timedelta(0),
         source_kind=str(source.get("kind", "")),
         source_ref=str(source.get("ref", "")),
         metrics=_drawn(alarm, profile, rule, values),
