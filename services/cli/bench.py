@@ -121,6 +121,24 @@ def dashboards(
     _show(figures, as_json)
 
 
+@bench.command()
+@explained
+def storm(
+    devices: Annotated[int, typer.Option("--devices", min=50, help="How many of them fail.")] = 5000,
+    as_json: AsJson = False,
+) -> None:
+    """Thousands of devices of a site fail within one second: until it is decided who hears of what.
+
+    `decided_p99_ms` is the time until alarm, ticket, outage and notices of 99 in 100 of them are committed, counted from
+    the moment when all their readings waited. More than ten alarms of one rule are one storm with one ticket.
+    """
+    from services.bench import storm as measured
+
+    with Console(stderr=True).status(f"{devices} devices fail…"):
+        figures = measured.run(devices)
+    _show(figures, as_json)
+
+
 def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from gateway.reading import child_kind
@@ -63,7 +64,17 @@ class SupplyShape:
     @property
     def devices(self) -> frozenset[str]:
         """Every device whose alarms can matter here."""
-        return frozenset(name for member in self.members for name in (member.device, member.parent) if name)
+        return frozenset(self.members_near)
+
+    @cached_property
+    def members_near(self) -> dict[str, tuple[MemberShape, ...]]:
+        """Device -> the members that are on it or hang on it. Looked up often: a storm has thousands of alarms."""
+        near: dict[str, list[MemberShape]] = {}
+        for member in self.members:
+            for name in dict.fromkeys((member.device, member.parent)):
+                if name:
+                    near.setdefault(name, []).append(member)
+        return {name: tuple(members) for name, members in near.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +112,11 @@ def assess(supply: SupplyShape, impairments: Iterable[Impairment]) -> Impact:
     """What is left of one supply. The loss is NONE while at least `needs` members are whole."""
     status = dict.fromkeys(supply.members, _Member.OK)
     causes: dict[str, Impairment] = {}
+    near = supply.members_near
     for impairment in impairments:
         if impairment.service != supply.service:
             continue
-        for member in supply.members:
+        for member in near.get(impairment.device, ()):
             hit = _hit(supply, member, impairment)
             if hit is not _Member.OK:
                 status[member] = max(status[member], hit)
