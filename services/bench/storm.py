@@ -104,8 +104,8 @@ def site(devices: int) -> dict[str, Any]:
 
 
 def run(devices: int = 5000) -> dict[str, Any]:
-    """`decided_…_ms`: from the moment all of it waited until the batch of an alarm was committed; `decided_cpu_ms`: what
-    this process took for all of it, whatever else ran on the machine."""
+    """`decided_…_ms`: from the moment all of it waited until the batch of an alarm was committed; `decided_cpu_ms`:
+    what this process took for all of it, whatever else ran on the machine."""
     with tempfile.TemporaryDirectory(prefix="courtyard-bench-") as folder:
         database = Database(f"sqlite:///{Path(folder) / 'storm.db'}")
         database.start()

@@ -129,8 +129,8 @@ def storm(
 ) -> None:
     """Thousands of devices of a site fail within one second: until it is decided who hears of what.
 
-    `decided_p99_ms` is the time until alarm, ticket, outage and notices of 99 in 100 of them are committed, counted from
-    the moment when all their readings waited. More than ten alarms of one rule are one storm with one ticket.
+    `decided_p99_ms` is the time until alarm, ticket, outage and notices of 99 in 100 of them are committed,
+    counted from the moment when all their readings waited. More than ten alarms of one rule are one storm: one ticket.
     """
     from services.bench import storm as measured
 
