@@ -227,7 +227,9 @@ class Episodes:
         if not quiet and severity != before and not (worse and heard):
             reason[WORST_TOLD] = before
         was = alarm.severity
-        alarm = self._change(alarm, severity=severity, reason=reason)
+        # Those who hear of it now have the whole time to acknowledge it.
+        clock = {"step_at": self.work.now} if worse else {}
+        alarm = self._change(alarm, severity=severity, reason=reason, **clock)
         if not quiet:
             self.telling.note(alarm, "severity", **{"from": was, "to": severity})
         if worse and heard:

@@ -6,18 +6,18 @@ a restart in the middle of one changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from device_profiles.schema import Severity, Text
+from device_profiles.schema import Severity
 from services.clock import to_millis
 from services.ids import time_of
 from services.intake.consequences import Consequences
 from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
+from services.intake.telling import Telling
 from services.intake.work import Work
 from services.notices import plan
-from services.notices.plan import Audience, Notice
+from services.notices.plan import Audience
 
 WITHIN = {Severity.CRITICAL.value: timedelta(minutes=15), Severity.MAJOR.value: timedelta(minutes=60)}
 """Until when somebody should have acknowledged an alarm, where its rule says nothing; others never go up."""
@@ -65,7 +65,7 @@ class Escalation:
         # A look further off than any is of a clock that has gone back since.
         if self._look_at is not None and now < self._look_at <= now + LOOK_EVERY:
             return
-        stairs = Stairs(memory=memory, work=work, library=consequences.library, public_url=consequences.public_url)
+        stairs = Stairs(memory=memory, work=work, library=consequences.library, telling=consequences.telling)
         self._look_at = min(stairs.climb(now), now + LOOK_EVERY)
 
 
@@ -76,7 +76,7 @@ class Stairs:
     memory: Memory
     work: Work
     library: Library
-    public_url: str
+    telling: Telling
 
     def climb(self, now: datetime) -> datetime:
         """Let every alarm that is due go up; when the next one will be."""
@@ -99,39 +99,13 @@ class Stairs:
         step, told = alarm.step, 0
         while step < top and not told:
             step += 1
-            notices = list(self._notices(alarm, step, waited))
-            self.work.notices += notices
-            told, seconds = len(notices), round(waited.total_seconds())
+            told, seconds = self.telling.step(replace(alarm, step=step), waited), round(waited.total_seconds())
             why = "unacknowledged" if told else "nobody_there"
             self.work.decided(alarm.id, "step", step=step, told=told, reason=why, waited_seconds=seconds)
         self.work.change_alarm(alarm.id, step=step, step_at=self.work.now)
         self.work.change("alarm", alarm.id, alarm.site)
         stepped = replace(alarm, step=step, step_at=self.work.now)
         self.memory.active[alarm.device, alarm.child, alarm.rule] = stepped
-
-    def _notices(self, alarm: ActiveAlarm, step: int, waited: timedelta) -> Iterator[Notice]:
-        """A gateway may serve more sites than the one where its alarm stands."""
-        event = replace(self._event(alarm), step=step, unacknowledged=waited)
-        for id in (alarm.site, *self.memory.also_told.get(alarm.device, ())):
-            yield from plan.for_alarm(event, self.memory.sites[id].audience, public_url=self.public_url)
-
-    def _event(self, alarm: ActiveAlarm) -> plan.AlarmEvent:
-        card = self.memory.cards.get(alarm.device)
-        name = alarm.reason.get("name") or {"zh": alarm.rule, "en": alarm.rule}
-        return plan.AlarmEvent(
-            id=alarm.id,
-            event="step",
-            at=self.work.now,
-            severity=alarm.severity,
-            rule=alarm.rule,
-            rule_name=Text(zh=name["zh"], en=name["en"]),
-            device=alarm.device,
-            device_name=card.name if card else Text(zh=alarm.device, en=alarm.device),
-            place=card.place if card else Text(zh="", en=""),
-            child=alarm.child,
-            profile=alarm.profile,
-            reason=alarm.reason,
-        )
 
 
 def due_at(memory: Memory, library: Library, alarm: ActiveAlarm, now: datetime) -> datetime | None:

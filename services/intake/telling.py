@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from device_profiles.schema import Text
@@ -30,12 +30,21 @@ class Telling:
 
     def alarm(self, alarm: ActiveAlarm, event: str, at: datetime, *, already: str = "") -> None:
         """A notice to everybody who wants alarms this severe; with `already`, to those only who had not wanted it
-        while it was that severe. A gateway may serve more sites than the one where its alarm stands."""
-        told = self._event(alarm, event, at, already)
+        while it was that severe."""
+        self._tell(alarm, self._event(alarm, event, at, already))
+
+    def step(self, alarm: ActiveAlarm, waited: timedelta) -> int:
+        """A notice to those who stand on the step that an alarm has gone up to; how many there are."""
+        return self._tell(alarm, replace(self._event(alarm, "step", self.work.now, ""), unacknowledged=waited))
+
+    def _tell(self, alarm: ActiveAlarm, event: plan.AlarmEvent) -> int:
+        """A gateway may serve more sites than the one where its alarm stands."""
+        before = len(self.work.notices)
         for site in (alarm.site, *self.memory.also_told.get(alarm.device, ())):
             found = self.memory.sites.get(site)
             if found is not None:
-                self.work.notices += plan.for_alarm(told, found.audience, public_url=self.public_url)
+                self.work.notices += plan.for_alarm(event, found.audience, public_url=self.public_url)
+        return len(self.work.notices) - before
 
     def _event(self, alarm: ActiveAlarm, event: str, at: datetime, already: str) -> plan.AlarmEvent:
         card = self.card(alarm.device)
