@@ -104,7 +104,7 @@ def _services(
     series = stack_probes.influx(settings)
     found = [
         *findings.database(facts),
-        *_inside(settings, database, library, facts),
+        *_inside(settings, database, library, facts, clock.now()),
         *_time_series(settings, series, clock),
         *_machine(settings, running),
         findings.zones(probes.missing_zones(["Asia/Shanghai", *facts.zones])),
@@ -121,7 +121,7 @@ def _services(
 
 
 def _inside(
-    settings: Settings, database: Database, library: Mapping[str, DeviceProfile], facts: DatabaseFacts
+    settings: Settings, database: Database, library: Mapping[str, DeviceProfile], facts: DatabaseFacts, now: datetime
 ) -> list[Finding]:
     """What needs the database: its own figures, and Grafana, whose folders follow the sites."""
     if facts.revision is None or facts.revision != facts.newest_revision:
@@ -132,9 +132,10 @@ def _inside(
         with database.read() as connection:
             server = [] if database.is_sqlite else stack_findings.postgres(stack_probes.postgres(connection))
             shown = stack_probes.grafana(settings, library, connection)
+            rules = findings.rules(probes.rules(connection, library, now))
     finally:
         database.close()
-    return [*server, *(stack_findings.grafana(shown) if shown is not None else [])]
+    return [rules, *server, *(stack_findings.grafana(shown) if shown is not None else [])]
 
 
 def _newest(journal: JournalFacts, database: DatabaseFacts) -> datetime | None:

@@ -82,6 +82,18 @@ class OutboxFacts:
 
 
 @dataclass(frozen=True)
+class RuleFacts:
+    """Rules that cannot be evaluated."""
+
+    problems: tuple[str, ...] = ()
+    """`site profile/rule: why`, what somebody has to mend."""
+    never_sent: int = 0
+    """Rules that read what no device of their site has ever sent."""
+    sites: tuple[str, ...] = ()
+    """Where."""
+
+
+@dataclass(frozen=True)
 class DatabaseFacts:
     kind: str
     exists: bool = True

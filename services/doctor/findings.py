@@ -21,6 +21,7 @@ from services.doctor.facts import (
     PortFacts,
     ProfileFacts,
     RemoteFacts,
+    RuleFacts,
     Urllib3Facts,
 )
 from services.sizes import GB, MB, in_words
@@ -323,6 +324,17 @@ def profiles(facts: ProfileFacts) -> Finding:
             "Mend them; courtyard check lists every mistake with file and line.",
         )
     return ok("Device profiles", f"{facts.count} load")
+
+
+def rules(facts: RuleFacts) -> Finding:
+    """What somebody must mend is a warning; a value that nobody sends may be a sensor that is not there."""
+    waiting = f"{facts.never_sent} read what no device of their site has ever sent" if facts.never_sent else ""
+    look = f"Look: courtyard rules list --site {facts.sites[0]} --problems" if facts.sites else ""
+    if facts.problems:
+        more = len(facts.problems) - _NAMED
+        named = "; ".join(facts.problems[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        return warn("Rules", f"cannot be evaluated: {named}", look)
+    return ok("Rules", f"none is broken; {waiting} (courtyard rules list --problems)" if waiting else "all work")
 
 
 # --- others -------------------------------------------------------------------------------------------------------

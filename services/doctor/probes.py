@@ -41,10 +41,12 @@ from services.doctor.facts import (
     OutboxFacts,
     PortFacts,
     RemoteFacts,
+    RuleFacts,
     Urllib3Facts,
 )
 from services.doctor.patience import PATIENCE_SECONDS, WHOLE_SECONDS, within
 from services.presence.values import faults
+from services.rulebook.problems import RuleProblem, benched_lately, problems_of
 from services.sites.store import list_devices, list_gateways, unclaimed_devices
 from services.tables import devices, notices, sites
 
@@ -242,6 +244,21 @@ def database(
         return DatabaseFacts(kind, unreachable=str(getattr(refused, "orig", None) or refused).strip().splitlines()[0])
     finally:
         database.close()
+
+
+def rules(connection: Connection, library: Mapping[str, DeviceProfile], now: datetime) -> RuleFacts:
+    found = problems_of(connection, library, None, benched_lately(connection, now))
+    hard = [one for one in found if one.is_hard]
+    return RuleFacts(
+        problems=tuple(f"{one.site} {_place(one)}: {one.found}" for one in hard),
+        never_sent=len({(one.site, one.profile, one.rule) for one in found if not one.is_hard}),
+        sites=tuple(dict.fromkeys(one.site for one in (hard or found))),
+    )
+
+
+def _place(one: RuleProblem) -> str:
+    rule = f"{one.profile}/{one.rule}" if one.rule else one.profile
+    return f"{rule} ({one.device})" if one.device and rule else one.device or rule or "rule book"
 
 
 def _sqlite_damage(file: Path, check_seconds: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from services.accounts import audit
 from services.changes import Change, Changes
@@ -22,7 +22,7 @@ from services.rules.book import Misfit, RuleBook
 from services.rules.book_store import Version
 from services.rules.effective import BookInForce, Effective, Library
 from services.scope import NotFound, Scope, in_scope
-from services.tables import devices, shadow_episodes, sites
+from services.tables import devices, sites
 
 T = TypeVar("T")
 
@@ -183,7 +183,6 @@ class RuleBookDesk:
             preview=tried,
             now=now,
         )
-        _end_trials(connection, self._library, shipped, now)
         data = {"version": shipped.version, "note": shipped.note, **_why(tried)}
         audit.append(connection, now=now, who=by, action=what, subject=site, data=data)
         return shipped
@@ -215,23 +214,6 @@ def _tried(site: str, shipping: Shipping, content: Mapping[str, Any]) -> dict[st
 
 def _why(tried: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tried[name] for name in ("id", "without", "rollback") if name in tried}
-
-
-def _end_trials(connection: Connection, library: Library, shipped: Version, now: datetime) -> None:
-    """Rules that are on trial no longer leave no episode of it behind that never ends."""
-    effective = Effective(
-        library, {shipped.site: BookInForce(shipped.version, shipped.book)}, book_store.site_params(connection)
-    )
-    query = select(shadow_episodes).where(
-        shadow_episodes.c.site == shipped.site, shadow_episodes.c.cleared_at.is_(None)
-    )
-    for row in connection.execute(query).all():
-        profile = effective.profile(row.site, row.profile, row.device)
-        rule = profile.rules.get(row.rule) if profile is not None else None
-        if rule is None or rule.rule.mode != "shadow":
-            why = {"why": f"the trial ended, version {shipped.version}"}
-            values = {"cleared_at": now, "reason": {**row.reason, "cleared": why}}
-            connection.execute(update(shadow_episodes).where(shadow_episodes.c.id == row.id).values(**values))
 
 
 def _site(connection: Connection, scope: Scope, site: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Connection, select
@@ -15,13 +15,14 @@ from services.intake.memory import effective_rules
 from services.rules.compiled import PARENT, CompiledProfile
 from services.rules.effective import Effective, Library
 from services.scope import Scope, in_scope
-from services.tables import device_states, devices
+from services.tables import device_states, devices, set_aside, sites
 
 Kind = Literal["misfit", "broken", "no_profile", "benched", "never_sent"]
 KINDS: tuple[Kind, ...] = ("misfit", "broken", "no_profile", "benched", "never_sent")
 HARD: frozenset[str] = frozenset({"misfit", "broken", "no_profile", "benched"})
 """Somebody has to mend something. `never_sent` may be a sensor that this site simply does not have."""
 _FIRST_LOOK = 300
+_LATELY = timedelta(days=1)
 _Needed = dict[tuple[str, str], list[str]]
 """(child kind or "", name) -> rules that read it."""
 
@@ -65,9 +66,16 @@ def problems_of(
     return sorted(found, key=lambda one: (one.site, KINDS.index(one.kind), one.profile, one.rule, one.device))
 
 
-def counted(problems: Iterable[RuleProblem]) -> Counter[tuple[str, str]]:
-    """(site, kind) -> how many."""
-    return Counter((one.site, one.kind) for one in problems)
+def benched_lately(connection: Connection, now: datetime) -> frozenset[str]:
+    """What other processes cannot ask services for: devices that could not be judged within a day, and whose site has
+    not been changed since."""
+    query = (
+        select(set_aside.c.device)
+        .join(devices, devices.c.id == set_aside.c.device)
+        .join(sites, sites.c.id == devices.c.site)
+        .where(set_aside.c.reading == "", set_aside.c.at >= now - _LATELY, set_aside.c.at >= sites.c.updated_at)
+    )
+    return frozenset(connection.scalars(query))
 
 
 def _in_service(connection: Connection, scope: Scope, site: str | None) -> dict[str, dict[str, str]]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.rulebook.problems import RuleProblem, problems_of
 from services.sites.store import list_gateways, open_counts
 from services.tables import notices
 from services.web.problems import Problem
@@ -39,6 +40,9 @@ class HealthDetail(Health):
     gateways: list[GatewayHealth]
     open: dict[str, Any] = Field(description="What is open within your sites.")
     notices: dict[str, int] = Field(description="Notices of your sites by state: queued, delivered, failed.")
+    rules_not_evaluated: list[RuleProblem] = Field(
+        description="What keeps rules of your sites from being evaluated. `never_sent` may be a sensor they lack."
+    )
     unmatched_answers: int = Field(description="Answers of devices to commands that are not ours, since the start.")
 
 
@@ -65,6 +69,7 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
             for row in list_gateways(connection)
         ]
         counts = open_counts(connection, principal.scope)
+        silent = problems_of(connection, context.library, principal.scope, context.intake.benched)
         states = {row[0]: row[1] for row in connection.execute(sent)}
     return HealthDetail(
         version=version("courtyard"),
@@ -72,5 +77,6 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
         gateways=gateways,
         open=asdict(counts),
         notices=states,
+        rules_not_evaluated=silent,
         unmatched_answers=context.intake.unmatched_answers,
     )
