@@ -24,7 +24,17 @@ from device_profiles.schema.base import (
     parse_step,
     paths_of,
 )
-from device_profiles.schema.behaviour import Clear, ResidentWording, Rule, RuleTest, Source, TicketTemplate
+from device_profiles.schema.behaviour import (
+    Clear,
+    Flapping,
+    Grade,
+    ResidentWording,
+    Rule,
+    RuleTest,
+    Schedule,
+    Source,
+    TicketTemplate,
+)
 from device_profiles.schema.commands import Command, Effect, Order, Reply, StructPayload
 from device_profiles.schema.device import (
     Availability,
@@ -95,6 +105,8 @@ __all__ = [
     "Fault",
     "FieldEntry",
     "FieldMap",
+    "Flapping",
+    "Grade",
     "Identifier",
     "Integrity",
     "Match",
@@ -119,6 +131,7 @@ __all__ = [
     "Said",
     "Sample",
     "Scalar",
+    "Schedule",
     "Sequence",
     "Severity",
     "Signal",

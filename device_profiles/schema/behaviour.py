@@ -10,6 +10,8 @@ from pydantic import Field
 from device_profiles.schema.base import Duration, Identifier, Part, Priority, Severity, Text
 from device_profiles.schema.commands import Order
 
+_SHORTEST_CLEAR, _LONGEST_CLEAR = timedelta(minutes=1), timedelta(minutes=10)
+
 
 class Source(Part):
     kind: Literal["standard", "vendor", "judgement"]
@@ -19,14 +21,15 @@ class Source(Part):
 class Clear(Part):
     when: str | None = None
     """None: the opposite of the rule's condition."""
-    for_: Duration = Field(timedelta(0), alias="for")
+    for_: Duration | None = Field(None, alias="for")
+    """None: at once where it has a condition of its own, else as `Rule.clear_after` says."""
 
 
 class RuleTest(Part):
-    """`given` steps set values and hold them; `expect` is what the rule says at the end."""
+    """`given` steps set values and hold them; `expect` is what the rule says at the end, and perhaps how severe."""
 
     given: tuple[dict[str, Any], ...]
-    expect: Literal["raised", "quiet", "cleared"]
+    expect: Literal["raised", "quiet", "cleared"] | Annotated[dict[Literal["raised"], Severity], Field(min_length=1)]
 
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -87,6 +90,16 @@ class Rule(Part):
     """The command that the alarm sends when it is raised. How it fares is seen as `<command>_command` in rules:
     queued, sent, acknowledged, done, failed or expired."""
     tests: tuple[RuleTest, ...] = ()
+
+    @property
+    def clear_after(self) -> timedelta:
+        """How long it must be over. A rule that says nothing of its clearing waits for it as long as for its raising:
+        at least a minute and at most ten, so that what trembles about a threshold is one alarm."""
+        if self.clear.for_ is not None:
+            return self.clear.for_
+        if self.clear.when is not None:
+            return timedelta(0)
+        return min(max(self.for_, _SHORTEST_CLEAR), _LONGEST_CLEAR)
 
 
 class TicketTemplate(Part):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from device_profiles.expression import BUILTINS, Condition, Expression, Look, names_of, parse
-from device_profiles.schema import Availability, DeviceProfile, ResidentWording, Rule, TicketTemplate
+from device_profiles.expression import BUILTINS, Condition, Expression, Look, Members, Names, names_of, parse
+from device_profiles.schema import Availability, DeviceProfile, Grade, ResidentWording, Rule, TicketTemplate
 from gateway.presence import Voices, voices_of
 from gateway.reading import Millis, Value
 from services.rules.automaton import FOREVER, Delays
+from services.rules.schedule import Timetable
 from services.rules.windows import Stretch, Watch, watch
 
 PARENT = "parent."
@@ -59,6 +60,25 @@ class CompiledLook(NamedTuple):
         return watch(self.look.function, self.stretch, of_events=bool(self.look.moment), kept=kept)
 
 
+class CompiledMembers(NamedTuple):
+    """One function of a rule that counts members."""
+
+    of: Members
+    condition: Condition | None
+    """What is asked of each child; None where the members are not children: they are counted elsewhere, and told."""
+    reads: tuple[Read, ...]
+    """What that condition reads of one child."""
+
+
+class CompiledGrade(NamedTuple):
+    """A severity that an active alarm has while it fits."""
+
+    severity: str
+    condition: Condition | None
+    after: Millis
+    """How long the alarm must have been active."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompiledRule:
     rule: Rule
@@ -67,6 +87,19 @@ class CompiledRule:
     reads: tuple[Read, ...]
     """What the two conditions read."""
     delays: Delays
+    calm: Delays
+    """Its delays while it flaps: it clears after that much calm."""
+    flapping_within: Millis
+    grades: tuple[CompiledGrade, ...]
+    grade_reads: tuple[Read, ...]
+    """What the conditions of its grades read."""
+    grade_looks: tuple[CompiledLook, ...]
+    ages: tuple[Millis, ...]
+    """Ages of an alarm at which another grade may fit, in order."""
+    timetable: Timetable | None
+    """When it applies; None: always."""
+    touched_by: frozenset[str]
+    """Names whose new values can move it or the severity of its alarm, as they are written."""
     fresh_for: Mapping[str, Millis]
     """How long the value of a name may be trusted. FOREVER: as long as its device is heard."""
     timed: bool
@@ -76,10 +109,19 @@ class CompiledRule:
     parent_names: frozenset[str]
     """Names of the device that a child's rule reads, without "parent."."""
     looks: tuple[CompiledLook, ...]
+    """Of the two conditions."""
+    members: tuple[CompiledMembers, ...]
+    """Whom it counts."""
     rest: Millis
     """Between two readings it need not be judged more often than this: a stretch of time moves slowly."""
     template: TicketTemplate | None
     wording: ResidentWording | None
+
+    @property
+    def watched(self) -> tuple[CompiledLook, ...]:
+        """Everything in it that looks back, each once."""
+        own = {one.key for one in self.looks}
+        return (*self.looks, *(one for one in self.grade_looks if one.key not in own))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +138,12 @@ class CompiledProfile:
     """Scope -> name -> the rules a new value of it can move."""
     by_parent: Mapping[str, tuple[CompiledRule, ...]]
     """Name of the device -> rules of its children that read it."""
+    by_member: Mapping[str, Mapping[str, tuple[CompiledRule, ...]]]
+    """Child kind -> name of such a child -> rules of the device that count by it."""
     timed: Mapping[str, tuple[CompiledRule, ...]]
     aging: Mapping[str, tuple[CompiledRule, ...]]
+    scheduled: tuple[CompiledRule, ...]
+    """Rules that do not apply at all times."""
     params: Mapping[str, Value]
     """Defaults."""
     fed: Mapping[str, Mapping[str, tuple[Feed, ...]]]
@@ -115,17 +161,18 @@ class Feed(NamedTuple):
     look: CompiledLook
 
 
-def compile_profile(profile: DeviceProfile) -> CompiledProfile:
-    """Raises ExpressionError where a rule cannot be read (a loaded profile has been checked)."""
-    rules = {rule.id: compile_rule(profile, rule) for rule in profile.rules}
+def compile_profile(profile: DeviceProfile, known: Names | None = None) -> CompiledProfile:
+    """Raises ExpressionError where a rule cannot be read (a loaded profile has been checked). `known`: the names that
+    its rules may use instead of those of the profile, where their values are counted elsewhere and told."""
+    rules = {rule.id: compile_rule(profile, rule, known) for rule in profile.rules}
     touched: dict[str, dict[str, list[CompiledRule]]] = defaultdict(lambda: defaultdict(list))
     timed: dict[str, list[CompiledRule]] = defaultdict(list)
     aging: dict[str, list[CompiledRule]] = defaultdict(list)
     by_parent: dict[str, list[CompiledRule]] = defaultdict(list)
     for compiled in rules.values():
         scope = compiled.rule.scope or ""
-        moments = {one.look.moment for one in compiled.looks} - {""}
-        for name in {*compiled.fresh_for, *moments}:
+        moments = {one.look.moment for one in compiled.watched} - {""}
+        for name in compiled.touched_by | moments:
             if not name.startswith(PARENT):
                 touched[scope][name].append(compiled)
         for name in compiled.parent_names | {name.removeprefix(PARENT) for name in moments if name.startswith(PARENT)}:
@@ -144,13 +191,25 @@ def compile_profile(profile: DeviceProfile) -> CompiledProfile:
         rules=rules,
         touched={scope: _frozen(names) for scope, names in touched.items()},
         by_parent=_frozen(by_parent),
+        by_member=_by_member(rules.values()),
         timed=_frozen(timed),
         aging=_frozen(aging),
+        scheduled=tuple(one for one in rules.values() if one.timetable is not None),
         params={name: param.default for name, param in profile.params.items()},
         fed={scope: {name: tuple(feeds) for name, feeds in names.items()} for scope, names in fed.items()},
         fed_by_parent={name: tuple(feeds) for name, feeds in fed_by_parent.items()},
         fed_by_presence={scope: tuple(feeds) for scope, feeds in fed_by_presence.items()},
     )
+
+
+def _by_member(rules: Iterable[CompiledRule]) -> dict[str, dict[str, tuple[CompiledRule, ...]]]:
+    found: dict[str, dict[str, list[CompiledRule]]] = defaultdict(lambda: defaultdict(list))
+    for rule in rules:
+        for members in rule.members:
+            for name in {read.key for read in members.reads if read.source is Source.OWN}:
+                if rule not in found[members.of.kind][name]:
+                    found[members.of.kind][name].append(rule)
+    return {kind: _frozen(names) for kind, names in found.items()}
 
 
 _Feeds = dict[str, list[Feed]]
@@ -162,7 +221,7 @@ def _feeds(rules: Iterable[CompiledRule]) -> tuple[dict[str, _Feeds], _Feeds, _F
     parent: _Feeds = defaultdict(list)
     presence: _Feeds = defaultdict(list)
     for rule in rules:
-        for look in rule.looks:
+        for look in rule.watched:
             feed, scope = Feed(rule, look), rule.rule.scope or ""
             for name in look.look.names | ({look.look.moment} if look.look.moment else set()):
                 if name == "presence":
@@ -174,30 +233,86 @@ def _feeds(rules: Iterable[CompiledRule]) -> tuple[dict[str, _Feeds], _Feeds, _F
     return own, parent, presence
 
 
-def compile_rule(profile: DeviceProfile, rule: Rule) -> CompiledRule:
-    """Raises ExpressionError where its conditions cannot be read on this profile."""
-    known = names_of(profile, rule.scope)
+def compile_rule(profile: DeviceProfile, rule: Rule, known: Names | None = None) -> CompiledRule:
+    """Raises ExpressionError where its conditions cannot be read on this profile, or with the names given."""
+    known = names_of(profile, rule.scope) if known is None else known
     when = parse(rule.when, known)
     clear = parse(rule.clear.when, known) if rule.clear.when is not None else None
+    grades = [parse(grade.when, known) for grade in rule.grades if grade.when is not None]
     conditions = [when] if clear is None else [when, clear]
-    names = frozenset(name for one in conditions for name in one.names)
-    data = {name for name in names if name not in BUILTINS and name not in profile.params}
-    looks = compile_looks(profile, conditions)
+    names, data = _names(profile, conditions)
+    looks, delays = compile_looks(profile, conditions), _delays(rule)
+    within = millis(rule.flapping.within.total_seconds())
+    grade_names, grade_data = _names(profile, grades)
+    members = _members(profile, (*conditions, *grades))
     return CompiledRule(
         rule=rule,
         condition=when.compile(),
         clear=clear.compile() if clear else None,
-        reads=tuple(_read(profile, name) for name in sorted(names - _aged_only(conditions))),
-        delays=Delays(millis(rule.for_.total_seconds()), millis(rule.clear.for_.total_seconds())),
+        reads=_reads(profile, conditions),
+        delays=delays,
+        calm=delays._replace(clear_after=max(delays.clear_after, within)),
+        flapping_within=within,
+        grades=tuple(_grade(grade, known) for grade in rule.grades),
+        grade_reads=_reads(profile, grades),
+        grade_looks=compile_looks(profile, grades),
+        ages=tuple(sorted({millis(one.after.total_seconds()) for one in rule.grades if one.after})),
+        timetable=Timetable(rule.schedule) if rule.schedule else None,
+        touched_by=data | grade_data | _touching(members),
         fresh_for={name: _fresh_for(profile, name) for name in data},
-        timed=any(one.timed for one in conditions),
-        aging=any(one.aging for one in conditions),
-        parent_names=frozenset(name.removeprefix(PARENT) for name in data if name.startswith(PARENT)),
+        timed=any(one.timed for one in (*conditions, *grades)),
+        aging=any(one.aging for one in (*conditions, *grades)) or _grow_old(members),
+        parent_names=frozenset(name.removeprefix(PARENT) for name in data | grade_data if name.startswith(PARENT)),
         looks=looks,
-        rest=_rest(looks, names, conditions),
+        members=members,
+        rest=_rest(looks, names | grade_names, (*conditions, *grades)),
         template=profile.tickets[rule.ticket] if rule.ticket else None,
         wording=profile.residents[rule.residents] if rule.residents else None,
     )
+
+
+def _members(profile: DeviceProfile, conditions: Iterable[Expression]) -> tuple[CompiledMembers, ...]:
+    """Whom these conditions count, each function once."""
+    found = {one.key: one for condition in conditions for one in condition.groups}
+    return tuple(
+        CompiledMembers(
+            one, one.condition.compile(), tuple(read_of(profile, name) for name in sorted(one.condition.names))
+        )
+        if one.kind in profile.children
+        else CompiledMembers(one, None, ())
+        for one in found.values()
+    )
+
+
+def _touching(members: Iterable[CompiledMembers]) -> frozenset[str]:
+    """What of the device itself moves a count: its names that conditions on children read, or the count as told."""
+    read = {read.key for one in members for read in one.reads if read.source is Source.PARENT}
+    return frozenset(read | {one.of.key for one in members if one.condition is None})
+
+
+def _grow_old(members: Iterable[CompiledMembers]) -> bool:
+    """A value that is not trusted for ever may become unknown at any moment."""
+    return any(read.fresh_for < FOREVER for one in members for read in one.reads)
+
+
+def _names(profile: DeviceProfile, conditions: Iterable[Expression]) -> tuple[frozenset[str], frozenset[str]]:
+    """All names of some conditions, and those of them that are measured."""
+    names = frozenset(name for one in conditions for name in one.names)
+    return names, names - BUILTINS - profile.params.keys()
+
+
+def _reads(profile: DeviceProfile, conditions: Sequence[Expression]) -> tuple[Read, ...]:
+    names = frozenset(name for one in conditions for name in one.names)
+    return tuple(read_of(profile, name) for name in sorted(names - _aged_only(conditions)))
+
+
+def _delays(rule: Rule) -> Delays:
+    return Delays(millis(rule.for_.total_seconds()), millis(rule.clear_after.total_seconds()))
+
+
+def _grade(grade: Grade, known: Names) -> CompiledGrade:
+    condition = None if grade.when is None else parse(grade.when, known).compile()
+    return CompiledGrade(grade.severity.value, condition, millis(grade.after.total_seconds()) if grade.after else 0)
 
 
 def compile_looks(profile: DeviceProfile, conditions: Iterable[Expression]) -> tuple[CompiledLook, ...]:
@@ -218,7 +333,7 @@ def _compile_look(profile: DeviceProfile, look: Look) -> CompiledLook:
         look=look,
         stretch=Stretch(millis(look.seconds), hold, counter, wrap),
         condition=look.condition.compile() if look.condition is not None else None,
-        reads=tuple(_read(profile, name) for name in sorted(look.condition.names)) if look.condition else (),
+        reads=tuple(read_of(profile, name) for name in sorted(look.condition.names)) if look.condition else (),
     )
 
 
@@ -235,7 +350,7 @@ def _aged_only(conditions: Iterable[Expression]) -> frozenset[str]:
     return frozenset(name for one in conditions for name in one.indirect) - read
 
 
-def _read(profile: DeviceProfile, name: str) -> Read:
+def read_of(profile: DeviceProfile, name: str) -> Read:
     key = name.removeprefix(PARENT)
     if name in BUILTINS:
         return Read(name, Source(name), name, FOREVER)

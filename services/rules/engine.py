@@ -10,40 +10,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from gateway.presence import Contact, Liveness, Parent, PresenceReason, PresenceState, Way, judge, word_of
 from gateway.reading import Millis, Presence, Quality, Reading, Value, child_kind
-from services.clock import from_millis
 from services.presence import follow
-from services.rules.automaton import FOREVER, IDLE, Mark, Outcome, Phase, Step, Verdict, advance, elapse
+from services.rules.automaton import FOREVER, Mark
 from services.rules.compiled import CompiledRule
+from services.rules.evaluation import applies_at, children_of, evaluate, holds_in, judge_edges_again, pass_time
 from services.rules.feeding import feed_presence, feed_reading, forget_later_than
-from services.rules.seen import ages, valid_until, values_of
-from services.rules.state import ChildState, DeviceState, Evidence, Key
+from services.rules.firing import Firing, reason_of
+from services.rules.late import judge_late
+from services.rules.seen import ages, values_of
+from services.rules.state import ChildState, DeviceState, Key
+
+__all__ = ["Firing", "GatewayView", "look", "presence_of", "reason_of", "rewind", "take", "tell", "tick"]
 
 _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 # A device whose clock is unset or fast measures no worse for it: its readings are stamped on arrival. Were they
 # distrusted, a reset clock would switch off the smoke alarm.
 _AS_GOOD = frozenset({Quality.GOOD, Quality.SKEWED})
-_RAISING = frozenset({Phase.IDLE, Phase.PENDING})
-
-
-class Firing(NamedTuple):
-    """An alarm to raise or to clear, one that changes (SEVERITY, FLAPPING), or what late data say (LATE)."""
-
-    device: DeviceState
-    child: str
-    rule: CompiledRule
-    outcome: Outcome
-    at: Millis
-    since: Millis
-    evidence: Evidence | None
-    severity: str = ""
-    """As it is from then on; "" where the rule's own stands."""
-    flaps: int = 0
-    """How often it has begun within the rule's `flapping.within`."""
 
 
 class GatewayView(NamedTuple):
@@ -70,20 +57,26 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
         state = device.children[reading.child] = ChildState()
     _hear(device, state, reading)
     live = reading.quality not in _PAGES_NOBODY
+    profile = device.profile
+    passed = pass_time(device, reading.measured_at) if live and profile is not None else []
     news = _merge(state, reading)
     if live and (device.last_measured is None or reading.measured_at >= device.last_measured):
         device.last_measured, device.last_received = reading.measured_at, reading.received_at
     # An ordinary message of a device that is there already changes nothing about its presence.
     said = reading.presence is not Presence.UNSAID
-    fired = look(device, view) if said or device.liveness != Liveness.ONLINE else []
+    fired = passed + look(device, view) if said or device.liveness != Liveness.ONLINE else passed
     if said and reading.child:
         device.looked_at = False  # a child that comes or goes is judged at the next tick
     overtaken = not news and bool(reading.values or reading.flags)
-    if device.profile is None or not live or overtaken:
+    if profile is None or overtaken:
         return fired
-    if not reading.retained and (device.profile.fed or device.profile.fed_by_parent):
+    if not live:
+        return fired + judge_late(device, reading)
+    if not reading.retained and (profile.fed or profile.fed_by_parent):
         news = feed_reading(device, reading, news)
-    return fired + _judge_reading(device, reading, news)
+    fired += _judge_reading(device, reading, news)
+    edges = device.edges_until
+    return fired + judge_edges_again(device, reading.measured_at) if reading.measured_at < edges else fired
 
 
 def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Millis) -> list[Firing]:
@@ -99,10 +92,11 @@ def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Milli
     if device.profile is None:
         return []
     said = Reading(device.id, child, at, at, "", dict(values))
+    fired = pass_time(device, at)
     names = tuple(values)
     if device.profile.fed or device.profile.fed_by_parent:
         names = feed_reading(device, said, names)
-    return _judge_reading(device, said, names)
+    return fired + _judge_reading(device, said, names)
 
 
 def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
@@ -151,12 +145,14 @@ def _judge_reading(device: DeviceState, reading: Reading, names: tuple[str, ...]
                 key = (child, rule.rule.id)
                 if key not in judged:
                     judged.add(key)
-                    fired += _evaluate(device, child, rule, at, retained=reading.retained)
+                    fired += evaluate(device, child, rule, at, retained=reading.retained)
     if not child and profile.by_parent:
         fired += _judge_children(device, names, at, judged, retained=reading.retained)
+    if child and profile.by_member:
+        fired += _judge_counts(device, child_kind(child), names, at, judged, retained=reading.retained)
     if device.waiting:
         for key in [one for one in device.waiting if one not in judged]:
-            fired += _evaluate(device, key[0], profile.rules[key[1]], at, retained=reading.retained)
+            fired += evaluate(device, key[0], profile.rules[key[1]], at, retained=reading.retained)
     return fired
 
 
@@ -168,11 +164,27 @@ def _judge_children(
     fired: list[Firing] = []
     for name in names:
         for rule in device.profile.by_parent.get(name, ()):
-            for child in [one for one in device.children if child_kind(one) == rule.rule.scope]:
+            for child in children_of(device, rule.rule.scope):
                 key = (child, rule.rule.id)
                 if key not in judged:
                     judged.add(key)
-                    fired += _evaluate(device, child, rule, at, retained=retained)
+                    fired += evaluate(device, child, rule, at, retained=retained)
+    return fired
+
+
+def _judge_counts(
+    device: DeviceState, kind: str, names: Iterable[str], at: Millis, judged: set[Key], *, retained: bool
+) -> list[Firing]:
+    """Rules of the device that count its children by a name of theirs."""
+    assert device.profile is not None
+    fired: list[Firing] = []
+    counting = device.profile.by_member.get(kind, {})
+    for name in names:
+        for rule in counting.get(name, ()):
+            key = ("", rule.rule.id)
+            if key not in judged:
+                judged.add(key)
+                fired += evaluate(device, "", rule, at, retained=retained)
     return fired
 
 
@@ -187,12 +199,7 @@ def tick(device: DeviceState, view: GatewayView) -> list[Firing]:
     if device.profile is None or not view.known or view.progress is None or device.reason == PresenceReason.PARENT_DOWN:
         return fired
     at = device.event_now(view.progress)
-    for key in list(device.waiting):
-        rule = device.profile.rules[key[1]]
-        step = elapse(device.marks[key], rule.delays, at)
-        if step.mark.phase is not device.marks[key].phase:
-            # Otherwise the mark stays as it is: the same time can be counted again, from the mark, at any later tick.
-            fired += _settle(device, key[0], rule, step)
+    fired += pass_time(device, at)
     rules = device.profile.aging if device.looked_at else device.profile.timed
     device.looked_at = True
     return fired + _judge_timed(device, at, rules)
@@ -207,7 +214,9 @@ def _is_quiet(device: DeviceState, view: GatewayView) -> bool:
         return False
     if view.parent is not None and view.parent.down_since is not None:
         return False
-    return view.progress is not None and view.progress - heard <= profile.stale_after and heard >= (since or 0)
+    if view.progress is None or (device.due_at < FOREVER and device.due_at <= device.event_now(view.progress)):
+        return False
+    return view.progress - heard <= profile.stale_after and heard >= (since or 0)
 
 
 def look(device: DeviceState, view: GatewayView) -> list[Firing]:
@@ -235,11 +244,10 @@ def presence_of(device: DeviceState, view: GatewayView) -> PresenceState:
 def _judge_timed(device: DeviceState, at: Millis, by_scope: Mapping[str, tuple[CompiledRule, ...]]) -> list[Firing]:
     fired: list[Firing] = []
     for scope, rules in by_scope.items():
-        children = [""] if not scope else [one for one in device.children if child_kind(one) == scope]
-        for child in children:
+        for child in children_of(device, scope):
             for rule in rules:
                 if not _rests(device, child, rule, at) and not _runs_on(device, child, rule, at):
-                    fired += _evaluate(device, child, rule, at, retained=False)
+                    fired += evaluate(device, child, rule, at, retained=False)
     return fired
 
 
@@ -258,9 +266,9 @@ def _rests(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> b
 def _runs_on(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> bool:
     """Its delay runs and nothing else has changed: the mark can stay as it is."""
     mark = device.marks.get((child, rule.rule.id))
-    if mark is None or not mark.counting:
+    if mark is None or not mark.counting or not applies_at(device, rule, at):
         return False
-    return _holds(rule, mark.phase, values_of(device, child, rule, at), ages(device, child, at)) is True
+    return holds_in(rule, mark.phase, values_of(device, child, rule, at), ages(device, child, at)) is True
 
 
 def rewind(device: DeviceState, to: Millis) -> None:
@@ -278,6 +286,10 @@ def rewind(device: DeviceState, to: Millis) -> None:
         state.times = {name: min(at, to) for name, at in state.times.items()}
     for key, mark in list(device.marks.items()):
         device.set_mark(key, _rewound(mark, to))
+    for past in device.past.values():
+        past.onsets = tuple(min(at, to) for at in past.onsets)
+        past.raised_at = None if past.raised_at is None else min(past.raised_at, to)
+    device.edges_until, device.due_at = min(device.edges_until, to), 0
     forget_later_than(device, to)
 
 
@@ -285,69 +297,3 @@ def _rewound(mark: Mark, to: Millis) -> Mark:
     """A delay has lasted as long as it has, and goes on from here with data that must prove fresh anew."""
     fresh = mark.valid_until if mark.valid_until >= FOREVER else min(mark.valid_until, to)
     return mark._replace(since=min(mark.since, to), at=min(mark.at, to), valid_until=fresh)
-
-
-# --- one rule --------------------------------------------------------------------------------------------------------
-
-
-def _evaluate(device: DeviceState, child: str, rule: CompiledRule, at: Millis, *, retained: bool) -> list[Firing]:
-    key = (child, rule.rule.id)
-    mark = device.marks.get(key, IDLE)
-    values = values_of(device, child, rule, at)
-    age = ages(device, child, at)
-    if mark is IDLE and rule.condition(values, age) is not True:
-        return []
-
-    def verdict(phase: Phase) -> Verdict:
-        holds = _holds(rule, phase, values, age)
-        if holds and phase in _RAISING:
-            device.evidence[key] = Evidence(values, at)
-        return holds
-
-    fresh_until = at if retained and rule.fresh_for else valid_until(device, child, rule)
-    step = advance(mark, rule.delays, at, verdict, fresh_until)
-    return _settle(device, child, rule, step, values)
-
-
-def _holds(rule: CompiledRule, phase: Phase, values: dict[str, Value], age: Callable[[str], float | None]) -> Verdict:
-    if phase in _RAISING:
-        return _truth(rule.condition(values, age))
-    if rule.clear is not None:
-        return _truth(rule.clear(values, age))
-    holds = _truth(rule.condition(values, age))
-    return None if holds is None else not holds
-
-
-def _truth(value: Value) -> Verdict:
-    return None if value is None else value is True
-
-
-def _settle(
-    device: DeviceState, child: str, rule: CompiledRule, step: Step, values: dict[str, Value] | None = None
-) -> list[Firing]:
-    """Keep the automaton's new mark; what it raised or cleared on the way."""
-    key = (child, rule.rule.id)
-    fired = []
-    for one in step.transitions:
-        if one.outcome is Outcome.RAISED:
-            fired.append(Firing(device, child, rule, one.outcome, one.at, one.since, device.evidence.get(key)))
-        elif one.outcome is Outcome.CLEARED:
-            last = Evidence(values, one.at) if values is not None else None
-            fired.append(Firing(device, child, rule, one.outcome, one.at, one.since, last))
-    device.set_mark(key, step.mark)
-    return fired
-
-
-def reason_of(firing: Firing) -> dict[str, Any]:
-    """Why an alarm was raised, as it is stored with it: {condition, values, since, measured_at, source, name, …}."""
-    rule, evidence = firing.rule.rule, firing.evidence
-    return {
-        "name": {"zh": rule.name.zh, "en": rule.name.en},
-        "condition": rule.when,
-        "for_seconds": rule.for_.total_seconds(),
-        "clear": rule.clear.when or f"not ({rule.when})",
-        "values": {name: value for name, value in (evidence.values if evidence else {}).items() if value is not None},
-        "since": from_millis(firing.since).isoformat(),
-        "measured_at": from_millis(evidence.measured_at).isoformat() if evidence else None,
-        "source": {"kind": rule.source.kind, "ref": rule.source.ref},
-    }

@@ -83,7 +83,7 @@ def _tell(device: DeviceState, child: str, feed: Feed, at: Millis) -> None:
     if look.condition is not None:
         value = look.condition(visible(device, child, rule, look.reads, at), _ageless)
     else:
-        read = next(one for one in rule.reads if one.name == look.look.name)
+        read = next(one for one in (*rule.reads, *rule.grade_reads) if one.name == look.look.name)
         value = visible(device, child, rule, (read,), at).get(look.look.name)
     if value is not None and _watch(device, key, feed).take(at, value):
         device.moved.add(key)

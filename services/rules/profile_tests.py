@@ -58,7 +58,7 @@ def run(profile: DeviceProfile, rule: Rule, test: RuleTest) -> str:
 
 
 def _delays(rule: Rule) -> Delays:
-    return Delays(_millis(rule.for_.total_seconds()), _millis(rule.clear.for_.total_seconds()))
+    return Delays(_millis(rule.for_.total_seconds()), _millis(rule.clear_after.total_seconds()))
 
 
 def _millis(seconds: float) -> Millis:

@@ -8,6 +8,7 @@ from gateway.presence import Liveness
 from gateway.reading import Millis, Quality, Value
 from services.rules.automaton import FOREVER
 from services.rules.compiled import PARENT, CompiledLook, CompiledRule, Read, Source
+from services.rules.members import count_children
 from services.rules.state import DeviceState
 from services.rules.windows import Watch
 
@@ -17,11 +18,29 @@ _OF_CHANGING_VALUES = frozenset({"rate", "delta", "mean", "changed"})
 
 def values_of(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> dict[str, Value]:
     """The names a rule reads with the values it may trust, and the results of what looks back; others are left out."""
-    found = visible(device, child, rule, rule.reads, at)
-    if not rule.looks:
+    return _seen(device, child, rule, rule.reads, rule.looks, at)
+
+
+def graded_by(device: DeviceState, child: str, rule: CompiledRule, at: Millis) -> dict[str, Value]:
+    """The same of what the conditions of its grades read."""
+    return _seen(device, child, rule, rule.grade_reads, rule.grade_looks, at)
+
+
+def _seen(
+    device: DeviceState,
+    child: str,
+    rule: CompiledRule,
+    reads: tuple[Read, ...],
+    looks: tuple[CompiledLook, ...],
+    at: Millis,
+) -> dict[str, Value]:
+    found = visible(device, child, rule, reads, at)
+    if rule.members:
+        found |= count_children(device, rule, at, visible)
+    if not looks:
         return found
     watches = device.watches.get((child, rule.rule.id), {})
-    for look in rule.looks:
+    for look in looks:
         result = _looked_back(device, look, watches.get(look.key) or look.watch(), found, at)
         if result is not None:
             found[look.key] = result
@@ -72,6 +91,8 @@ def valid_until(device: DeviceState, child: str, rule: CompiledRule) -> Millis:
             until = min(until, state.times[key] + fresh_for)
         elif device.profile is not None and device.last_measured is not None:
             until = min(until, device.last_measured + device.profile.stale_after)
+    if rule.members and device.profile is not None and device.last_measured is not None:
+        until = min(until, device.last_measured + device.profile.stale_after)
     return until
 
 

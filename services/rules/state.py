@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.presence import Liveness, PresenceReason, PresenceState, judge_child
 from gateway.reading import Millis, Presence, Quality, Value
-from services.rules.automaton import IDLE, Mark, Phase
+from services.rules.automaton import FOREVER, IDLE, Mark, Phase
 from services.rules.compiled import CompiledProfile, CompiledRule
 from services.rules.windows import Watch, dump
 
@@ -39,6 +39,22 @@ class Evidence:
 
 
 @dataclass(slots=True)
+class Past:
+    """What one rule remembers of its alarms on a device or child, beside its mark."""
+
+    onsets: tuple[Millis, ...] = ()
+    """When an alarm began, or came back while it was clearing: the newest last, as many as make it flap."""
+    raised_at: Millis | None = None
+    """Of the alarm that is not over."""
+    severity: str = ""
+    """Of that alarm, as it was last said; "" where the rule's own stands."""
+    flaps: int = 0
+    """How often that alarm has begun, once it counts as flapping."""
+    due: Millis = FOREVER
+    """When something changes by age alone: another severity may fit, or old onsets are forgotten."""
+
+
+@dataclass(slots=True)
 class DeviceState:
     id: str
     site: str | None
@@ -47,6 +63,8 @@ class DeviceState:
     """None where the library does not know it, or the device is unclaimed: values only, no rules."""
     params: Mapping[str, Value]
     gateway: str | None = None
+    zone: str = "UTC"
+    """The time zone of its site: on its clock a rule's schedule is read."""
     liveness: str = "unknown"
     reason: str = "never_heard"
     """Why: a PresenceReason."""
@@ -79,6 +97,13 @@ class DeviceState:
     """What rules that look back remember, by what it is of (the key of a `Look`)."""
     rested_until: dict[Key, Millis] = field(default_factory=dict)
     """Until when such a rule need not be judged again, unless something is heard."""
+    past: dict[Key, Past] = field(default_factory=dict)
+    due_at: Millis = 0
+    """Event time at which the next schedule begins or ends, or the next `Past` is due; 0: not looked up yet."""
+    edges_until: Millis = 0
+    """The newest such moment that has been judged."""
+    told_late: dict[Key, tuple[int, ...]] = field(default_factory=dict)
+    """Hours (since 1970) for which it was said that late data meet a rule."""
     moved: set[Key] = field(default_factory=set)
     """Automata and memories that the store does not know yet as they are."""
 
@@ -108,15 +133,34 @@ class DeviceState:
         if mark.phase is Phase.IDLE:
             self.marks.pop(key, None)
             self.evidence.pop(key, None)
+            self._close(key)
         else:
             self.marks[key] = mark
         (self.waiting.add if mark.phase in (Phase.PENDING, Phase.CLEARING) else self.waiting.discard)(key)
 
+    def _close(self, key: Key) -> None:
+        """No alarm of this rule is active any more; how often it has begun is remembered for a while."""
+        past = self.past.get(key)
+        if past is None:
+            return
+        past.raised_at, past.severity, past.flaps, past.due = None, "", 0, FOREVER
+        if not past.onsets:
+            del self.past[key]
+
+    def adopt(self, key: Key, raised_at: Millis, severity: str) -> None:
+        """An alarm of this rule is active, whatever is remembered of it."""
+        mark, past = self.marks.get(key, IDLE), self.past.setdefault(key, Past())
+        if mark.phase not in (Phase.ACTIVE, Phase.CLEARING):
+            self.set_mark(key, Mark(phase=Phase.ACTIVE, since=raised_at, at=raised_at))
+        if past.raised_at is None:
+            past.raised_at, past.severity, past.due = raised_at, severity, raised_at
+
 
 def dump_rule(device: DeviceState, key: Key) -> dict[str, Any] | None:
     """What must be kept of one rule on a device or child, as JSON; None where there is nothing to remember."""
-    mark, watches = device.marks.get(key, IDLE), device.watches.get(key)
-    if mark.phase is Phase.IDLE and not watches:
+    mark, watches, past = device.marks.get(key, IDLE), device.watches.get(key), device.past.get(key)
+    edge = _edge_to_keep(device, key)
+    if mark.phase is Phase.IDLE and not watches and past is None and not edge:
         return None
     kept: dict[str, Any] = {
         "phase": mark.phase.value,
@@ -130,7 +174,25 @@ def dump_rule(device: DeviceState, key: Key) -> dict[str, Any] | None:
         kept["evidence"] = {"values": evidence.values, "measured_at": evidence.measured_at}
     if watches:
         kept["watches"] = dump(watches)
+    if past is not None:
+        kept["past"] = {
+            "onsets": list(past.onsets),
+            "raised_at": past.raised_at,
+            "severity": past.severity,
+            "flaps": past.flaps,
+            "due": past.due,
+        }
+    if edge:
+        kept["edges_until"] = edge
     return kept
+
+
+def _edge_to_keep(device: DeviceState, key: Key) -> Millis:
+    """Which beginnings and ends of schedules must not be judged again; what was measured since says it as well."""
+    rule = device.profile.rules.get(key[1]) if device.profile is not None else None
+    if rule is None or rule.timetable is None or device.edges_until <= (device.last_measured or 0):
+        return 0
+    return device.edges_until
 
 
 def restore_rule(device: DeviceState, key: Key, rule: CompiledRule, kept: Mapping[str, Any]) -> None:
@@ -146,8 +208,11 @@ def restore_rule(device: DeviceState, key: Key, rule: CompiledRule, kept: Mappin
     device.set_mark(key, mark)
     if seen := kept.get("evidence"):
         device.evidence[key] = Evidence(seen["values"], seen["measured_at"])
+    if past := kept.get("past"):
+        device.past[key] = Past(**{**past, "onsets": tuple(past["onsets"])})
+    device.edges_until = max(device.edges_until, kept.get("edges_until", 0))
     watches = kept.get("watches", {})
-    known = {look.key: look.watch(watches[look.key]) for look in rule.looks if look.key in watches}
+    known = {look.key: look.watch(watches[look.key]) for look in rule.watched if look.key in watches}
     if known:
         device.watches[key] = known
     device.moved.discard(key)

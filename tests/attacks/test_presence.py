@@ -104,5 +104,5 @@ def test_shipped_rules_about_absence_are_not_raised_by_each_flap() -> None:
 
 
 def _is_hasty(rule: Rule) -> bool:
-    waits = rule.for_ + (rule.clear.for_ if rule.clear else timedelta(0))
+    waits = rule.for_ + rule.clear_after
     return rule.when.strip() == "presence == offline" and waits < timedelta(seconds=30)

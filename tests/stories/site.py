@@ -80,16 +80,19 @@ rules:
     scope: pump
     when: run == running and parent.pressure < 0.1 MPa
     for: 30s
+    clear: {for: 0s}
     severity: minor
     source: {kind: judgement}
   - id: wet
     name: {zh: 进水, en: Room wet}
     when: room == wet
+    clear: {for: 0s}
     severity: warning
     source: {kind: judgement}
   - id: gone
     name: {zh: 失联, en: Offline}
     when: presence == offline
+    clear: {for: 0s}
     severity: major
     needs: any
     source: {kind: judgement}
@@ -97,6 +100,7 @@ rules:
   - id: pressure_missing
     name: {zh: 无压力数据, en: No pressure values}
     when: age(pressure) > 3m
+    clear: {for: 0s}
     severity: minor
     source: {kind: judgement}
 tickets:

@@ -17,15 +17,16 @@ from tests.stories.site import LIBRARY, MIDNIGHT, PUMPS, Story, profile
 RULES = """
   - {id: burst, name: {zh: 爆管, en: Burst}, when: "delta(pressure, 5m) < -0.1 MPa", severity: critical,
      source: {kind: judgement}}
-  - {id: frozen, name: {zh: 冻结, en: Frozen}, when: "not changed(pressure, 30m)", severity: minor,
+  - {id: frozen, name: {zh: 冻结, en: Frozen}, when: "not changed(pressure, 30m)", clear: {for: 0s}, severity: minor,
      source: {kind: judgement}}
   - {id: chatter, name: {zh: 频繁启停, en: Chatter}, scope: pump, when: "count(run == running, 10m) >= 3",
      severity: minor, source: {kind: judgement}}
   - {id: knocks, name: {zh: 撞击, en: Knocks}, when: "count(knock, 10m) >= 3", severity: minor,
      source: {kind: judgement}}
-  - {id: smoke, name: {zh: 烟, en: Smoke}, when: smoking, severity: critical, source: {kind: judgement}}
-  - {id: cut, name: {zh: 切断, en: Cut}, scope: pump, when: "run == fault and parent.smoking", severity: major,
+  - {id: smoke, name: {zh: 烟, en: Smoke}, when: smoking, clear: {for: 0s}, severity: critical,
      source: {kind: judgement}}
+  - {id: cut, name: {zh: 切断, en: Cut}, scope: pump, when: "run == fault and parent.smoking", clear: {for: 0s},
+     severity: major, source: {kind: judgement}}
 """
 EVENTS = """
 events:
