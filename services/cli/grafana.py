@@ -93,7 +93,7 @@ Teams = Annotated[
     typer.Option(
         "--teams",
         help="A team per site, and only it (and Editors) looks into the site's folder. That keeps dashboards apart, "
-        "not data: every user of a Grafana can ask its datasources.",
+        "not data: every user of a Grafana can ask its datasources. A run without it opens the folders again.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -81,6 +81,9 @@ def test_the_compose_file_gives_grafana_what_the_files_ask_for() -> None:
     providers = yaml.safe_load(providers_yaml())["providers"]
     mounts = {volume.split(":")[1]: volume.split(":")[0] for volume in grafana["volumes"]}
     assert mounts["/etc/grafana/provisioning"] == "./dashboards/provisioning"
+    assert grafana["read_only"] is True and grafana["environment"]["GF_PLUGINS_PREINSTALL_DISABLED"] == "true", (
+        "Grafana 13 unloads plugins that it cannot replace in a read-only image"
+    )
     (inside,) = {path for path, here in mounts.items() if here == "./dashboards/generated"}
     here = Path(__file__).parents[2] / "dashboards" / "generated"
     for provider in providers:
