@@ -132,11 +132,27 @@ def _step(subject: Subject, step: Mapping[str, Any], names: Names, path: Path) -
         if name == "hold":
             yield from _hold(subject, value, here)
             continue
+        if name.partition(":")[0] in names.groups:
+            yield from _member(subject, value, names.groups[name.partition(":")[0]], here)
+            continue
         yield from subject.known(here, name, known, "name")
         if value is not None:
             yield from _value(subject, names, name, value, here)
     if "hold" not in step:
         yield subject.mistake(path, "no hold", "how long these values hold, e.g. hold: 1m")
+
+
+def _member(subject: Subject, values: object, names: Names, path: Path) -> Mistakes:
+    """`port:1: {port_state: stuck}`: what a child of the device says, for rules that count children."""
+    if ":" not in str(path[-1]) or not isinstance(values, dict) or not values:
+        found = f"{path[-1]}: {shown(values)}"
+        yield subject.mistake(path, found, f"values of one child, such as {str(path[-1]).partition(':')[0]}:1: {{…}}")
+        return
+    own = [name for name in names.types if not name.startswith("parent.")]
+    for name, value in values.items():
+        yield from subject.known((*path, name), name, own, "name")
+        if value is not None:
+            yield from _value(subject, names, name, value, (*path, name))
 
 
 def _hold(subject: Subject, value: object, path: Path) -> Mistakes:

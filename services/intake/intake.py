@@ -30,6 +30,7 @@ from services.commands.dispatch import Dispatcher
 from services.commands.lifecycle import NotCancellable
 from services.database import Database
 from services.events.store import rows_of
+from services.groups.groups import GatewayTime
 from services.intake.alarming import Alarming, SnoozeRefused
 from services.intake.consequences import Consequences
 from services.intake.escalation import Escalation
@@ -208,6 +209,7 @@ class Intake:
                 self.rule_seconds.note(perf_counter() - began)
             if cursor >= batch.last_seq:
                 gateway.progress = max(gateway.progress or 0, batch.progress_at)
+            self._judge_groups(now, memory, work, consequences)
             work.change("gateway", gateway.id, "")
 
     def _rewind(self, gateway: GatewayState, to: Millis, memory: Memory, work: Work) -> None:
@@ -367,6 +369,7 @@ class Intake:
             try:
                 with self._transaction(now) as parts:
                     self._tick_devices(now, *parts)
+                    self._judge_groups(now, *parts)
                     self._watch_breaks(now, *parts)
                     self._tick_calm(now, *parts)
                     self._tick_commands(now, *parts)
@@ -385,6 +388,16 @@ class Intake:
                 view = view_of(device, views.get(device.gateway, views[None]))
                 self._tick_one(device, view, work, consequences)
 
+    def _judge_groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        """What this batch or tick has changed about the rules over several devices."""
+        memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
+        clock = {one.id: GatewayTime(one.progress, one.watching_since) for one in memory.gateways.values()}
+        for key, state, fired in memory.groups.judge(clock):
+            for firing in fired:
+                consequences.follow(firing)
+            if state.moved:
+                work.moved["/".join(key)] = state
+
     def _watch_breaks(self, now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
         watch(memory, self._breaks, consequences, now)
 
@@ -401,6 +414,7 @@ class Intake:
         if self._try_tick(self._tick_devices, now) is not None:
             self._tick_one_by_one(now)
         parts = (
+            ("groups", self._judge_groups),
             ("breaks", self._watch_breaks),
             ("calm", self._tick_calm),
             ("commands", self._tick_commands),
@@ -584,6 +598,7 @@ class Intake:
         memory.shadow_orphans.clear()
         consequences.reassess_all(now)
         work.moved = {device.id: device for device in memory.devices.values() if device.moved}
+        work.moved |= {"/".join(group.key): group.state for group in memory.groups if group.state.moved}
         if not work.is_empty:
             with self._database.write() as connection:
                 flush(connection, work, memory)

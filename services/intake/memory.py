@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,10 @@ from services.calm.storms import Cause, Limits, Raises
 from services.clock import to_millis
 from services.commands.outstanding import Outstanding
 from services.commands.store import load_outstanding
+from services.groups.groups import Groups
+from services.groups.names import names_of_places
+from services.groups.places import is_place
+from services.groups.store import load_groups
 from services.ids import lowest_id
 from services.intake.standing import Standing
 from services.maintenance.store import BACKLOG, load_windows
@@ -169,6 +173,8 @@ class Memory:
     """Such episodes of rules that are not on trial any more."""
     cause_rules: frozenset[str] = frozenset()
     """Rules that others name as their cause."""
+    groups: Groups = field(default_factory=Groups)
+    """The rules over several devices."""
     also_told: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """A gateway's name in alarms -> the sites it serves beside the one where its alarm stands."""
 
@@ -215,7 +221,9 @@ def load(connection: Connection, library: Library, now: datetime, storms: Limits
         commands=load_outstanding(connection, library),
         windows=load_windows(connection, now - BACKLOG),
     )
+    _set_zones(connection, memory)
     memory.branches = Branches(memory.devices)
+    _load_groups(connection, memory, library)
     _load_states(connection, memory)
     _load_marks(connection, memory)
     memory.cause_rules = _cause_rules(memory)
@@ -237,14 +245,22 @@ def effective_rules(connection: Connection, library: Library) -> Effective:
     return Effective(library, books, book_store.site_params(connection))
 
 
+def state_of(memory: Memory, device: str, rule: str) -> DeviceState | None:
+    """Where a rule keeps its marks: a device, or what a rule over several devices is judged for."""
+    group = memory.groups.get(device, rule)
+    return memory.devices.get(device) if group is None else group.state
+
+
 def rule_of(memory: Memory, device: str, rule: str) -> CompiledRule | None:
-    state = memory.devices.get(device)
+    state = state_of(memory, device, rule)
     return state.profile.rules.get(rule) if state is not None and state.profile is not None else None
 
 
 def why_gone(memory: Memory, alarm: ActiveAlarm) -> Gone:
     """Why an alarm's rule raises none now: its device left service, or its rule was taken away, switched off or put on
     trial."""
+    if is_place(alarm.device):
+        return Gone("site_rule_gone", 0)
     device = memory.devices.get(alarm.device)
     if device is None or device.site != alarm.site:
         return Gone("device_gone", 0)
@@ -302,6 +318,12 @@ def _device(row: Row[Any], effective: Effective) -> DeviceState:
     return DeviceState(
         id=row.id, site=row.site, profile_id=row.profile, profile=profile, params=params, parent=row.parent or ""
     )
+
+
+def _set_zones(connection: Connection, memory: Memory) -> None:
+    zones = {row.id: row.timezone for row in connection.execute(select(sites.c.id, sites.c.timezone))}
+    for device in memory.devices.values():
+        device.zone = zones.get(device.site or "", device.zone)
 
 
 def _card(row: Row[Any]) -> Card:
@@ -405,9 +427,24 @@ def _millis(at: datetime | None) -> Millis | None:
     return None if at is None else to_millis(at)
 
 
+def _load_groups(connection: Connection, memory: Memory, library: Library) -> None:
+    """The rules over several devices, what their places are called, and which supplies they touch."""
+    memory.groups = load_groups(connection, library, memory.devices).groups
+    for place, found in names_of_places(connection, {one.state.id for one in memory.groups}).items():
+        memory.cards[place] = Card(name=found.name, place=Text(zh="", en=""), building=found.building)
+    for group in memory.groups:
+        site, place = memory.sites[group.rule.site], group.state.id
+        for supply in set(group.rule.rule.supplies) & site.supplies.keys():
+            shape = site.supplies[supply]
+            # Without it there is no full service, and it does not count towards what is needed.
+            member = MemberShape(device=place, vital=True)
+            site.supplies[supply] = replace(shape, members=(*shape.members, member))
+            site.supplies_of[place] = tuple(dict.fromkeys((*site.supplies_of.get(place, ()), supply)))
+
+
 def _load_marks(connection: Connection, memory: Memory) -> None:
     for row in connection.execute(select(rule_states)):
-        device = memory.devices.get(row.device)
+        device = state_of(memory, row.device, row.rule)
         rule = rule_of(memory, row.device, row.rule)
         if device is not None and rule is not None:
             restore_rule(device, (row.child, row.rule), rule, row.state)
@@ -420,14 +457,12 @@ def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
         memory.active[alarm.device, alarm.child, alarm.rule] = alarm
         return
     rule = rule_of(memory, alarm.device, alarm.rule)
-    if rule is None or rule.rule.mode == "shadow" or memory.devices[alarm.device].site != alarm.site:
+    device, key = state_of(memory, alarm.device, alarm.rule), (alarm.child, alarm.rule)
+    if device is None or rule is None or rule.rule.mode == "shadow" or device.site != alarm.site:
         memory.orphans.append(alarm)
         return
     memory.active[alarm.device, alarm.child, alarm.rule] = alarm
-    device, key = memory.devices[alarm.device], (alarm.child, alarm.rule)
-    mark = device.marks.get(key)
-    if mark is None or mark.phase not in (Phase.ACTIVE, Phase.CLEARING):
-        device.set_mark(key, Mark(phase=Phase.ACTIVE))
+    device.adopt(key, to_millis(alarm.raised_at), alarm.severity)
     impairment = impairment_of(alarm, rule) if alarm.suppressed_by is None else None
     if impairment is not None:
         memory.sites[alarm.site].impairments[alarm.device][alarm.id] = impairment
@@ -437,14 +472,15 @@ def _load_shadows(connection: Connection, memory: Memory) -> None:
     """What rules on trial have begun. One that is on trial no longer ends, and is judged anew."""
     for row in connection.execute(select(shadow_episodes).where(shadow_episodes.c.cleared_at.is_(None))):
         rule = rule_of(memory, row.device, row.rule)
-        if rule is None or rule.rule.mode != "shadow" or memory.devices[row.device].site != row.site:
+        state = state_of(memory, row.device, row.rule)
+        if state is None or rule is None or rule.rule.mode != "shadow" or state.site != row.site:
             memory.shadow_orphans.append(row.id)
         else:
             memory.shadows[row.device, row.child, row.rule] = row.id
 
 
 def _forget_marks_without_alarm(memory: Memory) -> None:
-    for device in memory.devices.values():
+    for device in (*memory.devices.values(), *(group.state for group in memory.groups)):
         for key, mark in list(device.marks.items()):
             known = (device.id, *key) in memory.active or (device.id, *key) in memory.shadows
             if mark.phase in (Phase.ACTIVE, Phase.CLEARING) and not known:

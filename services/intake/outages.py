@@ -122,8 +122,9 @@ class Outages:
     def _words(self, shape: SupplyShape, impact: Impact) -> Words:
         """The profile's words where they say what is really lost, otherwise the plain ones of the service."""
         for cause in impact.causes:
-            profile = self.library.get(cause.profile)
+            profile, group = self.library.get(cause.profile), self.memory.groups.get(cause.device, cause.wording)
             wording = profile.residents.get(cause.wording) if profile is not None else None
+            wording = group.rule.compiled.wording if group is not None else wording
             if wording is not None and wording.loss == impact.loss:
                 nothing = Text(zh="", en="")
                 return Words(what=wording.what, instead=wording.instead or nothing, next_news=wording.next_news)

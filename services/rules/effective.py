@@ -41,7 +41,7 @@ class Gone(NamedTuple):
     """Why a rule raises no alarms on a device any more."""
 
     reason: str
-    """rule_off | rule_shadow | rule_gone | device_gone"""
+    """rule_off | rule_shadow | rule_gone | site_rule_gone | device_gone"""
     version: int
     """Of the rule book that says so; 0: none does."""
 
@@ -52,6 +52,7 @@ class Gone(NamedTuple):
             "rule_off": f"the rule was switched off{by}",
             "rule_shadow": f"the rule is on trial and raises nothing{by}",
             "rule_gone": "the rule is no longer in the profile",
+            "site_rule_gone": "the rule is no longer in the site file, or it counts nobody here",
             "device_gone": "the device is no longer in service",
         }[self.reason]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
 from device_profiles.schema import Text
+from services.groups.names import names_of_places
 from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
 from services.tables import alarm_events, alarms, devices, tickets
@@ -74,12 +75,12 @@ def list_alarms(
         query = query.where(alarms.c.severity.in_(list(severity)))
     if before is not None:
         query = query.where(alarms.c.id < before)
-    return [_alarm(row) for row in connection.execute(query)]
+    return _placed(connection, [_alarm(row) for row in connection.execute(query)])
 
 
 def get_alarm(connection: Connection, scope: Scope, alarm: str) -> Alarm | None:
     row = connection.execute(_select(scope).where(alarms.c.id == alarm)).one_or_none()
-    return None if row is None else _alarm(row)
+    return None if row is None else _placed(connection, [_alarm(row)])[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +117,17 @@ def _select(scope: Scope) -> Select[Any]:
         )
         .where(in_scope(alarms.c.site, scope))
     )
+
+
+def _placed(connection: Connection, found: list[Alarm]) -> list[Alarm]:
+    """With the names of the sites and buildings that rules over several devices speak of."""
+    places = names_of_places(connection, (one.device for one in found))
+    return [
+        replace(one, device_name=places[one.device].name, building=places[one.device].building)
+        if one.device in places
+        else one
+        for one in found
+    ]
 
 
 def _name_of(row: Row[Any]) -> Text:

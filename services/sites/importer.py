@@ -14,11 +14,34 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from device_profiles.schema import ChildKind, DeviceProfile, Scalar
+from device_profiles.schema import (
+    ChildKind,
+    Clear,
+    DeviceProfile,
+    Flapping,
+    Grade,
+    ResidentWording,
+    Scalar,
+    Schedule,
+    Source,
+    TicketTemplate,
+)
 from device_profiles.yaml_lines import Document, YamlMistake, read_yaml
 from gateway.reading import DeviceEntry, child_id, child_kind
 from services.database import Database
-from services.sites.model import BuildingEntry, Member, Recipient, SiteDevice, SiteFile, Supply, UnitEntry, UnitRef
+from services.groups import check as rule_check
+from services.sites.model import (
+    BuildingEntry,
+    Member,
+    Recipient,
+    RuleMembers,
+    SiteDevice,
+    SiteFile,
+    SiteRule,
+    Supply,
+    UnitEntry,
+    UnitRef,
+)
 from services.sites.params import param_mistake
 from services.sites.sync import ImportReport, adopted_ids, foreign_owners, sync
 
@@ -208,6 +231,15 @@ _MODELS: dict[tuple[str, str], Any] = {
     ("SiteFile", "supplies"): Supply,
     ("Supply", "members"): Member,
     ("Supply", "units"): UnitRef,
+    ("SiteFile", "rules"): SiteRule,
+    ("SiteRule", "of"): RuleMembers,
+    ("SiteRule", "clear"): Clear,
+    ("SiteRule", "grades"): Grade,
+    ("SiteRule", "schedule"): Schedule,
+    ("SiteRule", "flapping"): Flapping,
+    ("SiteRule", "source"): Source,
+    ("SiteRule", "ticket"): TicketTemplate,
+    ("SiteRule", "residents"): ResidentWording,
     ("SiteFile", "recipients"): Recipient,
 }
 
@@ -264,6 +296,7 @@ class _Check:
                 *self._site_params(),
                 *self._all_devices(),
                 *self._all_supplies(),
+                *self._rules(),
                 *self._recipients(),
             ]
         )
@@ -307,6 +340,7 @@ class _Check:
             (("buildings",), site.buildings),
             (("devices",), site.devices),
             (("supplies",), site.supplies),
+            (("rules",), site.rules),
             (("recipients",), site.recipients),
             *((("buildings", number, "units"), one.units) for number, one in enumerate(site.buildings)),
         ]
@@ -421,6 +455,11 @@ class _Check:
         elif key != "*" and not (key.isdigit() and child.start <= int(key) < child.start + count):
             last = child.start + count - 1
             yield self._mistake(where, repr(f"{kind}:{key}"), f"{kind}:{child.start} to {kind}:{last}")
+
+    def _rules(self) -> Iterator[SiteMistake]:
+        for one in rule_check.mistakes(self._site, self._library):
+            expected = nearest(one.found.strip("'"), one.known) if not one.expected else one.expected
+            yield self._mistake(one.where, one.found, expected)
 
     def _recipients(self) -> Iterator[SiteMistake]:
         for number, to in enumerate(self._site.recipients):

@@ -1,15 +1,30 @@
-"""The site file: one YAML file that says what stands where, what serves whom, and who is told.
+"""The site file: one YAML file that says what stands where, what serves whom, what is wrong about several devices
+together, and who is told.
 
 Shapes only; whether the names in it exist (profiles, buildings, children) is the importer's matter.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from device_profiles.schema import Scalar, Severity, Text
+from device_profiles.schema import (
+    Clear,
+    Flapping,
+    Grade,
+    ResidentWording,
+    Rule,
+    Scalar,
+    Schedule,
+    Severity,
+    Source,
+    Text,
+    TicketTemplate,
+)
+from device_profiles.schema.base import Duration, Identifier
 
 
 def _text_shorthand(raw: object) -> object:
@@ -121,6 +136,51 @@ class Recipient(Part):
     """At this time of the site's clock, alarms below major come once a day, together, instead of one by one."""
 
 
+class RuleMembers(Part):
+    """Whose devices a rule counts: those of families, or of profiles, or these; of some buildings or of all."""
+
+    families: tuple[Id, ...] = ()
+    profiles: tuple[Id, ...] = ()
+    devices: tuple[Id, ...] = ()
+    buildings: tuple[Id, ...] = ()
+    """Only those that stand there; empty: wherever they stand."""
+
+
+class SiteRule(Part):
+    """A rule over several devices: `number(…)` and `share(…)` of devices, or of their children.
+
+    It is judged for the whole site, for each building in which its devices stand, or for each device they hang on.
+    """
+
+    id: Identifier
+    name: Words
+    of: RuleMembers
+    per: Literal["site", "building", "parent"] = "site"
+    when: str
+    for_: Duration = Field(timedelta(0), alias="for")
+    clear: Clear = Clear()
+    severity: Severity
+    grades: tuple[Grade, ...] = ()
+    schedule: tuple[Schedule, ...] = ()
+    flapping: Flapping = Flapping()
+    acknowledge_within: Duration | None = None
+    mode: Literal["live", "shadow"] = "live"
+    needs: Literal["good", "any"] = "good"
+    source: Source = Source(kind="judgement")
+    ticket: TicketTemplate | None = None
+    residents: ResidentWording | None = None
+    """What they lose by it, of the supplies that it touches."""
+    supplies: tuple[Id, ...] = ()
+    """The supplies that are limited (or out, by the wording's `loss`) while it is active."""
+
+    def as_rule(self) -> Rule:
+        """The same as a rule of a profile, which is how it is judged."""
+        said = self.model_dump(by_alias=True, exclude={"of", "per", "supplies", "ticket", "residents"})
+        ticket = self.id if self.ticket is not None else None
+        residents = self.id if self.residents is not None else None
+        return Rule.model_validate({**said, "ticket": ticket, "residents": residents})
+
+
 class SiteFile(Part):
     site: SiteId
     name: Words
@@ -132,6 +192,7 @@ class SiteFile(Part):
     buildings: tuple[BuildingEntry, ...] = ()
     devices: tuple[SiteDevice, ...] = ()
     supplies: tuple[Supply, ...] = ()
+    rules: tuple[SiteRule, ...] = ()
     recipients: tuple[Recipient, ...] = ()
 
     def params_of(self, device: SiteDevice) -> dict[str, Scalar]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
 from device_profiles.schema import Text
+from services.groups.names import names_of_places
 from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
 from services.tables import alarms, devices, ticket_events, tickets
@@ -93,13 +94,13 @@ def list_tickets(
         query = query.where(tickets.c.state.in_(list(state)))
     if before is not None:
         query = query.where(tickets.c.number < before)
-    return [_ticket(row) for row in connection.execute(query)]
+    return _placed(connection, [_ticket(row) for row in connection.execute(query)])
 
 
 def get_ticket(connection: Connection, scope: Scope, ticket: str) -> Ticket | None:
     """One ticket with its events, oldest first."""
     row = connection.execute(_select(scope).where(tickets.c.id == ticket)).one_or_none()
-    return None if row is None else _ticket(row, _events(connection, ticket))
+    return None if row is None else _placed(connection, [_ticket(row, _events(connection, ticket))])[0]
 
 
 def _events(connection: Connection, ticket: str) -> tuple[TicketEvent, ...]:
@@ -159,6 +160,17 @@ def _ticket(row: Row[Any], events: tuple[TicketEvent, ...] = ()) -> Ticket:
         version=row.version,
         events=events,
     )
+
+
+def _placed(connection: Connection, found: list[Ticket]) -> list[Ticket]:
+    """With the names of the sites and buildings that rules over several devices speak of."""
+    places = names_of_places(connection, (one.device for one in found if one.device is not None))
+    return [
+        replace(one, device_name=places[one.device].name, building=places[one.device].building)
+        if one.device in places
+        else one
+        for one in found
+    ]
 
 
 def _gateway_name(device: str | None) -> Text | None:

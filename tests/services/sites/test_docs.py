@@ -24,16 +24,18 @@ def test_every_key_is_documented_and_no_other() -> None:
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^###|\Z)", PAGE, re.MULTILINE | re.DOTALL))
     assert sections.keys() == MODELS.keys()
     for name, text in sections.items():
-        assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(MODELS[name].model_fields), name
+        keys = [field.alias or key for key, field in MODELS[name].model_fields.items()]
+        assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == keys, name
 
 
 def test_the_example_is_a_site(tmp_path: Path) -> None:
     example = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(example) == 1
+    assert len(example) == 2
     path = tmp_path / "yard.yaml"
-    path.write_text(example[0], encoding="utf-8")
+    path.write_text("\n".join(example), encoding="utf-8")
     site = read_site(path, load(SHIPPED))
     assert [device.id for device in site.devices] == ["booster-1", "door-1"]
+    assert [rule.id for rule in site.rules] == ["doors_offline", "water_at_risk"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""The rules across devices as the database has them, ready to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection, select
+
+from device_profiles.schema import DeviceProfile
+from services.groups.groups import Groups
+from services.groups.places import (
+    Placed,
+    members_of,
+)
+from services.groups.rule import GroupRule, RuleMistake, compile_rule
+from services.rules.state import DeviceState
+from services.sites.model import SiteRule
+from services.tables import devices, sites
+
+log = structlog.get_logger("courtyard.groups")
+Library = Mapping[str, DeviceProfile]
+
+
+class Broken(NamedTuple):
+    """A rule that is not judged, and why."""
+
+    site: str
+    rule: str
+    found: str
+
+
+class Loaded(NamedTuple):
+    groups: Groups
+    broken: tuple[Broken, ...]
+
+
+def load_groups(connection: Connection, library: Library, states: Mapping[str, DeviceState]) -> Loaded:
+    """Every rule of every site over the devices in service. One that cannot be read is left out, and said."""
+    here = read_placed(connection, library)
+    rows = connection.execute(select(sites.c.id, sites.c.timezone, sites.c.rules)).all()
+    rules: list[GroupRule] = []
+    broken: list[Broken] = []
+    for row in rows:
+        placed = [one for one in here if one.site == row.id]
+        for found in read_rules(row.id, row.rules or (), placed, library):
+            if isinstance(found, GroupRule):
+                rules.append(found)
+            else:
+                broken.append(found)
+    for one in broken:
+        log.error("site_rule_not_judged", site=one.site, rule=one.rule, found=one.found)
+    zones = {row.id: row.timezone for row in rows}
+    return Loaded(Groups(rules, states, here, zones), tuple(broken))
+
+
+def read_rules(
+    site: str, entries: Iterable[Mapping[str, Any]], placed: Iterable[Placed], library: Library
+) -> Iterator[GroupRule | Broken]:
+    """The rules of one site; those without any member are passed over until there is one."""
+    here = list(placed)
+    for entry in entries:
+        try:
+            rule = SiteRule.model_validate(entry)
+            profiles = sorted({one.profile for one in members_of(rule.of, here)})
+            if profiles:
+                yield compile_rule(site, rule, [library[id] for id in profiles])
+        except (ValidationError, RuleMistake) as error:
+            yield Broken(site, str(entry.get("id", "")), str(error))
+
+
+def read_placed(connection: Connection, library: Library) -> list[Placed]:
+    """The devices in service whose profiles are known."""
+    query = select(devices.c.id, devices.c.site, devices.c.profile, devices.c.building, devices.c.parent)
+    rows = connection.execute(query.where(devices.c.retired_at.is_(None), devices.c.site.is_not(None)))
+    return [
+        Placed(row.id, row.site, row.profile, library[row.profile].family, row.building or "", row.parent or "")
+        for row in rows
+        if row.profile in library
+    ]
