@@ -38,6 +38,7 @@ from services.metrics import Metrics, parts
 from services.metrics.rules import of_rules
 from services.metrics.state import of_state
 from services.notices import sending
+from services.notices.digests import Digests
 from services.notices.outbox import Outbox
 from services.profiles import load_library
 from services.rollup import rollup_chores
@@ -196,10 +197,12 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
         if gone:
             log.info("commands_expired", commands=gone)
 
+    digests = Digests(core.database, public_url=core.settings.effective_public_url)
     ticker = Ticker(
         core.clock,
         [
             Chore("tick", timedelta(seconds=1), core.intake.tick),
+            Chore("digests", timedelta(minutes=1), digests.tick),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
             Chore("notices retention", timedelta(hours=1), forget_notices),
             Chore("commands retention", timedelta(hours=1), forget_commands),

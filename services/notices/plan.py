@@ -245,13 +245,19 @@ def for_outage(event: OutageEvent, audience: Audience, *, public_url: str) -> li
 
 def _wanting(audience: Audience, kind: str, severity: str) -> Iterable[Recipient]:
     for to in audience.recipients:
-        if may_hear(to, kind) and _RANK[Severity(severity)] >= _RANK[Severity(to.min_severity)]:
+        if wants(to, kind, severity):
             yield to
+
+
+def wants(to: Recipient, kind: str, severity: str) -> bool:
+    return may_hear(to, kind) and _RANK[Severity(severity)] >= _RANK[Severity(to.min_severity)]
 
 
 def may_hear(to: Recipient, kind: str) -> bool:
     """Whether somebody is told of alarms, tickets or outages at all."""
-    return kind in (to.about or _SUITS[to.audience]) and kind in _SUITS[to.audience]
+    # Who stands on a later step wants to know what others leave lying, not every ticket that is opened.
+    default = ("alarm",) if to.step else _SUITS[to.audience]
+    return kind in (to.about or default) and kind in _SUITS[to.audience]
 
 
 def _touches(to: Recipient, event: OutageEvent) -> bool:

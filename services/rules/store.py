@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, or_, select
 
 from device_profiles.schema import Text
 from services.groups.names import names_of_places
+from services.ids import lowest_id
 from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
 from services.tables import alarm_events, alarms, devices, tickets
@@ -76,6 +77,21 @@ def list_alarms(
     if before is not None:
         query = query.where(alarms.c.id < before)
     return _placed(connection, [_alarm(row) for row in connection.execute(query)])
+
+
+def alarms_of_days(
+    connection: Connection, site: str, severities: Collection[str], *, since: datetime, until: datetime
+) -> list[Alarm]:
+    """Those of a stretch of time, by when they were taken in: they began in it, or were not over when it began.
+    Without those that are folded under another."""
+    query = _select(frozenset({site})).where(
+        alarms.c.site == site,
+        alarms.c.severity.in_(list(severities)),
+        alarms.c.parent.is_(None),
+        alarms.c.id <= lowest_id(until),
+        or_(alarms.c.state != "cleared", alarms.c.cleared_at > since, alarms.c.id > lowest_id(since)),
+    )
+    return _placed(connection, [_alarm(row) for row in connection.execute(query.order_by(alarms.c.id))])
 
 
 def get_alarm(connection: Connection, scope: Scope, alarm: str) -> Alarm | None:

@@ -39,6 +39,7 @@ _CHORES = {
     "unclaimed devices": N_("Forgetting new devices that fell silent"),
     "notices retention": N_("Forgetting old notices"),
     "commands retention": N_("Forgetting old commands"),
+    "digests": N_("Sending the daily digests"),
     "events retention": N_("Forgetting old events"),
 }
 _CHANNELS = {"webhook": N_("By webhook"), "email": N_("By e-mail"), "apprise": N_("By messenger")}
