@@ -129,7 +129,7 @@ class PlugStrip:
 
     def __enter__(self) -> PlugStrip:
         self._publisher.start()
-        assert self._publisher.wait_connected(10)
+        assert self._publisher.wait_connected(30)
         self._listener.connect()
         self._thread.start()
         return self
@@ -207,7 +207,7 @@ class House:
     def look(self, id: str) -> CommandRecord:
         return self.desk.get(None, id)
 
-    def ends(self, id: str, seconds: float = 15) -> CommandRecord:
+    def ends(self, id: str, seconds: float = 60) -> CommandRecord:
         until(lambda: self.look(id).ended_at is not None, seconds, f"still {self.look(id)}")
         return self.look(id)
 
@@ -221,7 +221,7 @@ class House:
         return latest.values.get(name) if latest else None
 
 
-def wait_for(done: Callable[[], bool], why: str, seconds: float = 20) -> None:
+def wait_for(done: Callable[[], bool], why: str, seconds: float = 60) -> None:
     until(done, seconds, why)
 
 

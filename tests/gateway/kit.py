@@ -19,7 +19,7 @@ def now_millis() -> int:
     return int(time.time() * 1000)
 
 
-def until(done: Callable[[], bool], seconds: float = 20, why: str = "it did not come about in time") -> None:
+def until(done: Callable[[], bool], seconds: float = 60, why: str = "it did not come about in time") -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, why

@@ -84,7 +84,7 @@ class RunningStack:
         """From PostgreSQL, as the product or as Grafana."""
         file = {"courtyard": "postgres_app_password", "grafana": "postgres_reader_password"}[role]
         where = f"host=127.0.0.1 port={self.port('postgres:5432')} dbname=courtyard user={role}"
-        with psycopg.connect(where, password=self.keys.read(file), connect_timeout=5) as connection:
+        with psycopg.connect(where, password=self.keys.read(file), connect_timeout=20) as connection:
             return connection.execute(statement.encode(), values or None).fetchall()
 
     def rows_when_it_is_back(self, statement: str) -> list[tuple[Any, ...]]:
@@ -101,6 +101,7 @@ class RunningStack:
             data={"db": "telemetry", "q": query, "epoch": "ms"},
             auth=("grafana", self.keys.read("influx_grafana_password")),
             trust_env=False,
+            timeout=30,
         )
         answer.raise_for_status()
         (result,) = answer.json()["results"]
@@ -127,13 +128,15 @@ class RunningStack:
                 return False
             return True
 
-        self.until(is_let_in, 10)
+        self.until(is_let_in, 30)
         return password
 
     @property
     def notices(self) -> list[dict[str, Any]]:
         file = self.data / "volumes" / "demo-data" / "demo-notices.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        text = file.read_text() if file.exists() else ""
+        whole, _, _ = text.rpartition("\n")  # the last line may be on its way
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 def panel_query(board: Path, title: str, **variables: str) -> str:

@@ -50,7 +50,7 @@ def test_a_token_of_user_and_password_becomes_basic() -> None:
 
 
 def test_written_for_version_2_read_with_influxql(database: Influx) -> None:
-    with httpx.Client(base_url=database.url, trust_env=False) as client:
+    with httpx.Client(base_url=database.url, trust_env=False, timeout=60) as client:
         raw = {"org": "o", "bucket": "telemetry", "precision": "ms"}
         plain = client.post("/api/v2/write", params=raw, content=b"shim,device=a v=1 1780000000000")
         packed = client.post(
@@ -67,7 +67,7 @@ def test_written_for_version_2_read_with_influxql(database: Influx) -> None:
 
 
 def test_errors_come_through_and_the_connection_goes_on(database: Influx) -> None:
-    with httpx.Client(base_url=database.url, trust_env=False) as client:
+    with httpx.Client(base_url=database.url, trust_env=False, timeout=60) as client:
         bad = client.post("/api/v2/write?bucket=telemetry&precision=ms", content=b"no line")
         nowhere = client.post("/api/v2/write?bucket=nowhere&precision=ms", content=b"m v=1 1")
         unsaid = client.post("/api/v2/write", content=b"m v=1 1")
@@ -79,7 +79,7 @@ def test_errors_come_through_and_the_connection_goes_on(database: Influx) -> Non
 
 def test_a_long_answer_comes_in_pieces(database: Influx) -> None:
     lines = b"\n".join(b"long,device=d%d v=1 1780000000000" % n for n in range(5000))
-    with httpx.Client(base_url=database.url, trust_env=False) as client:
+    with httpx.Client(base_url=database.url, trust_env=False, timeout=60) as client:
         client.post("/api/v2/write?bucket=telemetry&precision=ms", content=lines).raise_for_status()
         asked = {"db": "telemetry", "q": "SELECT * FROM long", "chunked": "true", "chunk_size": "100"}
         with client.stream("POST", "/query", data=asked) as answer:
@@ -87,7 +87,7 @@ def test_a_long_answer_comes_in_pieces(database: Influx) -> None:
 
 
 def test_a_database_that_is_away_is_said_and_found_again(tmp_path: Path, database: Influx) -> None:
-    with httpx.Client(base_url=database.url, trust_env=False) as client:
+    with httpx.Client(base_url=database.url, trust_env=False, timeout=60) as client:
         client.get("/ping")
         database.kill()
         assert client.get("/health").status_code == 503
@@ -102,7 +102,7 @@ def test_a_database_that_is_away_is_said_and_found_again(tmp_path: Path, databas
 def test_a_body_of_no_or_of_any_length_is_refused_and_no_next_question(database: Influx, head: str) -> None:
     host, _, port = database.url.removeprefix("http://").rpartition(":")
     inner = "GET /ping HTTP/1.1\r\nHost: c\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=5) as one:
+    with socket.create_connection((host, int(port)), timeout=60) as one:
         one.sendall(f"POST /api/v2/write?bucket=telemetry HTTP/1.1\r\nHost: c\r\n{head}\r\n\r\n{inner}".encode())
         said = b""
         with suppress(ConnectionError):

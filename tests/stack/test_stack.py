@@ -61,7 +61,7 @@ def stack() -> Iterator[RunningStack]:
 
 def test_every_service_of_the_file_was_started_by_its_own_line(stack: RunningStack) -> None:
     running = {"mosquitto", "postgres", "influxdb", "services", "gateway", "demo", "mailbox"}
-    assert running <= set(stack.state["pids"])
+    stack.until(lambda: running <= set(stack.state["pids"]), _SHOWN_SECONDS)
     for once in ("influx-setup", "migrate", "enrol", "demo-site"):
         assert f"up  {once}" in stack.said
     assert "gateway-1: " in (stack.data / "logs" / "enrol.log").read_text()
@@ -69,13 +69,19 @@ def test_every_service_of_the_file_was_started_by_its_own_line(stack: RunningSta
 
 def test_every_health_check_of_the_file_passes(stack: RunningStack) -> None:
     program = [sys.executable, "-c", "from services.cli.main import app; app()"]
-    done = subprocess.run(
-        [*program, "stack", "status", "--json", "--data", stack.data], cwd=ROOT, check=False, capture_output=True
-    )
-    found = {one["service"]: one["state"] for one in json.loads(done.stdout)}
+    found: dict[str, str] = {}
+
+    def all_are_well() -> bool:
+        done = subprocess.run(
+            [*program, "stack", "status", "--json", "--data", stack.data], cwd=ROOT, check=False, capture_output=True
+        )
+        found.clear()
+        found.update({one["service"]: one["state"] for one in json.loads(done.stdout)})
+        assert (done.returncode == 0) == (set(found.values()) == {"well"}), found
+        return done.returncode == 0
+
+    stack.until(all_are_well, _SHOWN_SECONDS)  # the stack is up before the gateway's check has passed once
     assert set(found) >= {"mosquitto", "postgres", "influxdb", "services", "gateway", "demo", "mailbox"}
-    assert set(found.values()) == {"well"}, found
-    assert done.returncode == 0
 
 
 def test_commands_run_with_the_settings_and_secrets_of_a_service(stack: RunningStack, tmp_path: Path) -> None:
@@ -108,7 +114,8 @@ def test_a_fault_goes_from_the_broker_to_the_panel_the_ticket_and_the_notice(sta
     assert (site, priority) == ("osmanthus", "P1")
     told = "SELECT count(*) FROM notices WHERE subject_id = %s AND state = 'delivered'"
     stack.until(lambda: stack.rows(told, number)[0][0], _SHOWN_SECONDS)
-    assert [one for one in stack.notices if number in json.dumps(one)], "it arrived, and is not only said to have"
+    # It arrived, and is not only said to have.
+    stack.until(lambda: [one for one in stack.notices if number in json.dumps(one)], _SHOWN_SECONDS)
 
 
 def test_grafana_reads_the_work_and_nothing_about_people(stack: RunningStack) -> None:
@@ -167,7 +174,7 @@ def test_who_speaks_for_another_is_not_heard(stack: RunningStack) -> None:
         return {row[1] for series in stack.influxql(query) for row in series["values"]}
 
     with MqttPublisher(stack.broker("gate-7", stack.new_device("gate-7")), "gate-7") as device:
-        assert device.wait_connected(5)
+        assert device.wait_connected(30)
         for name, volts in (("gate-7", 12.51), ("gate-6", 12.52), ("gate-7", 12.53)):
             device.publish(TELEMETRY.replace("gate-9", name), _reading(int(time.time() * 1000), volts))
             time.sleep(0.01)  # so that the times differ
@@ -181,7 +188,7 @@ def test_who_is_killed_comes_back_and_nothing_is_lost(stack: RunningStack) -> No
     said: list[int] = []
     with ExitStack() as ends:
         gate = ends.enter_context(MqttPublisher(stack.broker("gate-9", stack.new_device("gate-9")), "gate-9"))
-        assert gate.wait_connected(5)
+        assert gate.wait_connected(30)
         for victim in ("services", "influxdb", "postgres", "gateway"):
             before = stack.state["pids"][victim]
             stack.kill(victim)
@@ -189,8 +196,8 @@ def test_who_is_killed_comes_back_and_nothing_is_lost(stack: RunningStack) -> No
                 said.append(int(time.time() * 1000))
                 gate.publish(TELEMETRY, _reading(said[-1], 12.0, door="forced"))
                 time.sleep(0.06)  # so that the times differ, and some fall into the gap
-            stack.until(lambda victim=victim, before=before: stack.state["pids"].get(victim, before) != before, 30)
-        assert gate.flush(30)
+            stack.until(lambda victim=victim, before=before: stack.state["pids"].get(victim, before) != before, 60)
+        assert gate.flush(60)
 
     def stored() -> set[int]:
         query = f"SELECT supply_voltage FROM access_gate WHERE device = 'gate-9' AND time >= {begin}ms"
@@ -200,10 +207,12 @@ def test_who_is_killed_comes_back_and_nothing_is_lost(stack: RunningStack) -> No
             return set()
 
     stack.until(lambda: set(said) <= stored(), 60)
-    tickets = "SELECT count(*) FROM tickets WHERE device = 'gate-9' AND alarm IS NOT NULL"
-    episodes = "SELECT count(*) FROM alarms WHERE device = 'gate-9'"
-    stack.until(lambda: stack.rows_when_it_is_back(tickets) not in ([], [(0,)]), 60)
-    assert stack.rows(tickets) == stack.rows(episodes), "one ticket for each episode"
+    # In one statement: between two there might come another episode.
+    both = """SELECT (SELECT count(*) FROM tickets WHERE device = 'gate-9' AND alarm IS NOT NULL),
+        (SELECT count(*) FROM alarms WHERE device = 'gate-9' AND state IN ('active', 'cleared'))"""
+    stack.until(lambda: stack.rows_when_it_is_back(both) not in ([], [(0, 0)]), 60)
+    ((tickets, episodes),) = stack.rows(both)
+    assert tickets == episodes > 0, "one ticket for each episode"
 
 
 def _reading(at: int, volts: float, *, door: str = "closed") -> bytes:

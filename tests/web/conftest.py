@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from playwright.sync_api import expect
 
 from gateway.decode import Decoder
 from gateway.journal import NewQuarantine, open_journal
@@ -25,6 +26,9 @@ from services.web.app import create_app
 from services.web.security import COOKIE
 from services.web.server import Server
 from tests.web.seed import seed
+
+# A busy machine may take its time; what does not come fails all the same.
+expect.set_options(timeout=20_000)
 
 
 class SetAside:

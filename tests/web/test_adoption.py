@@ -19,7 +19,7 @@ from services.clock import to_millis
 from services.tables import device_states, devices, gateways, supplies
 from tests.web.conftest import Courtyard
 from tests.web.seed import PASSWORD, SITE
-from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, serving, violations
+from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, serving, too_wide, violations
 
 __all__ = ["chromium"]
 ID = provisional_id("booster_set", "yard/pumps-3")
@@ -348,7 +348,4 @@ def test_everybody_can_see_where_the_break_is(chromium: Browser, yard: Courtyard
 
 
 def _fits(page: Page) -> None:
-    # A click may still be on its way to the next page: measured once that one stands.
-    page.wait_for_load_state("load")
-    page.wait_for_function("document.documentElement !== null")
-    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], page.url  # type: ignore[index]
+    assert too_wide(page) == []

@@ -22,6 +22,7 @@ from services.web.app import create_app
 from services.web.security import COOKIE
 from tests.commands_kit import House, PlugStrip, wait_for
 from tests.needs import missing
+from tests.web.test_browser import too_wide
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.mosquitto
@@ -172,9 +173,9 @@ def test_a_port_is_cut_from_a_phone(house: House, plug: PlugStrip, chromium: Bro
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert too_wide(page) == []
         page.get_by_label("Cut the power of this port?").check()
         page.get_by_role("button", name="Cut the power").click()
-        expect(page.locator("#commands-sent li").first).to_contain_text("Done", timeout=15_000)
+        expect(page.locator("#commands-sent li").first).to_contain_text("Done", timeout=30_000)
         expect(page.locator("#commands-sent li").first).to_contain_text("The effect has been measured")
     assert [(one["do"], one["port"]) for one in plug.heard] == [("cut", 1)]

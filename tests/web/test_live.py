@@ -10,7 +10,7 @@ from services.changes import Change, Changes
 from services.web import live
 
 
-def changes_heard(act: Callable[[Changes], Awaitable[None]], messages: int, beat: float = 5) -> list[object]:
+def changes_heard(act: Callable[[Changes], Awaitable[None]], messages: int, beat: float = 20) -> list[object]:
     async def scene() -> list[object]:
         changes = Changes()
         heard: list[object] = []
@@ -25,7 +25,7 @@ def changes_heard(act: Callable[[Changes], Awaitable[None]], messages: int, beat
         assert not changes._subscribers, "a closed page is no longer served"
         return heard
 
-    return asyncio.run(asyncio.wait_for(scene(), 10))
+    return asyncio.run(asyncio.wait_for(scene(), 60))
 
 
 def device(name: str) -> Change:
@@ -58,7 +58,7 @@ def test_silence_is_told_by_a_beat() -> None:
 
     started = time.monotonic()
     assert changes_heard(act, 1, beat=0.1) == [[]]
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15, "the usual beat would be twenty seconds"
 
 
 def test_a_page_that_missed_some_is_told_to_reload() -> None:
@@ -80,7 +80,7 @@ def heard_since(since: int, changes: Changes) -> object:
         finally:
             await feed.aclose()
 
-    return asyncio.run(asyncio.wait_for(scene(), 10))
+    return asyncio.run(asyncio.wait_for(scene(), 60))
 
 
 def test_what_happens_between_reading_a_page_and_hearing_its_feed_is_told() -> None:

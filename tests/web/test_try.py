@@ -16,7 +16,7 @@ from services.authoring.examples import example_of, lines_of_binding
 from services.authoring.tryout import LARGEST_YAML
 from services.tables import devices
 from tests.web.conftest import Courtyard
-from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, violations  # noqa: F401
+from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, too_wide, violations  # noqa: F401
 
 SUMP = (SHIPPED / "sump_pump" / "json.yaml").read_text(encoding="utf-8")
 TOPIC = "courtyard/yard/sumps/s1/telemetry"
@@ -187,13 +187,13 @@ def test_it_is_usable_on_a_phone_and_by_everybody(
             page.locator("#payload").fill('{"level_pct": 41.5, "level_pc": 3}')
             page.locator("button[value=try]").click()
             expect(page.locator("#result table")).to_contain_text("41.5 %")
-            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+            assert too_wide(page) == []
             assert not violations(page, "light")
             page.locator("details summary").click()
             page.locator("#yaml").fill(broken)
             page.locator("button[value=prove]").click()
             expect(page.locator("#result mark").last).to_contain_text("famly")
-            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+            assert too_wide(page) == []
             assert not violations(page, "light")
             page.set_viewport_size(DESKTOP)
             assert not violations(page, "light")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +15,10 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from gateway.ports import free_port
 
-def eventually(what: Callable[[], bool], *, within: float = 10) -> None:
+
+def eventually(what: Callable[[], bool], *, within: float = 60) -> None:
     """Poll until it holds."""
     deadline = time.monotonic() + within
     while not what():
@@ -52,7 +53,7 @@ class HttpSink:
                 said = json.loads(body) if body.startswith(b"{") else {"raw": body.decode(errors="replace")}
                 sink.received.append(Received(self.path, dict(self.headers), said, time.monotonic()))
                 if self.path in sink.holds:
-                    sink.holds[self.path].wait(20)
+                    sink.holds[self.path].wait(120)
                 waiting = sink.statuses.get(self.path, [200])
                 try:
                     self.send_response(waiting.pop(0) if len(waiting) > 1 else waiting[0])
@@ -90,12 +91,6 @@ class HttpSink:
         return [one.headers["Idempotency-Key"] for one in self.received if one.path == path]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class SmtpSink:
     """Takes mail, and refuses recipients at `no.example` for good and at `busy.example` for now."""
@@ -103,7 +98,7 @@ class SmtpSink:
     mails: list[tuple[Envelope, EmailMessage]] = field(default_factory=list)
 
     def __enter__(self) -> SmtpSink:
-        self._port = _free_port()  # aiosmtpd cannot say which one it got for 0
+        self._port = free_port()  # aiosmtpd cannot say which one it got for 0
         self._controller = Controller(self, hostname="127.0.0.1", port=self._port)
         self._controller.start()
         return self

@@ -16,6 +16,7 @@ from tests.services.notices.sinks import eventually
 
 def app_with_a_stream() -> FastAPI:
     app = FastAPI()
+    app.state.begun = threading.Event()
 
     @app.get("/live")
     async def live() -> StreamingResponse:
@@ -28,6 +29,7 @@ def app_with_a_stream() -> FastAPI:
 
     @app.get("/slow")
     def slow() -> str:
+        app.state.begun.set()
         time.sleep(0.5)
         return "done"
 
@@ -65,19 +67,20 @@ def test_open_event_streams_do_not_hold_up_the_end() -> None:
     server.stop()
     assert time.monotonic() - begun < 2.5
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert ended.is_set()
 
 
 def test_a_request_under_way_is_answered_first() -> None:
-    server = Server(app_with_a_stream(), "127.0.0.1", 0)
+    app = app_with_a_stream()
+    server = Server(app, "127.0.0.1", 0)
     server.start()
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{server.url}/slow").text))
     thread.start()
-    time.sleep(0.15)
+    assert app.state.begun.wait(30)
     server.stop()
-    thread.join(5)
+    thread.join(30)
     assert answers == ['"done"']
 
 
