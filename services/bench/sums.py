@@ -61,7 +61,7 @@ def run(*, devices: int, rounds: int, report: Callable[[str], None]) -> dict[str
     library = load(SHIPPED)
     with (
         tempfile.TemporaryDirectory(prefix="courtyard-bench-") as folder,
-        Influx(Path(folder) / "influxdb", INFLUXDB_DATA_CACHE_MAX_MEMORY_SIZE="4g") as database,
+        Influx(Path(folder) / "influxdb", **dashboards.SETTINGS) as database,
         closing(_Answering(database.direct_url, "")) as ql,
     ):
         for level in (FIVE_MINUTES, HOURLY):
