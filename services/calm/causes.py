@@ -79,12 +79,13 @@ def _waits_for(episode: E, own: str, find: Callable[[str], E | None]) -> bool:
     """Whether an alarm is suppressed by `own`, itself or by way of others: two never wait for each other."""
     seen: set[str] = set()
     found: E | None = episode
-    while own and found is not None and found.id not in seen:
-        if found.id == own:
-            return True
+    while found is not None and found.id not in seen:
         seen.add(found.id)
         held = found.suppressed_by
-        found = find(str(held["id"])) if held is not None and held.get("kind") == "cause" else None
+        by = str(held["id"]) if held is not None and held.get("kind") == "cause" else ""
+        if own and own in (found.id, by):
+            return True
+        found = find(by)
     return False
 
 
