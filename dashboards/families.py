@@ -78,7 +78,7 @@ def _with_quality(made: boards.Dashboard, family: str, language: str) -> None:
 
 
 def bad_readings(measurement: str, language: str, *, by: str = "") -> timeseries.Panel:
-    """Readings that are not good, stacked by why. `by`: what else tells series apart, such as "$m", the family."""
+    """Readings that are not good, stacked by why. `by`: what else tells series apart, such as its family."""
     panel = chart(_WORDS["bad"].in_(language), "short").interval("1m")
     panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL)).fill_opacity(40)
     for look in QUALITY.values():

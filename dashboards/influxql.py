@@ -11,7 +11,11 @@ from device_profiles.telemetry import COUNT, DELAY, QUALITY, RAW
 CHOSEN = '"site" =~ /^${site:regex}$/ AND "device" =~ /^${device:regex}$/'
 AT_SITE = '"site" =~ /^${site:regex}$/'
 EVERYTHING = "/.*/"
-"""All measurements; a series says which one it is of as `$m` in its alias."""
+"""All measurements."""
+ITS_MEASUREMENT = "$0"
+"""In an alias: which one a series is of. Grafana takes `$m` from what was chosen in its own editor: of a query that is
+written out that is nothing, and all series have one name. `$0` is the name that came with the series, to its first dot.
+"""
 
 
 def gauge(family: str, field: str, scope: str | None, *, where: str = CHOSEN, fill: str = "none") -> str:

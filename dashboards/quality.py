@@ -33,10 +33,12 @@ def build(language: str) -> Json:
     made.with_panel(_gateways(language)).with_panel(_behind(language))
     made.with_row(boards.Row(_TITLES["data"].in_(language)))
     rate = chart(_TITLES["rate"].in_(language), "short").interval("5m")
-    made.with_panel(rate.with_target(InfluxQuery("A", influxql.readings_per_minute(influxql.EVERYTHING), "$m")))
+    made.with_panel(
+        rate.with_target(InfluxQuery("A", influxql.readings_per_minute(influxql.EVERYTHING), influxql.ITS_MEASUREMENT))
+    )
     delay = chart(_TITLES["delay"].in_(language), "s").interval("1m")
-    made.with_panel(delay.with_target(InfluxQuery("A", influxql.delay(influxql.EVERYTHING), "$m")))
-    made.with_panel(bad_readings(influxql.EVERYTHING, language, by="$m"))
+    made.with_panel(delay.with_target(InfluxQuery("A", influxql.delay(influxql.EVERYTHING), influxql.ITS_MEASUREMENT)))
+    made.with_panel(bad_readings(influxql.EVERYTHING, language, by=influxql.ITS_MEASUREMENT))
     made.with_panel(_worst(language))
     return finished(made)
 

@@ -199,3 +199,17 @@ def test_an_unknown_unit_is_written_as_it_is() -> None:
 def test_the_same_profile_gives_the_same_bytes() -> None:
     profile = PROFILES["booster_set"]
     assert render(profile, "zh") == render(profile, "zh")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_series_is_named_after_what_was_chosen_in_an_editor(language: str) -> None:
+    """Grafana fills `$m` and `$measurement` from its own editor: of our queries it made one empty name for all."""
+    aliases = [
+        str(target.get("alias", ""))
+        for (spoken, _), board in BOARDS.items()
+        if spoken == language
+        for panel in all_panels(board)
+        for target in panel.get("targets", ())
+    ]
+    assert any("$0" in alias for alias in aliases)
+    assert not [alias for alias in aliases if re.search(r"\$m(easurement)?\b|\[\[m(easurement)?]]", alias)]
