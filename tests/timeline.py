@@ -143,7 +143,8 @@ class Timeline:
 
     def every(self, period: str, stretch: str, device: str, *said: Mapping[str, Value], child: str = "") -> Timeline:
         """These messages in turn, one each period for so long, handed over in one go and then a tick."""
-        batch, until = [], self.clock.time + parse_duration(stretch)
+        batch: list[Reading] = []
+        until = self.clock.time + parse_duration(stretch)
         while self.clock.time < until:
             batch.append(self._reading(device, child, said[len(batch) % len(said)]))
             self.clock.time += parse_duration(period)

@@ -68,10 +68,12 @@ def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firin
     if said and reading.child:
         device.looked_at = False  # a child that comes or goes is judged at the next tick
     overtaken = not news and bool(reading.values or reading.flags)
-    if profile is None or overtaken:
+    if profile is None:
         return fired
     if not live:
         return fired + judge_late(device, reading)
+    if overtaken:
+        return fired
     if not reading.retained and (profile.fed or profile.fed_by_parent):
         news = feed_reading(device, reading, news)
     fired += _judge_reading(device, reading, news)
