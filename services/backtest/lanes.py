@@ -80,6 +80,8 @@ class Judged:
     state: DeviceState
     names: frozenset[str]
     """Values that can move one of its rules."""
+    by_silence: bool
+    """One of its rules asks how long something was not heard."""
     waiting: Reading | None = None
     """The newest reading that moved none, until the next look."""
 
@@ -216,7 +218,11 @@ class _Builder:
 
     def _judged(self, lane: Lane, place: Place, found: Fit | None, rules: frozenset[str]) -> Judged:
         state = self._state(place, found, rules)
-        return Judged(lane=lane, state=state, names=self._names_of(state.profile) if state.profile else frozenset())
+        profile = state.profile
+        if profile is None:
+            return Judged(lane=lane, state=state, names=frozenset(), by_silence=False)
+        by_silence = bool(profile.timed or profile.aging)
+        return Judged(lane=lane, state=state, names=self._names_of(profile), by_silence=by_silence)
 
     def _state(self, place: Place, found: Fit | None, rules: frozenset[str]) -> DeviceState:
         return DeviceState(

@@ -52,12 +52,12 @@ _PRESENCE = Note(
 )
 
 
-def notes_of(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int) -> tuple[Note, ...]:
+def notes_of(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, site_rules: int) -> tuple[Note, ...]:
     """`quiet`: devices in question without any reading."""
-    return tuple(_notes(lanes, focus, quiet, readings))
+    return tuple(_notes(lanes, focus, quiet, readings, site_rules))
 
 
-def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int) -> Iterator[Note]:
+def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, site_rules: int) -> Iterator[Note]:
     rules = _compiled(lanes)
     if not lanes.judged:
         yield _of("nothing_differs", "没有规则有差别，无可回放。", "No rule differs: there is nothing to replay.")
@@ -82,6 +82,12 @@ def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int) ->
         yield _AFFECTED
     if any(read.source in (Source.PRESENCE, Source.SILENCE) for rule in rules for read in rule.reads):
         yield _PRESENCE
+    if site_rules:
+        yield _of(
+            "site_rules_left_out",
+            f"跨设备规则（{site_rules} 条）不回放。",
+            f"Rules over several devices ({site_rules} in the site file) are not replayed.",
+        )
     moments = sorted(
         {f"{rule.rule.id} ({look.look.moment})" for rule in rules for look in rule.watched if look.look.moment}
     )

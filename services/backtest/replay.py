@@ -23,6 +23,7 @@ from services.rules.automaton import Phase
 from services.rules.engine import Firing, GatewayView
 from services.rules.state import DeviceState, Evidence
 
+TICK: Millis = 1000
 BREAK_AFTER = timedelta(seconds=180)
 _LIMITS = Limits(timedelta(seconds=60), BREAK_AFTER)
 _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
@@ -84,7 +85,7 @@ class Replay:
         self._broken: dict[tuple[str, str], str] = {}
         self._shots: list[Shot] = []
         self._count = 0
-        self._progress = self.start
+        self._progress = self._ticked = self.start
 
     def run(self, parts: Iterable[Sequence[Reading]]) -> Iterator[Slot]:
         """Slots from the start to the end; the last one is at `end`."""
@@ -102,6 +103,8 @@ class Replay:
                 self._count += 1
                 for one in judged[reading.device]:
                     if _moves(one, reading):
+                        if one.by_silence:
+                            self._pass_time(one, reading)
                         self._take(one, reading)
                     else:
                         one.waiting = reading
@@ -119,11 +122,24 @@ class Replay:
         if fired:
             self._shots += [_shot(one.lane, firing) for firing in fired]
 
+    def _pass_time(self, one: Judged, reading: Reading) -> None:
+        """A silence that ends between two ticks of the grid was seen by the product, which ticks each second."""
+        device, before = one.state, reading.received_at - TICK
+        if device.heard_at is None or before <= self._ticked:
+            return
+        state = device.children.get(reading.child)
+        long_ago = reading.measured_at - self.grid
+        gap = device.heard_at < reading.received_at - self.grid
+        if gap or (state is not None and any(state.times.get(name, long_ago) < long_ago for name in reading.values)):
+            view = self._view(before)
+            fired = engine.tick(device, self._branches.view_of(device, view) if device.parent else view)
+            self._shots += [_shot(one.lane, firing) for firing in fired]
+
     def _view(self, progress: Millis) -> GatewayView:
         return GatewayView(progress, True, self.start)
 
     def _tick(self, now: Millis) -> Slot:
-        plain = self._view(now)
+        plain, self._ticked = self._view(now), now
         for one in self._all:
             if one.waiting is not None:
                 self._take(one, msgspec.structs.replace(one.waiting, values={}))

@@ -27,6 +27,7 @@ class Side(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Found:
     yard: Yard
+    site_rules: int
     lanes: Lanes
     focus: Focus
     start: Millis
@@ -62,7 +63,7 @@ def report_of(found: Found) -> Report:
         differences=differences(old, new, end),
         old_outage_notices=found.sides[0].outage_notices,
         new_outage_notices=found.sides[1].outage_notices,
-        notes=notes_of(lanes, found.focus, quiet, found.readings),
+        notes=notes_of(lanes, found.focus, quiet, found.readings, found.site_rules),
         misfits=tuple(map(_said, lanes.misfits)),
         scan_seconds=round(worked.scan_seconds, 3),
         engine_seconds=round(engine_seconds, 3),

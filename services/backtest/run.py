@@ -118,6 +118,7 @@ def run(
                 progress(Progress(readings, slot.now, stretch.share(slot.now)))
     found = Found(
         yard=world.yard,
+        site_rules=world.site_rules,
         lanes=lanes,
         focus=focus,
         start=to_millis(start),

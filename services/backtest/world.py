@@ -16,6 +16,7 @@ from device_profiles.schema import Text
 from services.backtest.lanes import Yard
 from services.backtest.place import Place
 from services.calm.storms import Raises
+from services.groups.groups import Groups
 from services.intake.memory import Memory, load
 from services.intake.standing import Standing
 from services.presence.branches import Branches
@@ -34,6 +35,8 @@ class NoSuchSite(ValueError):
 @dataclass(frozen=True, kw_only=True)
 class World:
     yard: Yard
+    site_rules: int
+    """Rules over several devices in the site file."""
     memory: Memory
     """Of this site alone, with nothing going on; copied for each side."""
 
@@ -49,6 +52,7 @@ class World:
             orphans=[],
             also_told={},
             branches=Branches(states),
+            groups=Groups(),
             raises=Raises(self.memory.raises.limits),
             shadows={},
             shadow_orphans=[],
@@ -85,6 +89,7 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
         commands=type(memory.commands)(),
     )
     return World(
+        site_rules=len(row.rules or []),
         yard=Yard(
             site,
             row.timezone,

@@ -93,11 +93,12 @@ def measure(*, readings: int, report: Callable[[str], None] = lambda _: None) ->
         report("Reading alone…")
         alone = _scan(store, end)
     return {
-        "readings": one.readings,
+        "readings": readings,
+        "readings_looked_at": one.readings,
         "devices": _DEVICES,
-        "readings_per_second": one.readings_per_second,
-        "one_core_readings_per_second": single.readings_per_second,
-        "all_rules_readings_per_second": every.readings_per_second,
+        "readings_per_second": round(readings / one.total_seconds),
+        "one_core_readings_per_second": round(readings / single.total_seconds),
+        "all_rules_readings_per_second": round(readings / every.total_seconds),
         "scan_readings_per_second": round(alone),
         "scan_seconds": one.scan_seconds,
         "engine_seconds": one.engine_seconds,

@@ -139,6 +139,23 @@ def storm(
     _show(figures, as_json)
 
 
+@bench.command()
+@explained
+def backtest(
+    readings: Annotated[int, typer.Option("--readings", min=10_000, help="How long a history to make.")] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """How fast history is replayed: pump sets in the embedded time series, one rule made calmer, then all rules.
+
+    `readings_per_second` is stored readings replayed under old and new rules, end to end, with a process per core.
+    """
+    from services.bench import backtest as measured
+
+    with Console(stderr=True).status(f"Writing {readings} readings…") as status:
+        figures = measured.measure(readings=readings, report=status.update)
+    _show(figures, as_json)
+
+
 def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures))

@@ -3,6 +3,7 @@
 from services.cli import (
     account,
     app,
+    backtest,
     backup,
     bench,
     capture,
@@ -13,6 +14,7 @@ from services.cli import (
     doctor,
     enrol,
     grafana,
+    maintenance,
     notice,
     profile,
     profile_show,
@@ -31,6 +33,7 @@ from services.cli import (
 __all__ = [
     "account",
     "app",
+    "backtest",
     "backup",
     "bench",
     "capture",
@@ -41,6 +44,7 @@ __all__ = [
     "doctor",
     "enrol",
     "grafana",
+    "maintenance",
     "notice",
     "profile",
     "profile_show",

@@ -11,7 +11,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.reading import Reading
 from gateway.telemetry import TelemetryStore
 from gateway.telemetry.sqlite import SqliteTelemetry
-from services.backtest import EVERYTHING, Focus, Report, Variant, run
+from services.backtest import EVERYTHING, Episode, Focus, Report, Variant, run
 from services.database import Database
 from services.rules.book import RuleBook
 from tests.stories.site import MIDNIGHT, Story, opened
@@ -69,3 +69,17 @@ def replayed(
     old, changed = (Variant(site.library, one) for one in (AS_IS, new))
     assert site.telemetry is not None
     return run(site.database, site.telemetry, "yard", old, changed, clock(begin), clock(end), focus=focus)
+
+
+def episodes(site: Stored, begin: datetime, end: datetime) -> list[Episode]:
+    """Every episode of the live rules: what would be gone if all of them were off."""
+    off = {
+        id: {rule.id: {"mode": "off"} for rule in profile.rules}
+        for id, profile in site.library.items()
+        if profile.rules
+    }
+    assert site.telemetry is not None
+    live, none = (Variant(site.library, RuleBook.model_validate(one)) for one in ({}, {"rules": off}))
+    found = run(site.database, site.telemetry, "yard", live, none, begin, end)
+    assert all(one.kind == "only_old" for one in found.differences)
+    return [one.either for one in found.differences]
