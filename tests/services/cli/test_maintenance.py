@@ -1,0 +1,111 @@
+"""`courtyard maintenance`: plan, look, end early, take back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.accounts.audit import Intact, verify
+from services.cli import app, maintenance
+from services.clock import SystemClock
+from services.database import Database
+from services.profiles import load_library
+from services.settings import Settings
+from services.sites.importer import import_site
+from tests.stories.site import opened
+
+assert maintenance  # it adds its commands to `app`
+SITE = """
+site: lotus
+name: Lotus
+timezone: Asia/Shanghai
+buildings: [{id: 3}, {id: 4}]
+devices:
+  - {id: pumps-3, profile: booster_set, building: 3}
+  - {id: pumps-4, profile: booster_set, building: 4}
+"""
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setenv("COURTYARD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    database = opened(f"sqlite:///{tmp_path / 'courtyard.db'}")
+    import_site(database, SITE, load_library(Settings()), SystemClock().now())
+    return database
+
+
+def courtyard(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["maintenance", *arguments])
+
+
+def listed(*more: str) -> list[dict[str, object]]:
+    said = courtyard("list", "--json", *more)
+    assert said.exit_code == 0, said.output
+    found: list[dict[str, object]] = json.loads(said.output)
+    return found
+
+
+def test_a_window_from_plan_to_end(database: Database) -> None:
+    looked = courtyard("add", "lotus", "Tank cleaning", "--for", "2h", "--building", "3", "--dry-run")
+    assert "It would cover 1 device: pumps-3." in looked.output
+    assert listed() == []
+    planned = courtyard("add", "lotus", "Tank cleaning", "--for", "2h", "--building", "3")
+    assert "Planned. It covers 1 device: pumps-3." in planned.output
+    [window] = listed()
+    assert (window["state"], window["scope"]) == ("open", {"buildings": ["3"]})
+    assert "Tank cleaning" in courtyard("list").output
+    assert "is over" in courtyard("end", str(window["id"])).output
+    assert listed() == []
+    assert [one["state"] for one in listed("--past")] == ["over"]
+    assert isinstance(verify(database), Intact)
+    database.close()
+
+
+def test_one_that_recurs_is_taken_back(database: Database) -> None:
+    database.close()
+    said = courtyard(
+        "add",
+        "lotus",
+        "Night tests",
+        "--from",
+        "2026-12-01 23:00",
+        "--for",
+        "3h",
+        "--days",
+        "sat,sun",
+        "--until",
+        "2027-03-01",
+    )
+    assert said.exit_code == 0, said.output
+    [window] = listed()
+    assert window["repeats"] == {"days": ["sat", "sun"], "until": "2027-03-01"}
+    assert courtyard("cancel", str(window["id"])).exit_code == 0
+    assert [one["state"] for one in listed("--past")] == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lotus", "X"), "both --to and --for or neither"),
+        (("nowhere", "X", "--for", "2h"), "no site 'nowhere'"),
+        (("lotus", "X", "--for", "2 hours"), "expected a length such as 30m, 2h or 1d"),
+        (("lotus", "X", "--for", "40d"), "at most 31 days"),
+        (("lotus", "X", "--for", "2h", "--building", "9"), "scope.buildings: found '9', expected of 3, 4"),
+        (("lotus", "X", "--for", "2h", "--device", "pump-3"), "scope.devices: found 'pump-3', expected of pumps-3"),
+        (("lotus", "X", "--for", "2h", "--days", "sat"), "only one of --days and --until"),
+        (("lotus", "X", "--for", "30h", "--days", "sat", "--until", "2027-01-01"), "24 hours, because it recurs"),
+        (("lotus", " ", "--for", "2h"), "title: found ' '"),
+    ],
+)
+def test_what_cannot_be_planned_says_what_was_expected(
+    database: Database, arguments: tuple[str, ...], said: str
+) -> None:
+    database.close()
+    refused = courtyard("add", *arguments)
+    assert refused.exit_code == 1
+    assert said in refused.output
+    assert listed("--past") == []
