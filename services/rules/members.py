@@ -47,6 +47,21 @@ def count_children(device: DeviceState, rule: CompiledRule, at: Millis, see: See
     return found
 
 
+def count_among(members: Iterable[CompiledMembers], children: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
+    """The same of children whose values are given: child -> every name that a condition on it may read."""
+    found: dict[str, Value] = {}
+    for one in members:
+        holds = {
+            child: one.condition(values, _ageless)
+            for child, values in children.items()
+            if one.condition is not None and child_kind(child) == one.of.kind
+        }
+        met = [child for child, value in holds.items() if value is True]
+        tally = Tally(len(met), sum(value is not None for value in holds.values()), len(holds))
+        found |= values_of_tally(one.of.key, one.of.function, tally, met)
+    return found
+
+
 def values_of_tally(key: str, function: str, tally: Tally, met: Iterable[str]) -> dict[str, Value]:
     """What an expression reads, and who it was, for people. Nothing where it is unknown."""
     result = share_of(tally) if function == "share" else float(tally.met) if tally.members else None

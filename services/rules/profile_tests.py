@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
-from device_profiles.expression import Condition, names_of, parse
-from device_profiles.schema import DeviceProfile, Rule, RuleTest, parse_duration
+from device_profiles.expression import names_of
+from device_profiles.schema import DeviceProfile, Rule, RuleTest, Schedule, Severity, Weekday, parse_duration
 from gateway.reading import Millis, Value
-from services.rules.automaton import FOREVER, IDLE, Delays, Mark, Outcome, Phase, advance
-from services.rules.compiled import CompiledLook, compile_looks
+from services.rules.automaton import FOREVER, IDLE, Mark, Outcome, Phase, Transition, advance
+from services.rules.compiled import PARENT, CompiledLook, CompiledRule, compile_rule
+from services.rules.evaluation import holds_in
+from services.rules.grading import flaps, severity_at, with_onset
+from services.rules.members import count_among
+from services.rules.schedule import Hours
 from services.rules.windows import Count
 
 _START: Millis = 1_800_000_000_000
+_OF_STEPS = ("hold", "at")
 _LOOKS_PER_STEP = 120
 """How often the condition is judged while a step holds, for what changes by the mere passing of time."""
 
@@ -27,38 +32,46 @@ def failures(profile: DeviceProfile) -> Iterator[tuple[Rule, int, str]]:
     """(rule, index of its test, what failed)."""
     for rule in profile.rules:
         for i, test in enumerate(rule.tests):
-            said = run(profile, rule, test)
-            if said != test.expect:
-                yield rule, i, f"test {i + 1}: found {said}, expected {test.expect}"
+            found = play(profile, rule, test)
+            said, expected = found.verdict(), test.expect
+            if isinstance(expected, dict):
+                said, expected = f"{said} ({found.severity})" if found.severity else said, _with_severity(expected)
+            if said != expected:
+                yield rule, i, f"test {i + 1}: found {said}, expected {expected}"
+
+
+def _with_severity(expected: Mapping[Literal["raised"], Severity]) -> str:
+    return f"raised ({expected['raised'].value})"
 
 
 def run(profile: DeviceProfile, rule: Rule, test: RuleTest) -> str:
-    """What the rule says at the end of a test: raised, cleared or quiet.
+    """What the rule says at the end of a test: raised, cleared or quiet."""
+    return play(profile, rule, test).verdict()
+
+
+def play(profile: DeviceProfile, rule: Rule, test: RuleTest) -> Play:
+    """A test, played to its end.
 
     A step's values are measured when it begins; they stay, growing older, until a later step sets them again. A number
     given as [from, to] is measured all the while and goes from the one to the other; an event (`true`, or how many)
-    happens when the step begins. `{times: 5, steps: [...]}` repeats steps. Unless a step says otherwise the device is
-    online, silent since the step began, and its params have their defaults.
+    happens when the step begins. `port:1: {port_state: stuck}` is what a child says, for rules that count children.
+    `{times: 5, steps: [...]}` repeats steps. Unless a step says otherwise the device and its children are online, it is
+    silent since the step began, and its params have their defaults.
+
+    `at: "22:30"` begins a step when the clock next shows that (`at: "sat 22:30"` also waits for the day), and what was
+    held is held until then. A test begins on a Friday at 08:00, on a clock that is never changed.
     """
-    known = names_of(profile, rule.scope)
-    when = parse(rule.when, known)
-    clear = None if rule.clear.when is None else parse(rule.clear.when, known)
-    play = _Play(
-        when.compile(),
-        None if clear is None else clear.compile(),
-        _delays(rule),
+    compiled = compile_rule(profile, rule)
+    played = Play(
+        compiled,
         {name: param.default for name, param in profile.params.items()},
-        [_Memory(look) for look in compile_looks(profile, [when] if clear is None else [when, clear])],
-        known.moments,
+        [_Memory(look) for look in compiled.watched],
+        names_of(profile, rule.scope).moments,
     )
     for step in test.given:
         for inner in [step] if "steps" not in step else list(step["steps"]) * int(step.get("times", 1)):
-            play.step(inner)
-    return play.verdict()
-
-
-def _delays(rule: Rule) -> Delays:
-    return Delays(_millis(rule.for_.total_seconds()), _millis(rule.clear_after.total_seconds()))
+            played.step(inner)
+    return played
 
 
 def _millis(seconds: float) -> Millis:
@@ -91,21 +104,36 @@ def _ageless(_name: str) -> float | None:
 
 
 @dataclass
-class _Play:
-    when: Condition
-    clear: Condition | None
-    delays: Delays
+class Play:
+    """One rule under test, and how far its test has come."""
+
+    rule: CompiledRule
     values: dict[str, Value]
     memories: list[_Memory]
     moments: frozenset[str]
+    children: dict[str, dict[str, Value]] = field(default_factory=dict)
+    """What each child has said."""
     measured: dict[str, Millis] = field(default_factory=dict)
     mark: Mark = IDLE
     now: Millis = _START
     heard: Millis = _START
+    begun: bool = False
     raised: bool = False
+    raised_at: Millis = 0
+    severity: str = ""
+    """Of the alarm that is active."""
+    onsets: tuple[Millis, ...] = ()
+    flapping: bool = False
 
     def step(self, given: Mapping[str, Any]) -> None:
-        new = {name: value for name, value in given.items() if name != "hold" and name not in self.moments}
+        if "at" in given:
+            self._wait_until(_next_shown(str(given["at"]), self.now))
+        self.begun = True
+        for child, said in given.items():
+            if isinstance(said, Mapping):
+                self.children.setdefault(child, {"presence": "online"}).update(said)
+        own = {name: value for name, value in given.items() if not isinstance(value, Mapping)}
+        new = {name: value for name, value in own.items() if name not in (*_OF_STEPS, *self.moments)}
         ramps = {name: value for name, value in new.items() if isinstance(value, list | tuple)}
         moments = {name: int(times) for name, times in given.items() if name in self.moments}
         self.heard = began = self.now
@@ -113,10 +141,27 @@ class _Play:
         for memory in self.memories:
             memory.happened(moments, self.now)
         holds = _millis(parse_duration(given["hold"]).total_seconds())
-        for look in range(_LOOKS_PER_STEP + 1):
-            self.now = began + holds * look // _LOOKS_PER_STEP
-            self._measure({name: low + (high - low) * look / _LOOKS_PER_STEP for name, (low, high) in ramps.items()})
+        for self.now in self._looks(began, began + holds):
+            done = (self.now - began) / holds if holds else 1.0
+            self._measure({name: low + (high - low) * done for name, (low, high) in ramps.items()})
             self._look(self.now)
+
+    def _wait_until(self, at: Millis) -> None:
+        if not self.begun:
+            self.now = self.heard = at
+            return
+        for self.now in self._looks(self.now, at):
+            self._look(self.now)
+
+    def _looks(self, began: Millis, until: Millis) -> list[Millis]:
+        """When the rule is judged meanwhile: often enough, and where its schedule or its alarm's age turns."""
+        found = {began + (until - began) * look // _LOOKS_PER_STEP for look in range(_LOOKS_PER_STEP + 1)}
+        hours = self.rule.timetable.in_zone("UTC") if self.rule.timetable is not None else None
+        edge = hours.edge_after(began) if hours is not None else until
+        while hours is not None and edge < until:
+            found.add(edge)
+            edge = hours.edge_after(edge)
+        return sorted(found)
 
     def _measure(self, new: Mapping[str, Value]) -> None:
         self.values.update(new)
@@ -126,7 +171,14 @@ class _Play:
                 memory.measured(new, self._seen(self.now), self.now)
 
     def _seen(self, at: Millis) -> dict[str, Value]:
-        return {"presence": "online", "silence": (at - self.heard) / 1000, **self.values}
+        own = {"presence": "online", "silence": (at - self.heard) / 1000, **self.values}
+        return {**own, **self._counted()} if self.rule.members else own
+
+    def _counted(self) -> dict[str, Value]:
+        above = {f"{PARENT}{name}": value for name, value in self.values.items()}
+        return count_among(
+            self.rule.members, {child: {**self.values, **above, **said} for child, said in self.children.items()}
+        )
 
     def _look(self, at: Millis) -> None:
         looked_back = {
@@ -134,27 +186,54 @@ class _Play:
         }
         seen = {**self._seen(at), **looked_back}
 
-        def judge(phase: Phase) -> bool | None:
-            if phase in (Phase.IDLE, Phase.PENDING):
-                return _verdict(self.when(seen, self._age))
-            if self.clear is not None:
-                return _verdict(self.clear(seen, self._age))
-            holds = _verdict(self.when(seen, self._age))
-            return None if holds is None else not holds
+        applies = self.rule.timetable is None or self.rule.timetable.in_zone("UTC").applies(at)
 
-        step = advance(self.mark, self.delays, at, judge)
+        def judge(phase: Phase) -> bool | None:
+            return holds_in(self.rule, phase, seen, self._age) if applies else phase not in (Phase.IDLE, Phase.PENDING)
+
+        step = advance(self.mark, self.rule.calm if self.flapping else self.rule.delays, at, judge)
         self.mark = step.mark
-        self.raised = self.raised or step.has(Outcome.RAISED)
+        for one in step.transitions:
+            self._note(one)
+        if self.is_active:
+            self.severity = severity_at(self.rule, seen, self._age, at - self.raised_at, self.severity)
+
+    def _note(self, one: Transition) -> None:
+        if one.outcome is Outcome.RAISED:
+            self.raised, self.raised_at = True, one.at
+        if one.outcome in (Outcome.RAISED, Outcome.RELAPSED):
+            self.onsets = with_onset(self.rule, self.onsets, one.at)
+            self.flapping = self.flapping or flaps(self.rule, self.onsets)
+        if one.outcome is Outcome.CLEARED:
+            self.severity, self.flapping = "", False
+
+    @property
+    def is_active(self) -> bool:
+        return self.mark.phase in (Phase.ACTIVE, Phase.CLEARING)
 
     def _age(self, name: str) -> float | None:
         at = self.measured.get(name)
         return None if at is None else (self.now - at) / 1000
 
     def verdict(self) -> str:
-        if self.mark.phase in (Phase.ACTIVE, Phase.CLEARING):
+        if self.is_active:
             return "raised"
         return "cleared" if self.raised else "quiet"
 
 
-def _verdict(value: Value) -> bool | None:
-    return value if isinstance(value, bool) else None
+def _next_shown(clock: str, now: Millis) -> Millis:
+    """When the clock of a test next shows "22:30", or "sat 22:30"."""
+    day, _, shown = clock.rpartition(" ")
+    days: tuple[Weekday, ...] = (cast("Weekday", day),) if day else get_args(Weekday)
+    hours = Hours((Schedule(days=days, from_=shown, to=_minute_after(shown)),), "UTC")
+    return now if hours.stretch(now).begins == now and hours.applies(now) else _next_beginning(hours, now)
+
+
+def _next_beginning(hours: Hours, now: Millis) -> Millis:
+    at = hours.edge_after(now)
+    return at if hours.applies(at) else hours.edge_after(at)
+
+
+def _minute_after(clock: str) -> str:
+    hour, minute = map(int, clock.split(":"))
+    return "24:00" if (hour, minute) == (23, 59) else f"{hour + (minute + 1) // 60:02}:{(minute + 1) % 60:02}"
