@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
+from device_profiles.expression import ExpressionError, names_of, parse
 from device_profiles.schema import DeviceProfile, Rule, Severity, Text
 from gateway.reading import Value
 from services.intake.memory import effective_rules
 from services.rulebook.counts import Counts, Key, counts_of
 from services.rulebook.problems import RuleProblem, problems_of
-from services.rulebook.words import params_read
 from services.rules.book import RuleBook, changes_of, fit, structural
 from services.rules.compiled import CompiledRule, compile_rule
 from services.rules.effective import Effective, Library, sound
@@ -119,6 +120,17 @@ def rule_key(rule: SiteRule) -> Key:
     return rule.profile, rule.rule
 
 
+def read_rule(
+    effective: Effective, site: str, profile: str, rule: str, device: str = "", own: Mapping[str, Any] | None = None
+) -> SiteRule:
+    """One rule as some book has it, without counts and problems; raises KeyError where there is none."""
+    known = effective.library[profile]
+    found = next((one for one in known.rules if one.id == rule), None)
+    if found is None:
+        raise KeyError(rule)
+    return _Reader(effective, site, known, [], {}, ()).rule(found, device, own)
+
+
 class _Reader:
     """Reads the rules of one profile at one site."""
 
@@ -206,6 +218,16 @@ class _Reader:
         if name in self._book.params.get(self._profile.id, {}):
             return "book"
         return "site_file" if name in self._effective.of_site_file(self._site, self._profile.id) else "profile"
+
+
+def params_read(profile: DeviceProfile, rule: Rule) -> list[str]:
+    """The params that a rule's conditions read, as they are written; all of a rule that cannot be read by a look."""
+    texts = [rule.when, rule.clear.when or "", *(grade.when or "" for grade in rule.grades)]
+    try:
+        read = {name for text in texts if text for name in parse(text, names_of(profile, rule.scope)).names}
+    except ExpressionError:
+        read = {word for text in texts for word in re.findall(r"\w+", text)}
+    return [name for name in profile.params if name in read]
 
 
 def _compiled(profile: DeviceProfile, rule: Rule) -> CompiledRule | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, or_, select
 from device_profiles.schema import Text
 from services.groups.names import names_of_places
 from services.ids import lowest_id
+from services.calm.names import STORM_NAME, is_storm_device
 from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
 from services.tables import alarm_events, alarms, devices, tickets
@@ -64,16 +65,24 @@ def list_alarms(
     state: str | None = None,
     severity: Collection[str] = (),
     device: str | None = None,
+    rule: tuple[str, str] | None = None,
+    under: str | None = None,
     limit: int = 100,
     before: str | None = None,
 ) -> list[Alarm]:
-    """Newest first; `before` is the last id of the page before."""
+    """Newest first; `under` an alarm: what is folded under it, "": what stands on its own.
+
+    `before` is the last id of the page before. `rule`: (profile, rule)."""
     query = _select(scope).order_by(alarms.c.id.desc()).limit(limit)
     for column, wanted in ((alarms.c.site, site), (alarms.c.state, state), (alarms.c.device, device)):
         if wanted is not None:
             query = query.where(column == wanted)
+    if under is not None:
+        query = query.where(alarms.c.parent == under if under else alarms.c.parent.is_(None))
     if severity:
         query = query.where(alarms.c.severity.in_(list(severity)))
+    if rule is not None:
+        query = query.where(alarms.c.profile == rule[0], alarms.c.rule == rule[1])
     if before is not None:
         query = query.where(alarms.c.id < before)
     return _placed(connection, [_alarm(row) for row in connection.execute(query)])
@@ -150,6 +159,8 @@ def _name_of(row: Row[Any]) -> Text:
     gateway = gateway_of(row.device)
     if row.name_zh is None and gateway is not None:
         return gateway_name(gateway)
+    if is_storm_device(row.device):
+        return STORM_NAME
     return Text(zh=row.name_zh or row.device, en=row.name_en or row.device)
 
 

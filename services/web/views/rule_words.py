@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from device_profiles.expression import ExpressionError, names_of, parse
-from device_profiles.schema import DeviceProfile, Rule
+from device_profiles.schema import DeviceProfile
 from gateway.reading import Value
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
@@ -90,13 +89,3 @@ class RuleWords:
 
     def _yes_or_no(self, value: bool) -> str:
         return self._t.gettext("yes") if value else self._t.gettext("no")
-
-
-def params_read(profile: DeviceProfile, rule: Rule) -> list[str]:
-    """The params that a rule's conditions read, as they are written; all of a rule that cannot be read by a look."""
-    texts = [rule.when, rule.clear.when or "", *(grade.when or "" for grade in rule.grades)]
-    try:
-        read = {name for text in texts if text for name in parse(text, names_of(profile, rule.scope)).names}
-    except ExpressionError:
-        read = {word for text in texts for word in re.findall(r"\w+", text)}
-    return [name for name in profile.params if name in read]
