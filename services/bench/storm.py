@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 from device_profiles.schema import DeviceProfile
 from gateway.reading import Batch, Reading
 from services import migrations
-from services.calm.storm_alarm import STORMS
+from services.calm.names import STORMS
 from services.changes import Changes
 from services.clock import to_millis
 from services.database import Database

@@ -5,31 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from device_profiles.schema import DeviceProfile, Text
+from device_profiles.schema import DeviceProfile
 from gateway.reading import Millis
+from services.calm.names import STORMS, storm_device
 from services.calm.storms import Cause, Limits
 from services.rules.automaton import Outcome
 from services.rules.compiled import CompiledRule, compile_profile
 from services.rules.engine import Firing
 from services.rules.state import DeviceState, Evidence
 
-STORMS = "courtyard_storms"
-"""The profile of these alarms. Their rule is the one that was raised so often, their child its profile."""
-STORM_NAME = Text(zh="多台设备", en="Several devices")
-"""What stands where usually a device is named."""
 FIRST_DEVICES = 10
 """So many are named."""
-_STORM = "storm:"
-_LONGEST_ID = 64
-
-
-def storm_device(site: str) -> str:
-    """What the alarms and tickets about storms at a site call their device: "storm:yard". There is no such row."""
-    return f"{_STORM}{site}"[:_LONGEST_ID]
-
-
-def is_storm_device(device: str) -> bool:
-    return device.startswith(_STORM)
 
 
 def storm_firing(cause: Cause, folded: Firing, limits: Limits) -> Firing:

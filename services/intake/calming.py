@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from device_profiles.schema import DeviceProfile
 from gateway.reading import Millis
 from services.calm.causes import BREAK_RULES, Place, cause_of, explains
-from services.calm.storm_alarm import STORMS
+from services.calm.names import STORMS
 from services.calm.suppression import Suppression
 from services.clock import to_millis
 from services.intake.memory import ActiveAlarm, Library, Memory, rule_of

@@ -14,7 +14,8 @@ from typing import Any
 from device_profiles.schema import ResidentWording, Severity
 from gateway.reading import Millis
 from services.calm.causes import came_before
-from services.calm.storm_alarm import STORMS, one_more, storm_device, storm_firing, storm_reason, told
+from services.calm.names import STORMS, storm_device
+from services.calm.storm_alarm import one_more, storm_firing, storm_reason, told
 from services.calm.storms import Cause, is_news
 from services.calm.suppression import SETTLE, Held, Suppression, review
 from services.clock import from_millis

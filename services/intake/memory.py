@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, func, select
 from device_profiles.schema import DeviceProfile, Text
 from gateway.presence import PresenceReason
 from gateway.reading import Millis, Presence, Quality
-from services.calm.storm_alarm import STORMS
+from services.calm.names import STORMS
 from services.calm.storms import Cause, Limits, Raises
 from services.clock import to_millis
 from services.commands.outstanding import Outstanding

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from device_profiles.schema import Text
-from services.calm.storm_alarm import STORM_NAME, is_storm_device
+from services.calm.names import STORM_NAME, is_storm_device
 from services.intake.memory import ActiveAlarm, Card, Memory
 from services.intake.work import Work
 from services.notices import plan

@@ -32,6 +32,9 @@ def list_alarms(
     site: Id = None,
     device: Id = None,
     state: Literal["active", "suppressed", "cleared"] | None = None,
+    under: Annotated[
+        str | None, Query(max_length=64, description="Folded under this alarm; empty: only what stands on its own.")
+    ] = None,
     severity: Annotated[list[Severity] | None, Query(max_length=10)] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -43,6 +46,7 @@ def list_alarms(
             site=site,
             device=device,
             state=state,
+            under=under,
             severity=severity or (),
             limit=limit + 1,
             before=cursor,

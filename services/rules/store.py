@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, or_, select
 
 from device_profiles.schema import Text
+from services.calm.names import STORM_NAME, is_storm_device
 from services.groups.names import names_of_places
 from services.ids import lowest_id
-from services.calm.names import STORM_NAME, is_storm_device
 from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
 from services.tables import alarm_events, alarms, devices, tickets

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from device_profiles.schema import Text
+from services.calm.names import STORM_NAME, is_storm_device
 from services.groups.names import names_of_places
 from services.presence.gateways import gateway_name, gateway_of
 from services.scope import Scope, in_scope
@@ -174,6 +175,8 @@ def _placed(connection: Connection, found: list[Ticket]) -> list[Ticket]:
 
 
 def _gateway_name(device: str | None) -> Text | None:
+    if is_storm_device(device or ""):
+        return STORM_NAME
     gateway = gateway_of(device or "")
     return None if gateway is None else gateway_name(gateway)
 

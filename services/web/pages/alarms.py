@@ -29,11 +29,12 @@ def alarms(
     request: Request,
     context: ContextOf,
     principal: Crew,
-    state: Literal["active", "cleared", "all"] = "active",
+    state: Literal["active", "suppressed", "cleared", "all"] = "active",
     severity: Annotated[str, Query(max_length=16)] = "",
+    under: Annotated[str, Query(max_length=64)] = "",
     before: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """Newest first, a page at a time."""
+    """Newest first, a page at a time. What is folded is shown `under` its storm."""
     reader = reader_of(request, principal)
     with context.database.read() as connection:
         found = store.list_alarms(
@@ -41,6 +42,7 @@ def alarms(
             principal.scope,
             state=None if state == "all" else state,
             severity=[severity] if severity in words.SEVERITY else (),
+            under=under,
             before=before or None,
             limit=_PAGE + 1,
         )
@@ -56,6 +58,7 @@ def alarms(
         zones=zones_of(places),
         state=state,
         severity=severity,
+        under=under,
     )
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy import Connection
 
 from gateway.telemetry import TelemetryUnavailable
+from services.calm.names import is_storm_device
 from services.clock import from_millis
 from services.commands.store import list_commands
 from services.context import Context
@@ -60,6 +61,8 @@ def show(
     """The page; with a `mistake`, the form of a command again, and what is wrong beside its field."""
     if gateway_of(device) is not None:
         return RedirectResponse("/#breaks", status_code=303)  # alarms name gateways where others name a device
+    if is_storm_device(device):
+        return RedirectResponse("/alarms", status_code=303)
     reader = reader_of(request, principal)
     with context.database.read() as connection:
         found = _find(connection, principal, device)
@@ -89,8 +92,8 @@ def show(
             "faults": {(one_child, one.metric): one for one_child, one in breaks.faults(found, profile, reader.now)},
             "origin": found.origin,
             "announced": found.announced,
-            "open": [alarm for alarm in alarms if alarm.state == "active"],
-            "past": [alarm for alarm in alarms if alarm.state != "active"][:_PAST],
+            "open": [alarm for alarm in alarms if alarm.state != "cleared"],
+            "past": [alarm for alarm in alarms if alarm.state == "cleared"][:_PAST],
             "child_labels": board.labels_of(alarms, context.library, reader.language),
             "tickets": tickets,
             "declares_events": bool(profile and profile.events),

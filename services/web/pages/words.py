@@ -41,6 +41,12 @@ WINDOW = {
     "over": Mark("over", N_("Over"), "idle", "ok"),
     "cancelled": Mark("cancelled", N_("Cancelled"), "idle", "cancel"),
 }
+FOLDED = Mark("folded", N_("Folded"), "idle", "box")
+FLAPPING = Mark("flapping", N_("Flapping"), "warn", "bolt")
+SUPPRESSED_BY = {
+    "cause": N_("another alarm explains it"),
+    "maintenance": N_("maintenance window"),
+}
 TICKET = {
     "open": Mark("open", N_("Open"), "major", "circle"),
     "assigned": Mark("assigned", N_("Assigned"), "active", "user"),
@@ -83,6 +89,10 @@ TICKET_EVENTS = {
     "step_done": N_("Step done"),
     "step_undone": N_("Step reopened"),
     "alarm_cleared": N_("The alarm has cleared"),
+    "severity": N_("The alarm changed its severity"),
+    "flapping": N_("The alarm is flapping"),
+    "cause": N_("Its cause has an alarm of its own"),
+    "storm_grew": N_("The storm has grown"),
     "closed": N_("Closed"),
     "cancelled": N_("Cancelled"),
     "reopened": N_("Reopened"),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from device_profiles.schema import DeviceProfile
 from services.adoption import store as adoption
+from services.calm.names import STORMS
 from services.clock import from_millis
 from services.intake.set_aside import count_since
 from services.natural import natural
@@ -164,8 +165,8 @@ def grouped(devices: Iterable[Device], site: Site, group: Grouping, t: Translati
 
 
 def open_alarms(connection: Connection, site: str) -> list[Alarm]:
-    """The worst first, the newest first among equals."""
-    found = list_alarms(connection, frozenset({site}), state="active", limit=500)
+    """The worst first, the newest first among equals; what is folded is shown under its storm."""
+    found = list_alarms(connection, frozenset({site}), state="active", under="", limit=500)
     return sorted(found, key=lambda alarm: words.SEVERITIES.index(alarm.severity))[:_SHOWN]
 
 
@@ -189,6 +190,9 @@ def labels_of(
 def label_of(profile: str, child: str, library: Mapping[str, DeviceProfile], language: Language) -> str:
     if not child:
         return ""
+    if profile == STORMS:
+        folded = library.get(child)
+        return folded.name.in_(language) if folded is not None else child
     known = library.get(profile)
     return child_label(known.children.get(child.partition(":")[0]) if known else None, child, language)
 
