@@ -1,4 +1,4 @@
-"""Maintenance windows and snoozes on the pages: planned with a look first, taken back, on a phone, in both languages."""
+"""Maintenance windows and snoozes on the pages: looked at first, planned, taken back; on a phone, in both languages."""
 
 from __future__ import annotations
 

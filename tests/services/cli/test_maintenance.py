@@ -67,19 +67,8 @@ def test_a_window_from_plan_to_end(database: Database) -> None:
 
 def test_one_that_recurs_is_taken_back(database: Database) -> None:
     database.close()
-    said = courtyard(
-        "add",
-        "lotus",
-        "Night tests",
-        "--from",
-        "2026-12-01 23:00",
-        "--for",
-        "3h",
-        "--days",
-        "sat,sun",
-        "--until",
-        "2027-03-01",
-    )
+    again = ("--days", "sat,sun", "--until", "2027-03-01")
+    said = courtyard("add", "lotus", "Night tests", "--from", "2026-12-01 23:00", "--for", "3h", *again)
     assert said.exit_code == 0, said.output
     [window] = listed()
     assert window["repeats"] == {"days": ["sat", "sun"], "until": "2027-03-01"}
