@@ -214,8 +214,8 @@ class Timeline:
         return [row for row in found if happened in (None, row.event)]
 
     def corrections(self) -> list[Row[Any]]:
-        """What late data would have said."""
-        return self._rows(rule_corrections)
+        """What late data would have said, in the order of event time."""
+        return sorted(self._rows(rule_corrections), key=lambda row: row.measured_at)
 
     def expect_alarm(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from device_profiles.checks import severities
 from device_profiles.checks.expressions import check_condition
 from device_profiles.checks.limits import MOST_TEST_STEPS
 from device_profiles.checks.subject import Mistakes, Path, Subject
@@ -13,6 +15,7 @@ from device_profiles.mistakes import shown
 from device_profiles.schema import Order, Rule, parse_duration
 
 _MOST_TIMES = 100
+_CLOCK = re.compile(r"^(?:(?:mon|tue|wed|thu|fri|sat|sun) )?(?:[01]\d|2[0-3]):[0-5]\d$")
 _MOST_PLAYED = 1000
 """Steps of one test, repetitions written out."""
 
@@ -38,6 +41,9 @@ def check(subject: Subject) -> Mistakes:
         if rule.scope not in names:
             names[rule.scope] = names_of(profile, rule.scope)
         yield from _expressions(subject, rule, names[rule.scope], path)
+        yield from severities.check(subject, rule, path)
+        yield from _schedule(subject, rule, path)
+        yield from _causes(subject, rule, path)
         for j, test in enumerate(rule.tests):
             yield from _test(subject, test.given, names[rule.scope], (*path, "tests", j))
 
@@ -46,6 +52,7 @@ def _expressions(subject: Subject, rule: Rule, names: Names, path: Path) -> Mist
     texts = {(*path, "when"): rule.when}
     if rule.clear.when is not None:
         texts[*path, "clear", "when"] = rule.clear.when
+    texts |= {(*path, "grades", j, "when"): grade.when for j, grade in enumerate(rule.grades) if grade.when is not None}
     windows: set[str] = set()
     for here, text in texts.items():
         yield from check_condition(subject, text, names, here)
@@ -57,7 +64,7 @@ def _expressions(subject: Subject, rule: Rule, names: Names, path: Path) -> Mist
         for look in looks:
             yield from _long_enough(subject, look, here)
     if len(windows) > MOST_WINDOWS:
-        found = f"{len(windows)} functions that look back, clear included"
+        found = f"{len(windows)} functions that look back, clear and grades included"
         yield subject.mistake((*path, "when"), found, f"at most {MOST_WINDOWS} in one rule")
 
 
@@ -69,6 +76,42 @@ def _long_enough(subject: Subject, look: Look, path: Path) -> Mistakes:
         return
     expected = f"at least {stretch_text(metric.period.total_seconds())}, the period of {name}"
     yield subject.mistake(path, f"{stretch_text(look.seconds)} in {look.key}", expected)
+
+
+def _schedule(subject: Subject, rule: Rule, path: Path) -> Mistakes:
+    for j, stretch in enumerate(rule.schedule):
+        here: Path = (*path, "schedule", j)
+        if stretch.from_ == stretch.to:
+            expected = "another end; a whole day is from 00:00 to 24:00"
+            yield subject.mistake((*here, "to"), f"{stretch.to}, where it begins", expected)
+        if stretch.from_ == "24:00":
+            yield subject.mistake((*here, "from"), "24:00", "00:00, of the day on which it begins")
+        if not stretch.days:
+            yield subject.mistake((*here, "days"), "no day", "at least one, or no `days` for all of them")
+        elif len(set(stretch.days)) < len(stretch.days):
+            yield subject.mistake((*here, "days"), shown(list(stretch.days)), "each day once")
+
+
+BREAKS = ("uplink_cut", "broker_down", "parent_down")
+"""Alarms about broken links, which no profile declares."""
+
+
+def _causes(subject: Subject, rule: Rule, path: Path) -> Mistakes:
+    """Rules of this profile on the same thing or on its device, and broken links."""
+    seen: set[str] = set()
+    scopes = {one.id: one.scope for one in subject.profile.rules}
+    for j, cause in enumerate(rule.suppressed_by):
+        here: Path = (*path, "suppressed_by", j)
+        if cause in seen:
+            yield subject.mistake(here, f"{cause!r} twice", "each cause once")
+        seen.add(cause)
+        if cause == rule.id:
+            yield subject.mistake(here, f"{cause!r}, the rule itself", "another rule: its cause")
+        elif cause in scopes and scopes[cause] not in (None, rule.scope):
+            found = f"{cause}, a rule of {scopes[cause]}"
+            yield subject.mistake(here, found, f"a rule of {rule.scope or 'the device'}, or of the device")
+        elif cause not in BREAKS:
+            yield from subject.known(here, cause, (*scopes, *BREAKS), "rule")
 
 
 def _order(subject: Subject, rule: Rule, order: Order, path: Path) -> Mistakes:
@@ -126,9 +169,12 @@ def _repeated(subject: Subject, step: Mapping[str, Any], names: Names, path: Pat
 
 
 def _step(subject: Subject, step: Mapping[str, Any], names: Names, path: Path) -> Mistakes:
-    known = [*names.types, *names.moments, "hold"]
+    known = [*names.types, *names.moments, "hold", "at"]
     for name, value in step.items():
         here: Path = (*path, name)
+        if name == "at":
+            yield from _at(subject, value, here)
+            continue
         if name == "hold":
             yield from _hold(subject, value, here)
             continue
@@ -160,6 +206,11 @@ def _hold(subject: Subject, value: object, path: Path) -> Mistakes:
         parse_duration(value)
     except ValueError:
         yield subject.mistake(path, shown(value), "a duration such as 30s or 5m")
+
+
+def _at(subject: Subject, value: object, path: Path) -> Mistakes:
+    if not isinstance(value, str) or not _CLOCK.match(value):
+        yield subject.mistake(path, shown(value), 'a time on the clock such as "22:30", or "sat 22:30"')
 
 
 def _value(subject: Subject, names: Names, name: str, value: object, path: Path) -> Mistakes:

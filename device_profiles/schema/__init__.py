@@ -34,6 +34,7 @@ from device_profiles.schema.behaviour import (
     Schedule,
     Source,
     TicketTemplate,
+    Weekday,
 )
 from device_profiles.schema.commands import Command, Effect, Order, Reply, StructPayload
 from device_profiles.schema.device import (
@@ -152,6 +153,7 @@ __all__ = [
     "TlvLayout",
     "Tone",
     "ValuePath",
+    "Weekday",
     "When",
     "Xml",
     "parse_duration",

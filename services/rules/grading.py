@@ -13,13 +13,13 @@ from services.rules.compiled import CompiledRule
 def severity_at(rule: CompiledRule, values: Mapping[str, Value], age: Age, active_for: Millis, now: str = "") -> str:
     """The severity of the first grade that fits, else the rule's own.
 
-    `now` is the severity that the alarm has: it stays while it is unknown whether a grade fits that would decide.
+    `now` is the severity that the alarm has: it stays while it is unknown whether the grade that gave it still fits.
     """
     for grade in rule.grades:
         if active_for < grade.after:
             continue
         fits = True if grade.condition is None else grade.condition(values, age)
-        if fits is None and now:
+        if fits is None and grade.severity == now:
             return now
         if fits is True:
             return grade.severity

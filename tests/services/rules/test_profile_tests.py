@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from device_profiles.library import load_text
 from services.rules.profile_tests import check_rule_tests
-from tests.device_profiles.profiles import lamp, spoiled
+from tests.device_profiles.profiles import lamp, mistakes_of, spoiled
 
 
 def failed(*changes: tuple[str, str]) -> list[str]:
@@ -131,3 +133,80 @@ def test_a_test_that_lies_about_the_past_is_noticed() -> None:
     text = spoiled(("tickets:\n", LOOKING_BACK.lstrip("\n") + "tickets:\n"))
     wrong = text.replace("count(cabinet == open, 5m) >= 3", "count(cabinet == open, 15m) >= 4")
     assert check_rule_tests(load_text(wrong)) == ["rule 'rattles', test 1: found quiet, expected raised"]
+
+
+GRADED = """
+  - id: open_cabinet
+    name: {zh: 门开, en: Cabinet open}
+    when: cabinet == open
+    for: 5m
+    clear: {for: 1m}
+    severity: minor
+    grades:
+      - {severity: critical, when: "voltage > 250 V", after: 10m}
+      - {severity: major, after: 30m}
+    schedule: [{from: "22:00", to: "06:00"}, {days: [sat], from: "00:00", to: "24:00"}]
+    flapping: {times: 3, within: 1h}
+    source: {kind: judgement}
+    tests:
+      - {given: [{at: "23:00", cabinet: open, hold: 6m}], expect: {raised: minor}}
+      - {given: [{at: "21:50", cabinet: open, hold: 14m}], expect: quiet}
+      - {given: [{at: "21:50", cabinet: open, hold: 16m}], expect: raised}
+      - {given: [{at: "21:50", cabinet: open, hold: 1h}], expect: {raised: major}}
+      - {given: [{at: "23:00", cabinet: open, voltage: 260, hold: 16m}], expect: {raised: critical}}
+      - {given: [{at: "sun 05:00", cabinet: open, hold: 50m}, {at: "06:05", hold: 1s}], expect: cleared}
+      - {given: [{at: "sat 12:00", cabinet: open, hold: 6m}], expect: raised}
+      - {given: [{at: "sun 12:00", cabinet: open, hold: 6m}], expect: quiet}
+      - given: [{at: "23:00", cabinet: open, hold: 6m}, {cabinet: closed, hold: 3m}]
+        expect: cleared
+"""
+
+
+def with_graded(text: str = GRADED) -> str:
+    return spoiled(("tickets:\n", text.lstrip("\n") + "tickets:\n"))
+
+
+def test_nights_severities_and_flapping_are_played() -> None:
+    flapping = (
+        '      - given: [{at: "23:00", cabinet: closed, hold: 1s}, '
+        "{times: 3, steps: [{cabinet: open, hold: 6m}, {cabinet: closed, hold: 3m}]}]\n        expect: raised\n"
+    )
+    assert check_rule_tests(load_text(with_graded(GRADED + flapping))) == []
+
+
+def test_another_severity_than_expected_is_noticed() -> None:
+    wrong = GRADED.replace("after: 30m", "after: 3h")
+    assert check_rule_tests(load_text(with_graded(wrong))) == [
+        "rule 'open_cabinet', test 4: found raised (minor), expected raised (major)"
+    ]
+
+
+def test_a_step_at_a_time_that_no_clock_shows_is_refused() -> None:
+    wrong = GRADED.replace('at: "sat 12:00"', 'at: "noon"')
+    found = mistakes_of(with_graded(wrong))
+    assert [(one.where.rpartition(".")[2], one.found) for one in found] == [("at", "'noon'")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("severity: major, after: 30m", "severity: major", "always major"),
+        ("severity: major, after: 30m", "severity: minor, after: 30m", "minor, the rule's own"),
+        (
+            '{severity: critical, when: "voltage > 250 V", after: 10m}',
+            "{severity: warning, after: 20m}",
+            "a grade that never counts: warning after 1200s stands before it and fits whenever it does",
+        ),
+        ("voltage > 250 V", "voltage > 250 °C", "a number in °C"),
+        ('from: "22:00", to: "06:00"', 'from: "22:00", to: "22:00"', "22:00, where it begins"),
+        ("flapping: {times: 3, within: 1h}", "flapping: {times: 3, within: 2s}", "2s"),
+        ("flapping: {times: 3, within: 1h}", "suppressed_by: [lamp_drak]", "the unknown rule 'lamp_drak'"),
+        ("flapping: {times: 3, within: 1h}", "suppressed_by: [open_cabinet]", "'open_cabinet', the rule itself"),
+        ("flapping: {times: 3, within: 1h}", "suppressed_by: [lamp_dark]", "lamp_dark, a rule of lamp"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(old: str, new: str, said: str) -> None:
+    text = GRADED[: GRADED.index("    tests:")]
+    assert old in text
+    found = mistakes_of(with_graded(text.replace(old, new)))
+    assert said in found[0].found, found
