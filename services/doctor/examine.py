@@ -14,6 +14,8 @@ from services.doctor.facts import DatabaseFacts, JournalFacts, ProfileFacts
 from services.doctor.findings import Finding, Level, Running
 from services.doctor.stack_facts import InfluxFacts
 from services.folder import running
+from services.notices.steps import steps_of
+from services.scope import EVERYWHERE
 from services.settings import Settings
 
 CHECK_SECONDS = 10.0
@@ -133,9 +135,10 @@ def _inside(
             server = [] if database.is_sqlite else stack_findings.postgres(stack_probes.postgres(connection))
             shown = stack_probes.grafana(settings, library, connection)
             rules = findings.rules(probes.rules(connection, library, now))
+            steps = findings.steps(steps_of(connection, EVERYWHERE))
     finally:
         database.close()
-    return [rules, *server, *(stack_findings.grafana(shown) if shown is not None else [])]
+    return [rules, steps, *server, *(stack_findings.grafana(shown) if shown is not None else [])]
 
 
 def _newest(journal: JournalFacts, database: DatabaseFacts) -> datetime | None:

@@ -24,6 +24,7 @@ from services.doctor.facts import (
     RuleFacts,
     Urllib3Facts,
 )
+from services.notices.steps import Steps
 from services.sizes import GB, MB, in_words
 
 OLDEST_PYTHON = (3, 11)
@@ -335,6 +336,23 @@ def rules(facts: RuleFacts) -> Finding:
         named = "; ".join(facts.problems[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
         return warn("Rules", f"cannot be evaluated: {named}", look)
     return ok("Rules", f"none is broken; {waiting} (courtyard rules list --problems)" if waiting else "all work")
+
+
+def steps(facts: Steps) -> Finding:
+    """Whether what nobody acknowledges finds somebody."""
+    ended = f"; {facts.ended} on the last step, and nobody has acknowledged them" if facts.ended else ""
+    if facts.gaps:
+        named = [f"{gap.site} step {gap.step} ({gap.severity})" for gap in facts.gaps[:_NAMED]]
+        more = f", and {len(facts.gaps) - _NAMED} more" if len(facts.gaps) > _NAMED else ""
+        return warn(
+            "Alarms that nobody acknowledges",
+            f"nobody hears of them on {', '.join(named)}{more}{ended}",
+            "Give the site file a recipient with that `step` and a `min_severity` that includes them, and import it.",
+        )
+    if facts.without:
+        sites = ", ".join(facts.without[:_NAMED])
+        return ok("Alarms that nobody acknowledges", f"go to nobody else at {sites}: no recipient has a `step`")
+    return ok("Alarms that nobody acknowledges", f"every step has somebody{ended}")
 
 
 # --- others -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,12 @@ from services.rules.state import DeviceState
 _BY_SILENCE = frozenset({Source.PRESENCE, Source.SILENCE})
 
 
+def family_of(library: Library, profile: str) -> str:
+    """What maintenance windows call the kind of a device."""
+    known: DeviceProfile | None = library.get(profile)
+    return known.family if known is not None else "network" if profile == BREAKS else ""
+
+
 @dataclass(kw_only=True)
 class Calming:
     """For one batch or tick."""
@@ -42,11 +48,9 @@ class Calming:
     def _window(self, alarm: ActiveAlarm, at: Millis) -> str | None:
         card = self.memory.cards.get(alarm.device)
         building = None if card is None else card.building
-        return self.memory.windows.covering(alarm.site, building, self._family(alarm.profile), alarm.device, at)
-
-    def _family(self, profile: str) -> str:
-        known: DeviceProfile | None = self.library.get(profile)
-        return known.family if known is not None else "network" if profile == BREAKS else ""
+        return self.memory.windows.covering(
+            alarm.site, building, family_of(self.library, alarm.profile), alarm.device, at
+        )
 
     def place(self, alarm: ActiveAlarm, rule: CompiledRule) -> Place:
         """Where an alarm stands among the others."""

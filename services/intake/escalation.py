@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from device_profiles.schema import Severity
 from services.clock import to_millis
 from services.ids import time_of
+from services.intake.calming import family_of
 from services.intake.consequences import Consequences
 from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
 from services.intake.telling import Telling
 from services.intake.work import Work
-from services.notices import plan
-from services.notices.plan import Audience
+from services.notices.steps import top_step
 
 WITHIN = {Severity.CRITICAL.value: timedelta(minutes=15), Severity.MAJOR.value: timedelta(minutes=60)}
 """Until when somebody should have acknowledged an alarm, where its rule says nothing; others never go up."""
@@ -121,13 +121,7 @@ def due_at(memory: Memory, library: Library, alarm: ActiveAlarm, now: datetime) 
 
 def _paused(memory: Memory, library: Library, alarm: ActiveAlarm, since: datetime, until: datetime) -> timedelta:
     """For how long people were at work on it, whom nobody needs to tell."""
-    profile, card = library.get(alarm.profile), memory.cards.get(alarm.device)
-    family = "" if profile is None else profile.family
+    card, family = memory.cards.get(alarm.device), family_of(library, alarm.profile)
     building = None if card is None else card.building
     paused = memory.windows.open_for(alarm.site, building, family, alarm.device, to_millis(since), to_millis(until))
     return timedelta(milliseconds=paused)
-
-
-def top_step(audience: Audience) -> int:
-    """The highest step of a site on which somebody stands who may hear of alarms."""
-    return max((to.step for to in audience.recipients if plan.may_hear(to, "alarm")), default=0)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.notices.steps import Gap, steps_of
 from services.rulebook.problems import RuleProblem, problems_of
 from services.sites.store import list_gateways, open_counts
 from services.tables import notices
@@ -43,6 +44,9 @@ class HealthDetail(Health):
     rules_not_evaluated: list[RuleProblem] = Field(
         description="What keeps rules of your sites from being evaluated. `never_sent` may be a sensor they lack."
     )
+    steps_with_nobody: list[Gap] = Field(
+        description="Steps on which nobody of your sites hears of alarms that nobody acknowledged."
+    )
     unmatched_answers: int = Field(description="Answers of devices to commands that are not ours, since the start.")
 
 
@@ -70,6 +74,7 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
         ]
         counts = open_counts(connection, principal.scope)
         silent = problems_of(connection, context.library, principal.scope, context.intake.benched)
+        steps = steps_of(connection, principal.scope)
         states = {row[0]: row[1] for row in connection.execute(sent)}
     return HealthDetail(
         version=version("courtyard"),
@@ -78,5 +83,6 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
         open=asdict(counts),
         notices=states,
         rules_not_evaluated=silent,
+        steps_with_nobody=list(steps.gaps),
         unmatched_answers=context.intake.unmatched_answers,
     )
