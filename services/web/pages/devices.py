@@ -15,6 +15,7 @@ from services.clock import from_millis
 from services.commands.store import list_commands
 from services.context import Context
 from services.events.store import list_events
+from services.groups.places import is_place
 from services.ids import new_id
 from services.presence.gateways import gateway_of
 from services.rules.store import list_alarms
@@ -61,7 +62,7 @@ def show(
     """The page; with a `mistake`, the form of a command again, and what is wrong beside its field."""
     if gateway_of(device) is not None:
         return RedirectResponse("/#breaks", status_code=303)  # alarms name gateways where others name a device
-    if is_storm_device(device):
+    if is_storm_device(device) or is_place(device):
         return RedirectResponse("/alarms", status_code=303)
     reader = reader_of(request, principal)
     with context.database.read() as connection:

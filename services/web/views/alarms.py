@@ -16,6 +16,12 @@ from services.web.pages import format as fmt
 
 _BEFORE, _AFTER = timedelta(minutes=30), timedelta(minutes=30)
 _LOOK = re.compile(r"(rate|delta|mean|changed)\((.+), (\w+)\)")
+_GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by)?")
+_GROUPS = {
+    ("number", ""): N_("%(kind)s with %(condition)s"),
+    ("number", " at most"): N_("%(kind)s with %(condition)s, at most: some are unknown"),
+    ("share", ""): N_("Share of %(kind)s with %(condition)s"),
+}
 _LOOKS = {
     "rate": N_("%(name)s, change per second over %(stretch)s"),
     "delta": N_("%(name)s, change over %(stretch)s"),
@@ -95,12 +101,29 @@ def _because(name: str, value: Any, profile: DeviceProfile | None, t: Translatio
         return Because(name, t.gettext("Presence"), t.gettext(str(value).capitalize()))
     if name == "silence":
         return Because(name, t.gettext("Silent for"), fmt.duration(timedelta(seconds=float(value)), t))
+    if counted := _GROUP.fullmatch(name):
+        return _because_of_members(name, counted, value, profile, t)
     if (looked := _LOOK.fullmatch(name)) and profile is not None:
         return _because_of_past(name, looked[1], looked[2], looked[3], value, profile, t)
     if entry is None:
         event = profile.events.get(declared) if profile else None
         return Because(name, event.name.in_(t.language) if event else name, _yes_or_no(value, t))
     return Because(name, entry.name.in_(t.language), value_text(entry, value, t.language))
+
+
+def _because_of_members(
+    key: str, counted: re.Match[str], value: Any, profile: DeviceProfile | None, t: Translations
+) -> Because:
+    """What was counted over members, in words."""
+    function, kind, condition, about = (part or "" for part in counted.groups())
+    child = profile.children.get(kind) if profile is not None else None
+    called = child.name.in_(t.language) if child else t.gettext("Devices") if kind == "device" else kind
+    if about == " met by":
+        return Because(key, t.gettext("Which of them"), fmt.plain(value))
+    words = t.gettext(_GROUPS[function, about]) % {"kind": called, "condition": condition}
+    if function == "share" and isinstance(value, int | float):
+        return Because(key, words, fmt.with_unit(fmt.number(100 * float(value), 0), "%"))
+    return Because(key, words, fmt.number(float(value), 0) if isinstance(value, int | float) else fmt.plain(value))
 
 
 def _because_of_past(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -213,3 +214,26 @@ def test_profiles_of_one_family_each_read_it_in_their_names() -> None:
     assert [len(read.asked[id][1].reads) for id in ("pumps", "gate")] == [1, 0], "a gate has no pumps"
     with pytest.raises(RuleMistake, match="read for pumps"):
         compile_rule("yard", rule(when="number(device, door == open) > 1"), both)
+
+
+def seconds_of_a_batch(rooms: int) -> float:
+    """The quickest of some batches in which fifty devices speak, among so many."""
+    world = World(rooms, compiled(when=f"{FAULTS} >= 100000 or {LOW} >= 90 %"))
+    for n in range(rooms):
+        world.says(f"pumps-{n}", pressure=0.5)
+        world.says(f"pumps-{n}", "pump:1", run="fault")
+    world.judge()
+    best = 1.0
+    for batch in range(12):
+        world.now += 1000
+        for n in range(50):
+            world.says(f"pumps-{(batch * 53 + n) % rooms}", pressure=0.4)
+        began = perf_counter()
+        world.judge()
+        best = min(best, perf_counter() - began)
+    return best
+
+
+def test_a_batch_costs_the_same_among_five_thousand_devices() -> None:
+    few, many = seconds_of_a_batch(100), seconds_of_a_batch(5000)
+    assert many < 4 * few, f"{few * 1e6:.0f} us among 100, {many * 1e6:.0f} us among 5,000"
