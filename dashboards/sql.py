@@ -25,7 +25,8 @@ def alarm_regions(language: str) -> str:
         f"coalesce(d.name_{language}, a.device) || ' ' || a.child || ' · ' || a.rule AS text, "
         "'alarm,' || a.severity AS tags "
         "FROM alarms a LEFT JOIN devices d ON d.id = a.device "
-        f"WHERE a.site {MINE} AND {_within('a.raised_at', 'a.cleared_at')} ORDER BY a.raised_at DESC LIMIT 500"
+        f"WHERE a.site {MINE} AND a.suppressed_by IS NULL AND a.parent IS NULL "
+        f"AND {_within('a.raised_at', 'a.cleared_at')} ORDER BY a.raised_at DESC LIMIT 500"
     )
 
 
@@ -83,7 +84,7 @@ def work_now(words: dict[str, str], *, where: str = f"site {MINE}") -> str:
 
 
 def wrong_now(language: str, heads: dict[str, str], *, where: str = f"a.site {MINE}", limit: int = 100) -> str:
-    """Active alarms, the worst and newest first; `id`, `device_id` and `ticket_id` are for links."""
+    """Active alarms, worst and newest first, a storm in one line; `id`, `device_id` and `ticket_id` are for links."""
     return (
         f'SELECT a.severity AS "{heads["severity"]}", coalesce(d.name_{language}, a.device) AS "{heads["device"]}", '  # noqa: S608
         f'a.child AS "{heads["child"]}", a.profile || \'/\' || a.rule AS "{heads["what"]}", '
@@ -93,7 +94,8 @@ def wrong_now(language: str, heads: dict[str, str], *, where: str = f"a.site {MI
         f"'#' || t.number AS \"{heads['ticket']}\", t.id AS ticket_id, a.id AS id, a.device AS device_id "
         "FROM alarms a LEFT JOIN devices d ON d.id = a.device LEFT JOIN sites st ON st.id = a.site "
         "LEFT JOIN buildings b ON b.site = d.site AND b.id = d.building LEFT JOIN tickets t ON t.alarm = a.id "
-        f"WHERE a.state = 'active' AND {where} ORDER BY {_RANK}, a.raised_at DESC LIMIT {limit}"
+        f"WHERE a.state = 'active' AND a.parent IS NULL AND {where} "
+        f"ORDER BY {_RANK}, a.raised_at DESC LIMIT {limit}"
     )
 
 

@@ -7,9 +7,10 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, func, null, or_, select
 
 from device_profiles.schema import Text
+from services.calm.names import STORM_NAME, is_storm_device
 from services.grafana.regions import KEY, Region
 from services.tables import alarms, devices, outages, ticket_events, tickets
 
@@ -44,12 +45,15 @@ class Episodes:
             select(alarms, devices.c.name_zh, devices.c.name_en)
             .select_from(alarms.outerjoin(devices, devices.c.id == alarms.c.device))
             .where(or_(alarms.c.state == "active", alarms.c.raised_at >= moment, alarms.c.cleared_at >= moment))
+            # What was never raised, and what its storm stands for, would only hide the rest.
+            .where(alarms.c.suppressed_by.is_(null()), alarms.c.parent.is_(None))
         )
         for row in connection.execute(query):
             name = row.reason.get("name") or {"zh": row.rule, "en": row.rule}
             severity = _SEVERITIES.get(row.severity)
             head = f"{severity.in_(self._language) if severity else row.severity}: {self._of(name['zh'], name['en'])}"
-            where = self._of(row.name_zh or row.device, row.name_en or row.device)
+            name_of = STORM_NAME if is_storm_device(row.device) else Text(zh=row.device, en=row.device)
+            where = self._of(row.name_zh or name_of.zh, row.name_en or name_of.en)
             yield Region(
                 key=f"{KEY}:alarm-{row.id}",
                 begins=row.raised_at,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import Connection, Row, Select, null, or_, select
 
 from device_profiles.schema import Text
 from services.calm.names import STORM_NAME, is_storm_device
@@ -92,11 +92,12 @@ def alarms_of_days(
     connection: Connection, site: str, severities: Collection[str], *, since: datetime, until: datetime
 ) -> list[Alarm]:
     """Those of a stretch of time, by when they were taken in: they began in it, or were not over when it began.
-    Without those that are folded under another."""
+    Without those that are folded under another, or that were never raised."""
     query = _select(frozenset({site})).where(
         alarms.c.site == site,
         alarms.c.severity.in_(list(severities)),
         alarms.c.parent.is_(None),
+        alarms.c.suppressed_by.is_(null()),
         alarms.c.id <= lowest_id(until),
         or_(alarms.c.state != "cleared", alarms.c.cleared_at > since, alarms.c.id > lowest_id(since)),
     )

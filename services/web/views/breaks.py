@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from device_profiles.schema import DeviceProfile, Metric
 from gateway.presence import Fault, PresenceReason, ValueFault
 from gateway.reading import child_kind
-from services.presence.breaks import BREAKS
+from services.presence.breaks import BREAKS, BROKER_DOWN, PARENT_DOWN, UPLINK_CUT
 from services.presence.gateways import gateway_device
 from services.presence.values import faults
 from services.rules.store import list_alarms
@@ -296,8 +296,8 @@ def breaks_of(
     found = store.list_devices(connection, scope, limit=5000)
     alarms = {
         (alarm.device, alarm.rule): alarm.id
-        for alarm in list_alarms(connection, scope, state="active", limit=500)
-        if alarm.profile == BREAKS
+        for rule in (UPLINK_CUT, BROKER_DOWN, PARENT_DOWN)  # among a storm's thousands they would not be found
+        for alarm in list_alarms(connection, scope, state="active", rule=(BREAKS, rule), limit=500)
     }
     known = {one.id: one for one in gateways}
     behind: dict[tuple[str, str], list[store.Device]] = {}
