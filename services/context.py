@@ -10,6 +10,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.quarantine import QuarantineEntry
 from gateway.reading import GatewayStatus
 from gateway.telemetry import TelemetryStore
+from services.backtest.jobs import Backtests
 from services.changes import Changes
 from services.clock import Clock
 from services.database import Database
@@ -43,5 +44,7 @@ class Context:
     gateway: LocalGateway | None = None
     """None where gateways run elsewhere and deliver over HTTP."""
     metrics: Metrics = field(default_factory=Metrics)
+    backtests: Backtests = field(default_factory=Backtests)
+    """Those that people have asked for."""
     previews: Previews = field(default_factory=Previews)
     """Backtests that were asked for before rules are changed."""

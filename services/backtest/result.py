@@ -13,7 +13,7 @@ from services.backtest.lanes import Focus, Lanes, RuleKey, Yard
 from services.backtest.notes import notes_of
 from services.backtest.report import DeviceResult, Episode, Report, RuleResult, Tally
 from services.backtest.task import Stretch, Worked
-from services.calm.storm_alarm import STORMS
+from services.calm.names import STORMS
 from services.rules.book import Misfit
 
 

@@ -19,7 +19,6 @@ from services.backtest.result import Found, report_of
 from services.backtest.task import Stretch, Task, Worked, replay
 from services.backtest.world import load_world
 from services.clock import to_millis
-from services.context import Context
 from services.database import Database
 from services.rules.book import RuleBook
 
@@ -68,9 +67,15 @@ def preview(
         start,
         end,
         focus=Focus("affected"),
-        history=history_of(context.settings) if isinstance(context, Context) else None,
+        history=_history_of(context),
         progress=progress,
     )
+
+
+def _history_of(context: Sources) -> History | None:
+    from services.context import Context  # imported here: a context keeps the backtests that were asked for
+
+    return history_of(context.settings) if isinstance(context, Context) else None
 
 
 def run(

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from services.accounts import api as accounts
 from services.adoption import api as adoption
+from services.backtest import api as backtest
 from services.commands import api as commands
 from services.events import api as events
 from services.maintenance import api as maintenance
@@ -63,6 +64,7 @@ for part in (
     alarms.router,
     maintenance.router,
     rulebook.router,
+    backtest.router,
     commands.router,
     tickets.router,
     outages.router,

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from services.web.pages import (
     account,
     alarms,
+    backtest,
     board,
     commands,
     devices,
@@ -29,6 +30,7 @@ for _module in (
     commands,
     alarms,
     maintenance,
+    backtest,  # before the rules: /rules/backtest/ID is no rule of a profile
     rules,
     tickets,
     notices,

@@ -87,6 +87,25 @@
     ctx.restore();
   }
 
+  /* Two rules beside each other: the alarms of the old one in a band above the curve, those of the new one below it. */
+  function drawSpans(plot, history) {
+    const { ctx, bbox } = plot;
+    const band = 6 * (devicePixelRatio || 1);
+    ctx.save();
+    for (const [from, to, side] of history.spans || []) {
+      const left = Math.max(bbox.left, plot.valToPos(from / 1000, "x", true));
+      const right = Math.min(bbox.left + bbox.width, plot.valToPos(to / 1000, "x", true));
+      if (right < left) continue;
+      const wide = Math.max(right - left, 2);
+      ctx.fillStyle = css(side === "old" ? "--muted" : "--bad");
+      ctx.fillRect(left, side === "old" ? bbox.top : bbox.top + bbox.height - band, wide, band);
+      ctx.globalAlpha = 0.1;
+      ctx.fillRect(left, bbox.top, wide, bbox.height);
+      ctx.globalAlpha = 1;
+    }
+    ctx.restore();
+  }
+
   function options(history, width) {
     const seconds = (history.end - history.start) / 1000;
     const axis = { stroke: css("--muted"), font: `11px ${css("--font")}`, grid: { stroke: css("--line"), width: 1 }, ticks: { show: false } };
@@ -113,7 +132,7 @@
           value: (plot, value) => amount(value, series),
         })),
       ],
-      hooks: { draw: [(plot) => drawThresholds(plot, history)] },
+      hooks: { draw: [(plot) => { drawSpans(plot, history); drawThresholds(plot, history); }] },
     };
   }
 
@@ -136,7 +155,7 @@
     try {
       const response = await fetch(figure.dataset.history, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(response.status);
-      const marks = { timeWord: figure.dataset.time, raised: Number(figure.dataset.raised), cleared: Number(figure.dataset.cleared) };
+      const marks = { timeWord: figure.dataset.time, raised: Number(figure.dataset.raised), cleared: Number(figure.dataset.cleared), spans: JSON.parse(figure.dataset.spans || "[]") };
       draw(figure, { ...(await response.json()), ...marks });
       figure.querySelector(".failed").hidden = true;
     } catch {

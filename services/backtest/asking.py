@@ -1,0 +1,119 @@
+"""From what somebody asks on a page or over the API to a backtest that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import select
+
+from services.backtest.change import ChangeMistakes, laid_over, with_change
+from services.backtest.history import history_of
+from services.backtest.jobs import Job, Wish
+from services.backtest.lanes import Focus, RuleKey, Variant
+from services.backtest.report import Progress, Report
+from services.backtest.run import run
+from services.rules import book_store
+from services.rules.book import RuleBook
+from services.rules.effective import BookInForce, Effective
+from services.tables import devices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.context import Context
+
+_HERE = "here"
+LONGEST = timedelta(days=92)
+LARGEST_CHANGE = 200_000
+"""Characters of a change; a whole profile has some 40,000."""
+
+
+def ask(
+    context: Context,
+    *,
+    site: str,
+    start: datetime,
+    end: datetime,
+    rule: str = "",
+    change: str | RuleBook = "",
+    everything: bool = False,
+    by: str,
+) -> Job:
+    """Check what is asked and start it. `change` is text as people write it, or what a rule book says besides; empty:
+    only what is live. Raises ChangeMistakes, ProfileMistakes, ValueError, TooManyBacktests."""
+    if not timedelta(0) < end - start <= LONGEST:
+        raise ValueError(
+            f"found {start.isoformat()} to {end.isoformat()}, expected an end after the beginning, "
+            f"at most {LONGEST.days} days later"
+        )
+    key = rule_key(rule)
+    live, there = live_at(context, site)
+    new = _changed(live, change, key, there)
+    focus = Focus("all" if everything or new == live else "affected", key)
+    history = history_of(context.settings)
+
+    def work(told: Callable[[Progress], None]) -> Report:
+        return run(
+            context.database,
+            context.telemetry,
+            site,
+            live,
+            new,
+            start,
+            end,
+            focus=focus,
+            history=history,
+            progress=told,
+        )
+
+    written = change if isinstance(change, str) else _written(change)
+    wish = Wish(site=site, start=start, end=end, rule=rule, change=written, by=by)
+    return context.backtests.start(wish, work, context.clock.now())
+
+
+def rule_key(rule: str) -> RuleKey | None:
+    """Raises ValueError."""
+    if not rule:
+        return None
+    profile, slash, id = rule.partition("/")
+    if not slash or not profile or not id:
+        raise ValueError(f"rule: expected PROFILE/RULE such as booster_set/pressure_low, found {rule!r}")
+    return profile, id
+
+
+def live_at(context: Context, site: str) -> tuple[Variant, dict[str, str]]:
+    """What runs at a site, and the profiles of its devices by id."""
+    with context.database.read() as connection:
+        there = select(devices.c.id, devices.c.profile).where(devices.c.site == site, devices.c.retired_at.is_(None))
+        book = book_store.newest(connection, site).book
+        return Variant(context.library, book), {row.id: row.profile for row in connection.execute(there)}
+
+
+def _changed(live: Variant, change: str | RuleBook, rule: RuleKey | None, there: Mapping[str, str]) -> Variant:
+    if isinstance(change, RuleBook):
+        return _with_book(live, change, there)
+    if not change.strip():
+        return live
+    if len(change) > LARGEST_CHANGE:
+        raise ValueError(f"found a change of {len(change)} characters, expected at most {LARGEST_CHANGE}")
+    return with_change(live, change, name="change", rule=rule, devices=there)
+
+
+def _with_book(live: Variant, change: RuleBook, there: Mapping[str, str]) -> Variant:
+    content: dict[str, Any] = change.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    book = RuleBook.model_validate(laid_over(live.book, content))
+    before, after = (
+        set(Effective(live.library, {_HERE: BookInForce(0, one)}, {}).misfits(_HERE, there))
+        for one in (live.book, book)
+    )
+    found = [f"{one.profile}/{one.rule or one.param}: {one.found}" for one in after - before]
+    if found:
+        raise ChangeMistakes(sorted(found))
+    return Variant(live.library, book)
+
+
+def _written(change: RuleBook) -> str:
+    return msgspec.json.format(msgspec.json.encode(book_store.content_of(change)), indent=1).decode()

@@ -1,0 +1,205 @@
+"""Backtests: what other rules would have done. Asked for on a form, followed while they run, then shown with curves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
+
+from device_profiles.yaml_lines import YamlMistake, read_yaml
+from services.accounts.policy import Role
+from services.backtest.api import JobId, job_of, started
+from services.backtest.jobs import Job
+from services.backtest.report import Report
+from services.context import Context
+from services.rules.book import RuleBook
+from services.scope import NotFound
+from services.sites import store
+from services.sites.store import Site
+from services.tables import devices
+from services.web.i18n import N_
+from services.web.pages.render import Reader, reader_of, render, zone_of
+from services.web.pages.words import Mark
+from services.web.problems import Problem
+from services.web.security import ContextOf, Engineer, Principal
+from services.web.views import backtest as view
+
+router = APIRouter(prefix="/rules/backtest", include_in_schema=False)
+SPANS = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+Span = Literal["24h", "7d", "30d"]
+_FIELDS = ("when", "for", "clear_when", "clear_for", "severity")
+_LARGEST = 200_000
+STATES = {
+    "waiting": Mark("waiting", N_("Waits for its turn"), "idle", "clock"),
+    "running": Mark("running", N_("Runs"), "active", "clock"),
+    "done": Mark("done", N_("Done"), "ok", "ok"),
+    "failed": Mark("failed", N_("Failed"), "bad", "octagon"),
+    "cancelled": Mark("cancelled", N_("Cancelled"), "idle", "cancel"),
+}
+Short = Annotated[str, Form(max_length=1000)]
+
+
+@router.get("")
+def form(
+    request: Request,
+    context: ContextOf,
+    principal: Engineer,
+    site: Annotated[str, Query(max_length=64)] = "",
+    rule: Annotated[str, Query(max_length=120)] = "",
+) -> Response:
+    """What to try, and the backtests that were asked for lately."""
+    return _form(request, context, principal, site, {"rule": rule, "span": "7d"})
+
+
+@router.post("")
+async def ask(
+    request: Request,
+    context: ContextOf,
+    principal: Engineer,
+    site: Annotated[str, Form(max_length=64)],
+    span: Annotated[Span, Form()] = "7d",
+    rule: Annotated[str, Form(max_length=120)] = "",
+    when: Short = "",
+    for_: Annotated[str, Form(alias="for", max_length=20)] = "",
+    clear_when: Short = "",
+    clear_for: Annotated[str, Form(max_length=20)] = "",
+    severity: Annotated[str, Form(max_length=16)] = "",
+    params: Annotated[str, Form(max_length=4000)] = "",
+    change: Annotated[str, Form(max_length=_LARGEST)] = "",
+) -> Response:
+    """Starts it; a mistake of the person is said on the form."""
+    fields = dict(zip(_FIELDS, (when, for_, clear_when, clear_for, severity), strict=True))
+    values = {**fields, "rule": rule, "span": span, "params": params, "change": change}
+    now = context.clock.now()
+    try:
+        wanted: Any = change.replace("\r\n", "\n") or book_of(rule, fields, params)
+        job = await run_in_threadpool(
+            started, context, principal, site=site, start=now - SPANS[span], end=now, rule=rule, change=wanted
+        )
+    except (Problem, ValueError) as refused:
+        said = refused.detail if isinstance(refused, Problem) else str(refused)
+        return _form(request, context, principal, site, values, mistake=said)
+    return RedirectResponse(f"/rules/backtest/{job.id}", status_code=303)
+
+
+@router.get("/{backtest}")
+def result(request: Request, context: ContextOf, principal: Engineer, backtest: JobId) -> Response:
+    """How far it is; then old rules against new ones, and the curves of what differs."""
+    job = job_of(context, principal, backtest)
+    if job.is_over and "hx-request" in request.headers:
+        return Response(headers={"HX-Refresh": "true"})  # the curves need their scripts
+    reader = reader_of(request, principal)
+    site = _site(context, principal, job.wish.site)
+    zone = zone_of(site.timezone)
+    return render(
+        request,
+        "backtest_result.html",
+        reader,
+        job=job,
+        site=site,
+        zone=zone,
+        zone_name=site.timezone,
+        states=STATES,
+        **_found(job.report, context, reader),
+    )
+
+
+@router.post("/{backtest}/cancel")
+def cancel(context: ContextOf, principal: Engineer, backtest: JobId) -> Response:
+    job = job_of(context, principal, backtest)
+    context.backtests.cancel(job.id)
+    return RedirectResponse(f"/rules/backtest/{job.id}", status_code=303)
+
+
+def book_of(rule: str, fields: dict[str, str], params: str) -> RuleBook:
+    """What the form says, as part of a rule book. Raises ValueError."""
+    profile, _, id = rule.partition("/")
+    said = {name: value.strip() for name, value in fields.items() if value.strip()}
+    values = _params(params)
+    if (said or values) and not id:
+        raise ValueError("choose the rule that is to be changed")
+    content: dict[str, Any] = {"rules": {profile: {id: said}} if said else {}}
+    content["params"] = {profile: values} if values else {}
+    try:
+        return RuleBook.model_validate(content)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from None
+
+
+def _params(text: str) -> dict[str, Any]:
+    if not text.strip():
+        return {}
+    try:
+        found = read_yaml(text.replace("\r\n", "\n")).data
+    except YamlMistake as mistake:
+        raise ValueError(f"params: {mistake}") from None
+    if not isinstance(found, dict):
+        raise ValueError("params: expected a line such as `low: 0.3` for each")
+    return found
+
+
+def _found(report: Report | None, context: Context, reader: Reader) -> dict[str, Any]:
+    if report is None:
+        return {"report": None}
+    return {
+        "report": report,
+        "sum": view.lines(report.old, report.new, reader.t),
+        "rules": view.rules(report, reader.t, reader.language),
+        "drawn": view.drawn(report, context.library, reader.language),
+    }
+
+
+def _form(
+    request: Request, context: Context, principal: Principal, site: str, values: dict[str, str], mistake: str = ""
+) -> Response:
+    reader = reader_of(request, principal)
+    with context.database.read() as connection:
+        every = {one.id: one for one in store.list_sites(connection, principal.scope)}
+    sites = {id: one for id, one in every.items() if principal.may(Role.ENGINEER, id)}
+    found = sites.get(site or next(iter(sites), ""))
+    if found is None:
+        raise NotFound("site", site)
+    return render(
+        request,
+        "backtest.html",
+        reader,
+        status=422 if mistake else 200,
+        site=found,
+        sites=sites,
+        zone=zone_of(found.timezone),
+        rules=_rules(context, found, reader),
+        values=dict.fromkeys((*_FIELDS, "params", "change"), "") | values,
+        mistake=mistake,
+        states=STATES,
+        jobs=_lately(context, frozenset(sites)),
+    )
+
+
+def _lately(context: Context, sites: frozenset[str]) -> list[Job]:
+    return context.backtests.of_sites(sites)[:10]
+
+
+def _rules(context: Context, site: Site, reader: Reader) -> dict[str, str]:
+    """ "profile/rule" -> what it is called, of the profiles in use there."""
+    with context.database.read() as connection:
+        here = select(devices.c.profile).where(devices.c.site == site.id, devices.c.retired_at.is_(None)).distinct()
+        used = set(connection.scalars(here))
+    known = [context.library[profile] for profile in sorted(used) if profile in context.library]
+    return {
+        f"{profile.id}/{rule.id}": f"{profile.name.in_(reader.language)}: {rule.name.in_(reader.language)}"
+        for profile in known
+        for rule in profile.rules
+    }
+
+
+def _site(context: Context, principal: Principal, site: str) -> Site:
+    with context.database.read() as connection:
+        found = store.get_site(connection, principal.scope, site)
+    if found is None:
+        raise NotFound("site", site)
+    return found

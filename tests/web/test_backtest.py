@@ -1,0 +1,151 @@
+"""Backtests on their page and over the API: asked for, followed, shown with curves, cancelled, refused in words."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, expect
+
+from services.backtest.jobs import MOST_WAITING, Backtests, TooManyBacktests, Wish
+from services.backtest.report import Progress, Report
+from services.web.server import Server
+from tests.web.conftest import Courtyard
+from tests.web.seed import SITE
+from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, too_wide, violations  # noqa: F401
+
+RULE = "booster_set/pressure_off_setpoint"
+NARROW = {"when": "abs(outlet_pressure - setpoint) > 0.001 MPa", "for": "0s", "clear_for": "1m"}
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def until_over(client: TestClient, id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found: dict[str, Any] = client.get(f"/api/v1/backtests/{id}").json()
+        if found["state"] in ("done", "failed", "cancelled"):
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the backtest does not end")
+
+
+def asked(change: dict[str, Any]) -> dict[str, Any]:
+    end = datetime.now(UTC)
+    return {
+        "site": SITE,
+        "from": (end - timedelta(days=1)).isoformat(),
+        "to": end.isoformat(),
+        "rule": RULE,
+        "change": {"rules": {"booster_set": {"pressure_off_setpoint": change}}},
+    }
+
+
+def test_the_api_runs_one(courtyard: Courtyard) -> None:
+    client = courtyard.client("chen.yu")
+    answer = client.post("/api/v1/backtests", json=asked(NARROW))
+    assert answer.status_code == 202, answer.text
+    done = until_over(client, answer.json()["id"])
+    assert (done["state"], done["progress"], done["error"]) == ("done", 1, "")
+    report = done["report"]
+    assert report["readings"] > 0
+    assert report["new"]["alarms"] > report["old"]["alarms"]
+    assert {one["kind"] for one in report["differences"]} <= {"only_new", "moved", "changed"}
+    assert [rule["rule"] for rule in report["rules"] if rule["changed"]] == ["pressure_off_setpoint"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"change": {"rules": {"booster_set": {"pressure_off_setpoint": {"when": "presure > 1"}}}}}, "did you mean"),
+        ({"change": {"rules": {"booster_set": {"no_such": {"for": "1m"}}}}}, "no such rule"),
+        ({"rule": "pressure_low"}, "expected PROFILE/RULE"),
+        ({"to": "2020-01-01T00:00:00Z"}, "expected an end after the beginning"),
+    ],
+)
+def test_what_is_wrong_is_said(standing: Courtyard, wrong: dict[str, Any], said: str) -> None:
+    answer = standing.client("chen.yu").post("/api/v1/backtests", json=asked({}) | wrong)
+    assert answer.status_code == 422, answer.text
+    assert said in answer.json()["detail"]
+
+
+def test_crews_and_strangers_ask_for_none(standing: Courtyard) -> None:
+    assert standing.client("li.wei").post("/api/v1/backtests", json=asked({})).status_code == 403
+    assert standing.client("li.wei").get("/rules/backtest").status_code == 403
+    assert standing.client("chen.yu").get("/api/v1/backtests/nosuch").status_code == 404
+
+
+def test_a_mistake_on_the_form_stays_beside_what_was_typed(standing: Courtyard) -> None:
+    client = standing.client("chen.yu")
+    page = client.post("/rules/backtest", data={"site": SITE, "rule": RULE, "when": "presure > 1", "span": "24h"})
+    assert page.status_code == 422
+    assert "did you mean" in page.text
+    assert "presure &gt; 1" in page.text
+    yaml = "rules:\n  booster_set:\n    pressure_low:\n      sevrity: major\n"
+    page = client.post("/rules/backtest", data={"site": SITE, "change": yaml, "span": "24h"})
+    assert "change:4:" in page.text
+    page = client.post("/rules/backtest", data={"site": SITE, "for": "5m"})
+    assert "choose the rule" in page.text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("language", "shape"), [("en-GB", DESKTOP), ("zh-CN", PHONE)])
+def test_people_try_a_change_and_see_what_differs(
+    chromium: Browser,  # noqa: F811
+    courtyard: Courtyard,
+    language: str,
+    shape: dict[str, Any],
+) -> None:
+    server = Server(courtyard.app, "127.0.0.1", 0)
+    server.start()
+    try:
+        with browsing(chromium, server.url, courtyard, "chen.yu", locale=language, viewport=shape) as page:
+            page.goto(f"/rules/backtest?site={SITE}&rule={RULE}")
+            assert too_wide(page) == []
+            assert violations(page, "light") == []
+            page.fill("#when", NARROW["when"])
+            page.fill("#for", "0s")
+            page.select_option("#span", "24h")
+            page.click("form.rule-form button.primary")
+            expect(page.locator("table.compared").first).to_be_visible(timeout=60_000)
+            figure = page.locator("figure[data-spans]").first
+            expect(figure).to_have_attribute("data-drawn", "yes")
+            assert re.search(r'"new"', figure.get_attribute("data-spans") or "")
+            assert too_wide(page) == []
+            assert violations(page, "light") == []
+            assert violations(page, "dark") == []
+    finally:
+        server.stop()
+
+
+# --- the jobs ----------------------------------------
+
+
+def wish() -> Wish:
+    return Wish(site=SITE, start=NOW, end=NOW, rule="", change="", by="chen.yu")
+
+
+def test_one_at_a_time_cancelled_and_not_without_end() -> None:
+    jobs = Backtests()
+
+    def endless(told: Callable[[Progress], None]) -> Report:
+        while True:
+            told(Progress(1, 0, 0.5))
+            time.sleep(0.01)
+
+    running = [jobs.start(wish(), endless, NOW) for _ in range(MOST_WAITING)]
+    with pytest.raises(TooManyBacktests):
+        jobs.start(wish(), endless, NOW)
+    for job in running:
+        jobs.cancel(job.id)
+    deadline = time.monotonic() + 20
+    while not all(job.is_over for job in running):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert {job.state for job in running} == {"cancelled"}
+    assert jobs.of_sites(frozenset({SITE}))[0] is running[-1]
+    assert jobs.of_sites(frozenset()) == []
