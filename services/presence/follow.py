@@ -16,12 +16,12 @@ _NOBODY = Voices()
 
 def hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
     """A reading's words and signs of life, for the device and for its child; a child's word is not its device's."""
-    voices = device.profile.voices if device.profile is not None else _NOBODY
     received, said = reading.received_at, reading.presence
+    if said is Presence.UNSAID and not device.said:
+        _sign_of_life(device, state, reading)  # nearly every message
+        return
+    voices = device.profile.voices if device.profile is not None else _NOBODY
     if not reading.child:
-        if said is Presence.UNSAID and not device.said:
-            _sign_of_life(device, state, reading)  # nearly every message
-            return
         before = Contact(device.heard_at, device.said)
         device.heard_at, device.said = hear_word(before, reading, received, voices.standing)
         state.heard_at = device.heard_at
@@ -38,9 +38,13 @@ def hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
 
 
 def _sign_of_life(device: DeviceState, state: ChildState, reading: Reading) -> None:
-    if not reading.retained:
-        device.heard_at = max(device.heard_at or 0, reading.received_at)
-        state.heard_at = max(state.heard_at or 0, reading.received_at)
+    if reading.retained:
+        return
+    received = reading.received_at
+    if device.heard_at is None or received > device.heard_at:
+        device.heard_at = received
+    if state.heard_at is None or received > state.heard_at:
+        state.heard_at = received
 
 
 def settle(device: DeviceState, found: PresenceState, progress: Millis | None) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from device_profiles.expression import BUILTINS, Condition, Expression, Look, Members, Names, names_of, parse
 from device_profiles.schema import Availability, DeviceProfile, Grade, ResidentWording, Rule, TicketTemplate
@@ -15,6 +15,9 @@ from gateway.reading import Millis, Value
 from services.rules.automaton import FOREVER, Delays
 from services.rules.schedule import Timetable
 from services.rules.windows import Stretch, Watch, watch
+
+if TYPE_CHECKING:
+    from services.rules.plans import Planned
 
 PARENT = "parent."
 _LOOKS_PER_STRETCH = 60
@@ -68,6 +71,8 @@ class CompiledMembers(NamedTuple):
     """What is asked of each child; None where the members are not children: they are counted elsewhere, and told."""
     reads: tuple[Read, ...]
     """What that condition reads of one child."""
+    plain: bool
+    """It can be asked about a child's values as they stand, while none of them is flagged."""
 
 
 class CompiledGrade(NamedTuple):
@@ -152,6 +157,8 @@ class CompiledProfile:
     """Name or event of the device -> rules of its children that watch it."""
     fed_by_presence: Mapping[str, tuple[Feed, ...]]
     """Scope -> rules that count by presence."""
+    plans: dict[tuple[str, tuple[str, ...]], tuple[Planned, ...]] = field(default_factory=dict)
+    """What `services.rules.plans` has looked up."""
 
 
 class Feed(NamedTuple):
@@ -275,13 +282,15 @@ def _members(profile: DeviceProfile, conditions: Iterable[Expression]) -> tuple[
     """Whom these conditions count, each function once."""
     found = {one.key: one for condition in conditions for one in condition.groups}
     return tuple(
-        CompiledMembers(
-            one, one.condition.compile(), tuple(read_of(profile, name) for name in sorted(one.condition.names))
-        )
-        if one.kind in profile.children
-        else CompiledMembers(one, None, ())
+        _of_children(profile, one) if one.kind in profile.children else CompiledMembers(one, None, (), plain=False)
         for one in found.values()
     )
+
+
+def _of_children(profile: DeviceProfile, members: Members) -> CompiledMembers:
+    reads = tuple(read_of(profile, name) for name in sorted(members.condition.names))
+    plain = all(read.source is Source.OWN and read.fresh_for >= FOREVER for read in reads)
+    return CompiledMembers(members, members.condition.compile(), reads, plain)
 
 
 def _touching(members: Iterable[CompiledMembers]) -> frozenset[str]:

@@ -22,6 +22,8 @@ from services.rules.evaluation import applies_at, children_of, evaluate, holds_i
 from services.rules.feeding import feed_presence, feed_reading, forget_later_than
 from services.rules.firing import Firing, reason_of
 from services.rules.late import judge_late
+from services.rules.members import answers_as_before
+from services.rules.plans import plan_of, stays_at_rest
 from services.rules.seen import ages, values_of
 from services.rules.state import ChildState, DeviceState, Key
 
@@ -31,6 +33,7 @@ _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 # A device whose clock is unset or fast measures no worse for it: its readings are stamped on arrival. Were they
 # distrusted, a reset clock would switch off the smoke alarm.
 _AS_GOOD = frozenset({Quality.GOOD, Quality.SKEWED})
+_ONLINE = Liveness.ONLINE.value
 
 
 class GatewayView(NamedTuple):
@@ -52,33 +55,37 @@ class GatewayView(NamedTuple):
 
 def take(device: DeviceState, reading: Reading, view: GatewayView) -> list[Firing]:
     """Everything one reading changes about a device."""
-    state = device.children.get(reading.child)
+    child, at, quality, profile = reading.child, reading.measured_at, reading.quality, device.profile
+    state = device.children.get(child)
     if state is None:
-        state = device.children[reading.child] = ChildState()
-    _hear(device, state, reading)
-    live = reading.quality not in _PAGES_NOBODY
-    profile = device.profile
-    passed = pass_time(device, reading.measured_at) if live and profile is not None else []
+        state = device.children[child] = ChildState()
+    if quality is not Quality.HISTORIC:  # a replay says nothing about now
+        follow.hear(device, state, reading)
+    live = quality is Quality.GOOD or quality not in _PAGES_NOBODY
+    fired: list[Firing] = []
+    if live and profile is not None and (device.due_at <= at or device.waiting):
+        fired = pass_time(device, at)
     news = _merge(state, reading)
-    if live and (device.last_measured is None or reading.measured_at >= device.last_measured):
-        device.last_measured, device.last_received = reading.measured_at, reading.received_at
+    if live and (device.last_measured is None or at >= device.last_measured):
+        device.last_measured, device.last_received = at, reading.received_at
     # An ordinary message of a device that is there already changes nothing about its presence.
     said = reading.presence is not Presence.UNSAID
-    fired = passed + look(device, view) if said or device.liveness != Liveness.ONLINE else passed
-    if said and reading.child:
+    if said or device.liveness != _ONLINE:
+        fired += look(device, view)
+    if said and child:
         device.looked_at = False  # a child that comes or goes is judged at the next tick
-    overtaken = not news and bool(reading.values or reading.flags)
     if profile is None:
         return fired
     if not live:
         return fired + judge_late(device, reading)
-    if overtaken:
-        return fired
+    if not news and (reading.values or reading.flags):
+        return fired  # it has been overtaken
     if not reading.retained and (profile.fed or profile.fed_by_parent):
         news = feed_reading(device, reading, news)
-    fired += _judge_reading(device, reading, news)
-    edges = device.edges_until
-    return fired + judge_edges_again(device, reading.measured_at) if reading.measured_at < edges else fired
+    _judge_reading(device, reading, news, fired)
+    if at < device.edges_until:
+        fired += judge_edges_again(device, at)
+    return fired
 
 
 def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Millis) -> list[Firing]:
@@ -89,22 +96,17 @@ def tell(device: DeviceState, child: str, values: Mapping[str, Value], at: Milli
     state = device.children.get(child)
     if state is None:
         state = device.children[child] = ChildState()
+    fired = pass_time(device, at)
     state.values.update(values)
     state.times.update(dict.fromkeys(values, at))
     if device.profile is None:
         return []
     said = Reading(device.id, child, at, at, "", dict(values))
-    fired = pass_time(device, at)
     names = tuple(values)
     if device.profile.fed or device.profile.fed_by_parent:
         names = feed_reading(device, said, names)
-    return fired + _judge_reading(device, said, names)
-
-
-def _hear(device: DeviceState, state: ChildState, reading: Reading) -> None:
-    if reading.quality is Quality.HISTORIC:
-        return  # a replay says nothing about now
-    follow.hear(device, state, reading)
+    _judge_reading(device, said, names, fired)
+    return fired
 
 
 def _merge(state: ChildState, reading: Reading) -> tuple[str, ...]:
@@ -114,6 +116,12 @@ def _merge(state: ChildState, reading: Reading) -> tuple[str, ...]:
     otherwise make every timed message look overtaken by the last heartbeat.
     """
     at, times = reading.measured_at, state.times
+    if not state.flags and not reading.flags and reading.quality in _AS_GOOD and at >= (state.measured_at or 0):
+        # Nearly every reading: nothing of it is poor or has been overtaken.
+        state.values.update(reading.values)
+        times.update(dict.fromkeys(reading.values, at))
+        state.measured_at = at
+        return tuple(reading.values)
     poor = None if reading.quality in _AS_GOOD else reading.quality
     news: list[str] = []
     for name, value in reading.values.items():
@@ -135,26 +143,34 @@ def _merge(state: ChildState, reading: Reading) -> tuple[str, ...]:
     return tuple(news)
 
 
-def _judge_reading(device: DeviceState, reading: Reading, names: tuple[str, ...]) -> list[Firing]:
-    assert device.profile is not None
+def _judge_reading(device: DeviceState, reading: Reading, names: tuple[str, ...], fired: list[Firing]) -> None:
+    """Judge the rules that these names can move, and those whose delay runs; what fires is added."""
     profile, child, at = device.profile, reading.child, reading.measured_at
+    assert profile is not None
+    kind = child_kind(child) if child else ""
+    plan = plan_of(profile, kind, names)
+    state, marks = device.children[child], device.marks
+    if plan:
+        values = {**state.values, **device.params} if device.params else state.values
+        for one in plan:
+            at_rest = one.plain and not state.flags and (not marks or (child, one.id) not in marks)
+            if not at_rest or not stays_at_rest(one, state, values, device.zone, at):
+                fired += evaluate(device, child, one.rule, at, retained=reading.retained)
+    if device.waiting or (profile.by_member if child else profile.by_parent):
+        fired += _judge_others(device, reading, names, {(child, one.id) for one in plan})
+
+
+def _judge_others(device: DeviceState, reading: Reading, names: tuple[str, ...], judged: set[Key]) -> list[Firing]:
+    """Beside the rules on what the reading is of: those of its children, of its device, and those whose delay runs."""
+    profile, child, at, retained = device.profile, reading.child, reading.measured_at, reading.retained
+    assert profile is not None
     fired: list[Firing] = []
-    judged: set[Key] = set()
-    touched = profile.touched.get(child_kind(child))
-    if touched:
-        for name in names:
-            for rule in touched.get(name, ()):
-                key = (child, rule.rule.id)
-                if key not in judged:
-                    judged.add(key)
-                    fired += evaluate(device, child, rule, at, retained=reading.retained)
     if not child and profile.by_parent:
-        fired += _judge_children(device, names, at, judged, retained=reading.retained)
+        fired += _judge_children(device, names, at, judged, retained=retained)
     if child and profile.by_member:
-        fired += _judge_counts(device, child_kind(child), names, at, judged, retained=reading.retained)
-    if device.waiting:
-        for key in [one for one in device.waiting if one not in judged]:
-            fired += evaluate(device, key[0], profile.rules[key[1]], at, retained=reading.retained)
+        fired += _judge_counts(device, child, names, at, judged, retained=retained)
+    for key in [one for one in device.waiting if one not in judged]:
+        fired += evaluate(device, key[0], profile.rules[key[1]], at, retained=retained)
     return fired
 
 
@@ -175,18 +191,20 @@ def _judge_children(
 
 
 def _judge_counts(
-    device: DeviceState, kind: str, names: Iterable[str], at: Millis, judged: set[Key], *, retained: bool
+    device: DeviceState, child: str, names: Iterable[str], at: Millis, judged: set[Key], *, retained: bool
 ) -> list[Firing]:
     """Rules of the device that count its children by a name of theirs."""
     assert device.profile is not None
     fired: list[Firing] = []
-    counting = device.profile.by_member.get(kind, {})
+    counting = device.profile.by_member.get(child_kind(child), {})
     for name in names:
         for rule in counting.get(name, ()):
             key = ("", rule.rule.id)
             if key not in judged:
                 judged.add(key)
-                fired += evaluate(device, "", rule, at, retained=retained)
+                same = answers_as_before(device, child, rule)
+                if not same or key in device.marks:
+                    fired += evaluate(device, "", rule, at, retained=retained)
     return fired
 
 
