@@ -23,6 +23,8 @@ WITHIN = {Severity.CRITICAL.value: timedelta(minutes=15), Severity.MAJOR.value: 
 """Until when somebody should have acknowledged an alarm, where its rule says nothing; others never go up."""
 LOOK_EVERY = timedelta(seconds=10)
 """An alarm that was raised since the last look may be due: none is found later than this."""
+MOST_AT_ONCE = 500
+"""Alarms that go up in one tick; readings must not wait for more, which go up in the next."""
 
 
 def time_to_acknowledge(severity: str, own: timedelta | None) -> timedelta | None:
@@ -55,18 +57,23 @@ def counts_from(alarm: ActiveAlarm) -> datetime:
     return known if alarm.snoozed_until is None else max(known, alarm.snoozed_until)
 
 
+Waiting = dict[str, tuple[ActiveAlarm, datetime]]
+"""Alarm -> the alarm as it was looked at, which is replaced when anything about it changes, and when it is due."""
+
+
 class Escalation:
     """Looks when something may be due, and at least every `LOOK_EVERY`; between looks a tick costs nothing."""
 
     def __init__(self) -> None:
         self._look_at: datetime | None = None
+        self._waiting: Waiting = {}
 
     def tick(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
         # A look further off than any is of a clock that has gone back since.
         if self._look_at is not None and now < self._look_at <= now + LOOK_EVERY:
             return
         stairs = Stairs(memory=memory, work=work, library=consequences.library, telling=consequences.telling)
-        self._look_at = min(stairs.climb(now), now + LOOK_EVERY)
+        self._look_at, self._waiting = stairs.climb(now, self._waiting)
 
 
 @dataclass(kw_only=True)
@@ -78,20 +85,23 @@ class Stairs:
     library: Library
     telling: Telling
 
-    def climb(self, now: datetime) -> datetime:
-        """Let every alarm that is due go up; when the next one will be."""
+    def climb(self, now: datetime, waiting: Waiting) -> tuple[datetime, Waiting]:
+        """Let every alarm that is due go up; when to look again, and what waits until then."""
         tops = {id: top_step(site.audience) for id, site in self.memory.sites.items()}
-        next_due = now + LOOK_EVERY
+        next_due, gone_up, still = now + LOOK_EVERY, 0, dict[str, tuple[ActiveAlarm, datetime]]()
         for alarm in list(self.memory.active.values()):
-            top = tops.get(alarm.site, 0)
+            top, known = tops.get(alarm.site, 0), waiting.get(alarm.id)
             if alarm.step >= top or stays(alarm, now):
                 continue
-            due = due_at(self.memory, self.library, alarm, now)
-            if due is not None and due <= now:
-                self._up(alarm, top)
-            elif due is not None:
+            is_known = known is not None and known[0] is alarm and known[1] > now
+            due = known[1] if is_known and known else due_at(self.memory, self.library, alarm, now)
+            if due is not None and due > now:
+                still[alarm.id] = alarm, due
                 next_due = min(next_due, due)
-        return next_due
+            elif due is not None and gone_up < MOST_AT_ONCE:
+                self._up(alarm, top)
+                gone_up += 1
+        return (now if gone_up == MOST_AT_ONCE else next_due), still
 
     def _up(self, alarm: ActiveAlarm, top: int) -> None:
         """To its next step where somebody hears of it. A step with nobody is on record, and holds nothing up."""
