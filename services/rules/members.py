@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from device_profiles.expression import at_most, met_by
+from device_profiles.expression import Condition, at_most, met_by
 from gateway.reading import Millis, Value, child_kind
 from services.rules.compiled import CompiledMembers, CompiledRule, Read
 from services.rules.state import DeviceState
@@ -34,17 +34,45 @@ def count_children(device: DeviceState, rule: CompiledRule, at: Millis, see: See
     for one in rule.members:
         if one.condition is None:
             found |= _as_told(device, one)
-            continue
-        met, known, members = [], 0, 0
-        for child in device.children:
-            if child_kind(child) == one.of.kind:
-                members += 1
-                holds = one.condition(see(device, child, rule, one.reads, at), _ageless)
-                known += holds is not None
-                if holds is True:
-                    met.append(child)
-        found |= values_of_tally(one.of.key, one.of.function, Tally(len(met), known, members), met)
+        else:
+            met, tally = _count(device, rule, one, one.condition, at, see)
+            found |= values_of_tally(one.of.key, one.of.function, tally, met)
     return found
+
+
+def _count(
+    device: DeviceState, rule: CompiledRule, one: CompiledMembers, condition: Condition, at: Millis, see: See
+) -> tuple[list[str], Tally]:
+    """Asked of every child at every new value of one of them: this is where the time goes."""
+    prefix, reads, plain = f"{one.of.kind}:", one.reads, one.plain
+    met: list[str] = []
+    known = members = 0
+    for child, state in device.children.items():
+        if not child.startswith(prefix):
+            continue
+        members += 1
+        holds = condition(state.values if plain and not state.flags else see(device, child, rule, reads, at), _ageless)
+        if holds is not None:
+            known += 1
+            if holds is True:
+                met.append(child)
+    return met, Tally(len(met), known, members)
+
+
+def answers_as_before(device: DeviceState, child: str, rule: CompiledRule) -> bool:
+    """Whether a child's new values leave all counts of a rule as they were: then a rule at rest goes on resting."""
+    state = device.children[child]
+    key, kind = (child, rule.rule.id), child_kind(child)
+    if state.flags or not all(one.plain for one in rule.members):
+        device.answers.pop(key, None)
+        return False
+    values = state.values
+    now = tuple(
+        one.condition(values, _ageless) for one in rule.members if one.of.kind == kind and one.condition is not None
+    )
+    before = device.answers.get(key)
+    device.answers[key] = now
+    return now == before
 
 
 def count_among(members: Iterable[CompiledMembers], children: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:

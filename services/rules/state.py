@@ -104,6 +104,8 @@ class DeviceState:
     """The newest such moment that has been judged."""
     told_late: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     """Hours (since 1970) for which it was said that late data meet a rule."""
+    answers: dict[Key, tuple[Value, ...]] = field(default_factory=dict)
+    """(child, rule) -> what the child last answered to the questions of a rule of its device that counts children."""
     moved: set[Key] = field(default_factory=set)
     """Automata and memories that the store does not know yet as they are."""
 
