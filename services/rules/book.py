@@ -136,7 +136,7 @@ def change_mistakes(profile: DeviceProfile, rule: Rule, change: RuleChange) -> d
         mistake = changed if isinstance(changed, str) else mistake_in(profile, changed)
         if mistake and getattr(change, name) is not None:
             found[name] = mistake
-    whole = _changed(rule, change)
+    whole = _changed(rule, change.model_copy(update={"mode": None}) if change.mode == "off" else change)
     mistake = whole if isinstance(whole, str) else mistake_in(profile, whole)
     return found or ({"": mistake} if mistake else {})
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from services.accounts import store
 from services.accounts.policy import Grant, Role
 from services.clock import to_millis
 from services.context import Context
+from services.database import Database
+from services.intake.memory import effective_rules
+from services.rules.effective import Effective
 from services.settings import Settings
 from services.web.app import create_app
 from tests.stories.site import MIDNIGHT, Story, opened
@@ -40,7 +44,6 @@ class Yard:
             clock=site.clock,
             intake=site.intake,
         )
-        self.app: FastAPI = create_app(self.context)
         self.tokens: dict[str, str] = {}
         with site.database.write() as connection:
             for name, role, where in (
@@ -52,6 +55,11 @@ class Yard:
             store.add_person(
                 connection, login="chen.yu", password_hash="-", grants=[Grant("yard", Role.ENGINEER)], now=MIDNIGHT
             )
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """Made when somebody asks: it takes most of a second."""
+        return create_app(self.context)
 
     def api(self, who: str = "engineer") -> TestClient:
         return TestClient(self.app, headers={"Authorization": f"Bearer {self.tokens[who]}"}, follow_redirects=False)
@@ -79,6 +87,10 @@ class Yard:
             assert time.monotonic() < deadline, found
             time.sleep(0.01)
 
+    def effective(self) -> Effective:
+        with self.site.database.read() as connection:
+            return effective_rules(connection, self.site.library)
+
     def history(self, values: Iterator[tuple[datetime, float]]) -> None:
         """Pressures of the pumps, into the time series alone."""
         self.telemetry.write(
@@ -99,9 +111,17 @@ def dips(start: datetime, lengths: list[timedelta], every: timedelta) -> Iterato
             yield at, 0.2 if at - begin < length else 0.5
 
 
+def migrated(folder: Path) -> Path:
+    """A database with all tables and nothing in them: tests take copies."""
+    opened(f"sqlite:///{folder / 'courtyard.db'}").close()
+    return folder / "courtyard.db"
+
+
 @contextmanager
 def yard_in(folder: Path) -> Iterator[Yard]:
-    database = opened(f"sqlite:///{folder / 'courtyard.db'}")
+    """In a folder that `migrated` has filled."""
+    database = Database.sqlite(folder / "courtyard.db")
+    database.start()
     telemetry = SqliteTelemetry(folder / "telemetry.db")
     telemetry.start()
     yield Yard(folder, Story(database), telemetry)

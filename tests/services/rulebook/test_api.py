@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from services.accounts.audit import Intact, verify
@@ -62,25 +61,25 @@ def test_what_somebody_else_shipped_meanwhile_is_not_overwritten(yard: Yard) -> 
     assert by_tag.json()["version"] == 2
 
 
-@pytest.mark.parametrize(
-    ("book", "where", "said"),
-    [
-        ({"rules": {"pumps": {"lwo": {"mode": "off"}}}}, "rules.pumps.lwo", "no such rule"),
-        ({"rules": {"pumps": {"low": {"when": "presure < low"}}}}, "rules.pumps.low", "did you mean pressure?"),
-        ({"rules": {"pumps": {"low": {"when": "pressure < low +"}}}}, "rules.pumps.low", "found the end"),
-        ({"rules": {"pumpz": {"low": {"mode": "off"}}}}, "rules.pumpz", "no such profile"),
-        ({"params": {"pumps": {"low": 9}}}, "params.pumps.low", "expected at least 0 and at most 2 MPa"),
-        ({"params": {"pumps": {"pumps": 3}}}, "params.pumps.pumps", "site file"),
-        ({"devices": {"pumps-7": {"params": {"low": 0.2}}}}, "devices.pumps-7", "no such device"),
-        ({"devices": {"pumps": {"params": {"low": "x"}}}}, "devices.pumps.params.low", "expected a number"),
-    ],
-)
-def test_what_does_not_fit_is_refused_at_its_place(yard: Yard, book: Any, where: str, said: str) -> None:
-    answer = yard.put(book)
-    assert answer.status_code == 422, answer.text
-    (mistake,) = answer.json()["mistakes"]
-    assert mistake["where"] == where
-    assert said in mistake["expected"]
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"rules": {"pumps": {"lwo": {"mode": "off"}}}}, "rules.pumps.lwo", "no such rule"),
+    ({"rules": {"pumps": {"low": {"when": "presure < low"}}}}, "rules.pumps.low", "did you mean pressure?"),
+    ({"rules": {"pumps": {"low": {"when": "pressure < low +"}}}}, "rules.pumps.low", "found the end"),
+    ({"rules": {"pumpz": {"low": {"mode": "off"}}}}, "rules.pumpz", "no such profile"),
+    ({"params": {"pumps": {"low": 9}}}, "params.pumps.low", "expected at least 0 and at most 2 MPa"),
+    ({"params": {"pumps": {"pumps": 3}}}, "params.pumps.pumps", "site file"),
+    ({"devices": {"pumps-7": {"params": {"low": 0.2}}}}, "devices.pumps-7", "no such device"),
+    ({"devices": {"pumps": {"params": {"low": "x"}}}}, "devices.pumps.params.low", "expected a number"),
+]
+
+
+def test_what_does_not_fit_is_refused_at_its_place(yard: Yard) -> None:
+    for book, where, said in REFUSED:
+        answer = yard.put(book)
+        assert answer.status_code == 422, answer.text
+        (mistake,) = answer.json()["mistakes"]
+        assert mistake["where"] == where
+        assert said in mistake["expected"]
     assert yard.get("/rule-book")["version"] == 0
 
 
