@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from device_profiles.schema import DeviceProfile
-from gateway.reading import Reading
-from gateway.telemetry import TelemetryStore
+from gateway.reading import DeviceEntry, Reading, Registry
+from gateway.telemetry import TelemetryStore, retention
+from gateway.telemetry.influx import InfluxAddress, InfluxTelemetry
+from gateway.telemetry.influxql import InfluxQl
+from gateway.telemetry.refused import RefusedPoints
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services.backtest import EVERYTHING, Episode, Focus, Report, Variant, run
-from services.database import Database
+from services.clock import to_millis
 from services.rules.book import RuleBook
-from tests.stories.site import MIDNIGHT, Story, opened
+from tests.stories.site import LIBRARY, MIDNIGHT, Story, opened
 
 AS_IS = RuleBook()
 
@@ -31,13 +33,6 @@ class Stored(Story):
         return super()._deliver(readings)
 
 
-@dataclass(frozen=True)
-class Sources:
-    database: Database
-    library: Mapping[str, DeviceProfile]
-    telemetry: TelemetryStore
-
-
 def stored(folder: Path, telemetry: TelemetryStore | None = None) -> Stored:
     if telemetry is None:
         telemetry = SqliteTelemetry(folder / "telemetry.db")
@@ -45,15 +40,30 @@ def stored(folder: Path, telemetry: TelemetryStore | None = None) -> Stored:
     return Stored(opened(f"sqlite:///{folder / 'c.db'}"), telemetry=telemetry)
 
 
+def influx_store(stack: ExitStack, folder: Path, url: str) -> InfluxTelemetry:
+    """A real InfluxDB, set up, that takes the story's profiles."""
+    levels = retention.wanted(raw_days=10_000, five_minutes_days=10_000, hourly_days=10_000)
+    with InfluxQl(url, "") as ql:
+        for change in retention.look(ql, url=url, token="", org="", levels=levels).changes:
+            change.carry_out()
+    devices = (("pumps", "pumps"), ("gate-1", "gate"))
+    places = Registry("1", [DeviceEntry(id=id, profile=profile, address=id, site="yard") for id, profile in devices])
+    store = InfluxTelemetry(
+        InfluxAddress(url=url),
+        library=LIBRARY,
+        registry=lambda: places,
+        set_aside=RefusedPoints(folder / "refused.db"),
+        now_millis=lambda: to_millis(MIDNIGHT),
+    )
+    store.start()
+    stack.callback(store.close)
+    return store
+
+
 def close(site: Stored) -> None:
     assert site.telemetry is not None
     site.telemetry.close()
     site.database.close()
-
-
-def sources(site: Stored) -> Sources:
-    assert site.telemetry is not None
-    return Sources(site.database, site.library, site.telemetry)
 
 
 def clock(text: str) -> datetime:
