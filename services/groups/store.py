@@ -71,6 +71,21 @@ def read_rules(
             yield Broken(site, str(entry.get("id", "")), str(error))
 
 
+def broken_rules(connection: Connection, library: Library) -> list[Broken]:
+    """Rules that are not judged: those that cannot be read, and those that count nobody here."""
+    here, found = read_placed(connection, library), []
+    for row in connection.execute(select(sites.c.id, sites.c.rules).order_by(sites.c.id)):
+        placed = [one for one in here if one.site == row.id]
+        read = list(read_rules(row.id, row.rules or (), placed, library))
+        known = {one.rule if isinstance(one, Broken) else one.rule.id for one in read}
+        ids = [str(entry.get("id", "")) for entry in row.rules or ()]
+        found += [one for one in read if isinstance(one, Broken)]
+        found += [
+            Broken(row.id, id, "none of the devices that it counts is in service") for id in ids if id not in known
+        ]
+    return found
+
+
 def read_placed(connection: Connection, library: Library) -> list[Placed]:
     """The devices in service whose profiles are known."""
     query = select(devices.c.id, devices.c.site, devices.c.profile, devices.c.building, devices.c.parent)

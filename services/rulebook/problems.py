@@ -11,6 +11,8 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from device_profiles.schema import DeviceProfile
+from services.groups.rule import SITE_RULES
+from services.groups.store import broken_rules
 from services.intake.memory import effective_rules
 from services.rules.compiled import PARENT, CompiledProfile
 from services.rules.effective import Effective, Library
@@ -54,7 +56,7 @@ def problems_of(
     """Of the sites in scope (or the one of them), the worst kinds first."""
     effective = effective_rules(connection, library)
     in_service = _in_service(connection, scope, site)
-    found: list[RuleProblem] = []
+    found: list[RuleProblem] = [one for one in _across_devices(connection, library) if one.site in in_service]
     for one, by_device in sorted(in_service.items()):
         found += _of_book(effective, one, by_device)
         found += _of_profiles(effective, one, by_device)
@@ -104,6 +106,12 @@ def _of_profiles(effective: Effective, site: str, by_device: Mapping[str, str]) 
             yield RuleProblem(site=site, kind="no_profile", profile=profile, rule="", device="", found=found)
         for one in effective.broken.get(profile, ()):
             yield RuleProblem(site=site, kind="broken", profile=profile, rule=one.rule, device="", found=one.found)
+
+
+def _across_devices(connection: Connection, library: Library) -> Iterator[RuleProblem]:
+    """Rules of the site files."""
+    for one in broken_rules(connection, library):
+        yield RuleProblem(site=one.site, kind="broken", profile=SITE_RULES, rule=one.rule, device="", found=one.found)
 
 
 def _benched(site: str, by_device: Mapping[str, str], benched: Collection[str]) -> Iterator[RuleProblem]:

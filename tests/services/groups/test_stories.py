@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from services.rulebook.problems import problems_of
 from services.rules.store import Alarm
+from services.scope import EVERYWHERE
 from services.sites.importer import import_site
-from services.tables import rule_states
+from services.tables import devices, rule_states
 from services.tickets.store import Ticket
 from tests.stories.site import MIDNIGHT, Story, opened
 
@@ -240,3 +242,33 @@ def test_a_grade_follows_the_number(database: str) -> None:
     story.says("pumps-1", "pump:2", run="fault").says("pumps-2", "pump:2", run="fault").at("00:04")
     assert [one.severity for one in group_alarms(story)] == ["critical"]
     assert group_tickets(story) == []
+
+
+def test_a_rule_that_cannot_be_read_any_more_is_said_and_stops_nobody(database: str) -> None:
+    story = yard(database, DOORS, PUMPS).at("00:01")
+    gate = story.library["gate"]
+    door = gate.states["door"].model_copy(update={"values": {"shut": gate.states["door"].values["closed"]}})
+    # A new release of the profile, in which the words of its states are others and its own rules are gone.
+    story.library["gate"] = gate.model_copy(update={"states": {"door": door}, "rules": ()})
+    with story.database.read() as connection:
+        (problem,) = [one for one in problems_of(connection, story.library, EVERYWHERE) if one.is_hard]
+    assert (problem.kind, problem.profile, problem.rule) == ("broken", "courtyard_site_rules", "doors_open")
+    assert "'open' at column 23" in problem.found
+    story.restart().says("gate-1", door="open").at("00:04")
+    assert group_alarms(story) == []
+    for pump in ("pump:1", "pump:2"):
+        story.says("pumps-1", pump, run="fault").says("pumps-2", pump, run="fault")
+    story.at("00:06")
+    assert [one.rule for one in group_alarms(story)] == ["pumps_out"]
+
+
+def test_a_rule_whose_devices_have_all_left_is_said(database: str) -> None:
+    story = yard(database, DOORS, PUMPS).at("00:01").says("gate-1", door="open").at("00:04")
+    assert len(group_alarms(story)) == 1
+    with story.database.write() as connection:
+        connection.execute(update(devices).where(devices.c.profile == "gate").values(retired_at=story.clock.time))
+    with story.database.read() as connection:
+        found = [one.rule for one in problems_of(connection, story.library, EVERYWHERE) if one.is_hard]
+    assert found == ["doors_open"]
+    story.restart().at("00:05")
+    assert group_alarms(story) == []
