@@ -12,6 +12,7 @@ from device_profiles import schema
 from device_profiles.expression import DEEPEST, FUNCTIONS, LONGEST
 from device_profiles.library import load_text
 from gateway.decode.samples import check_samples
+from services.rules.profile_tests import check_rule_tests
 from tests.device_profiles.fragments import whole
 
 DOCS = Path(__file__).parents[2] / "docs" / "profiles.md"
@@ -74,6 +75,53 @@ def test_every_example_decodes_as_it_says(title: str) -> None:
 
 def test_no_example_is_left_out() -> None:
     assert len(fragments()) >= 13
-    assert (
-        DOCS.read_text(encoding="utf-8").count("```yaml") == len(fragments()) + 2
-    )  # and the tutorial's rules and site
+    # Beside them stand the tutorial's rules and site, and the examples of the chapter on rules.
+    assert DOCS.read_text(encoding="utf-8").count("```yaml") == len(fragments()) + 2 + len(rule_examples())
+
+
+# --- the chapter on rules --------------------------------------------------------------------------------------------
+
+STATION = """
+profile: station
+family: ebike_charger
+name: {zh: 桩, en: Station}
+children: {port: {name: {zh: 口, en: Port}, count: 2}}
+metrics:
+  cabinet_temp: {name: {zh: 柜温, en: Cabinet}, uom: °C, range: [-40, 120]}
+  port_temp: {name: {zh: 口温, en: Port}, scope: port, uom: °C, range: [-40, 150]}
+states:
+  mains:
+    name: {zh: 市电, en: Mains}
+    values: {"on": {zh: 有, en: "on", tone: ok}, "off": {zh: 无, en: "off", tone: bad}}
+  door:
+    name: {zh: 门, en: Door}
+    values: {closed: {zh: 关, en: closed, tone: ok}, open: {zh: 开, en: open, tone: warn}}
+  port_state:
+    name: {zh: 端口, en: Port}
+    scope: port
+    values:
+      idle: {zh: 空闲, en: idle, tone: idle}
+      charging: {zh: 充电, en: charging, tone: active}
+      fault: {zh: 故障, en: fault, tone: bad}
+availability: {period: 30s}
+bindings:
+  - id: t
+    topic: "station/{address}"
+    decode: [{json: true}]
+    fields: {cabinet_temp: t, mains: m, door: d}
+    each: [{child: port, over: ports, key: "{n}", fields: {port_temp: t, port_state: s}}]
+rules:
+"""
+
+
+def rule_examples() -> dict[str, str]:
+    text = DOCS.read_text(encoding="utf-8")
+    chapter = text[text.index("\n## Rules\n") :]
+    return dict(re.findall(r"^### (.*?)\n.*?```yaml\n(.*?)```", chapter, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("title", rule_examples())
+def test_every_rule_in_the_chapter_on_rules_passes_its_tests(title: str) -> None:
+    profile = load_text(STATION + rule_examples()[title])
+    assert all(rule.tests for rule in profile.rules)
+    assert check_rule_tests(profile) == []
