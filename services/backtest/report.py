@@ -170,13 +170,21 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain: times as ISO 8601, UTC."""
-        plain = asdict(self)
+        plain: dict[str, Any] = _plain(asdict(self))
         for name in ("start", "end", "warm_up_from"):
             plain[name] = _iso(plain[name])
         plain["differences"] = [
             {"kind": one.kind, "old": _episode(one.old), "new": _episode(one.new)} for one in self.differences
         ]
         return plain | {"readings_per_second": self.readings_per_second}
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, Text):
+        return {"zh": part.zh, "en": part.en}
+    if isinstance(part, dict):
+        return {name: _plain(one) for name, one in part.items()}
+    return [_plain(one) for one in part] if isinstance(part, list | tuple) else part
 
 
 def _episode(episode: Episode | None) -> dict[str, Any] | None:
