@@ -22,7 +22,7 @@ from services.clock import from_millis
 from services.commands.dispatch import Dispatcher
 from services.ids import new_id
 from services.intake.calming import Calming, raised_millis
-from services.intake.memory import ActiveAlarm, Memory, impairment_of
+from services.intake.memory import ActiveAlarm, Memory, impairment_of, state_of
 from services.intake.outages import Outages
 from services.intake.telling import WORST_TOLD, Telling, worst_told
 from services.intake.work import Work
@@ -202,7 +202,7 @@ class Episodes:
         self._let_through(firing, alarm, why)
 
     def _device(self, alarm: ActiveAlarm) -> DeviceState:
-        found = self.memory.devices.get(alarm.device)
+        found = state_of(self.memory, alarm.device, alarm.rule)
         if found is not None and found.profile_id == alarm.profile:
             return found
         return DeviceState(id=alarm.device, site=alarm.site, profile_id=alarm.profile, profile=None, params={})
