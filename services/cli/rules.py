@@ -61,10 +61,12 @@ def list_rules(
         loose = [asdict(one) for one in found.problems]
         print_json({"site": yard.site, "version": found.version, "rules": list(map(json_of, shown)), "problems": loose})
         return
-    if not shown:
-        out.print("Every rule can be evaluated." if problems else "No rules: the site has no devices with a profile.")
-    else:
+    if shown:
         out.print(table_of(shown))
+    elif not problems:
+        out.print("No rules: the site has no devices with a profile.")
+    elif not found.problems:
+        out.print("Every rule can be evaluated.")
     for one in found.problems:
         if problems or (one.is_hard and not one.rule):
             place = "/".join(part for part in (one.profile, one.rule) if part)

@@ -10,6 +10,7 @@ from typing import Any
 from device_profiles.schema import DeviceProfile, Rule, Severity
 from device_profiles.schema.behaviour import Grade, Schedule
 from services.clock import from_millis
+from services.groups.rule import SITE_RULES
 from services.rulebook.diff import Difference
 from services.rulebook.edit import PARAM, shown
 from services.rulebook.explain import NameNow, RuleNow
@@ -167,7 +168,7 @@ def site_problems(found: Iterable[RuleProblem], t: Translations, when: When) -> 
     """Those of no single rule: of the book, of a whole profile, of a device."""
     said = []
     for one in found:
-        if not one.rule or one.device:
+        if not one.rule or one.device or one.profile == SITE_RULES:
             place = " ".join(part for part in (one.profile, one.rule, one.device) if part)
             text = problem(one, None, t, when)
             said.append(f"{place}: {text}" if place else text)
