@@ -27,6 +27,7 @@ from gateway.ports import free_port
 from services.bench.ingest import bench_profile, messages
 from services.bench.mosquitto import Mosquitto
 from services.bench.publisher import Publisher
+from services.intake.intake import STORM_OVER
 
 _BACKGROUND_DEVICES = 1000
 
@@ -50,11 +51,18 @@ def alarm_profile() -> dict[str, Any]:
     return dict(profile)
 
 
-def site(alarms: int, sink_port: int) -> dict[str, Any]:
+def sites(alarms: int, sink_port: int) -> list[dict[str, Any]]:
+    """The background at one site, the alarms at others: more than ten of one rule at one site would be a storm, with
+    one ticket for all of them."""
+    calm = [[f"a{n}" for n in range(first, min(first + STORM_OVER, alarms))] for first in range(0, alarms, STORM_OVER)]
+    background = [f"d{n}" for n in range(_BACKGROUND_DEVICES)]
+    return [_site(f"bench-{n}", devices, sink_port) for n, devices in enumerate([background, *calm])]
+
+
+def _site(id: str, devices: list[str], sink_port: int) -> dict[str, Any]:
     name = {"zh": "基准", "en": "Bench"}
-    devices = [*(f"d{n}" for n in range(_BACKGROUND_DEVICES)), *(f"a{n}" for n in range(alarms))]
     return {
-        "site": "bench",
+        "site": id,
         "name": name,
         "timezone": "Asia/Shanghai",
         "buildings": [{"id": "b1", "name": name, "units": [{"id": "u1", "name": name, "households": 1}]}],
@@ -89,7 +97,8 @@ def _product(folder: str, mqtt_url: str, http_port: int, pipe: Connection) -> No
     clock = SystemClock()
     with ExitStack() as stack:
         core = bootstrap.start_core(stack, settings, clock)
-        import_site(core.database, Path(folder) / "site.yaml", core.library, clock.now())
+        for file in sorted(Path(folder).glob("site-*.yaml")):
+            import_site(core.database, file, core.library, clock.now())
         core.intake.reload()
         gateway = bootstrap.start_gateway(stack, core, mqtt_url)
         bootstrap.start_clockwork(stack, core)
@@ -184,8 +193,9 @@ def run(*, alarms: int, background: int) -> dict[str, Any]:
         yaml = YAML()
         with (folder / "profiles" / "bench.yaml").open("w") as file:
             yaml.dump(alarm_profile(), file)
-        with (folder / "site.yaml").open("w") as file:
-            yaml.dump(site(alarms, sink.port), file)
+        for one in sites(alarms, sink.port):
+            with (folder / f"site-{one['site']}.yaml").open("w") as file:
+                yaml.dump(one, file)
         with Mosquitto(folder / "mosquitto") as broker:
             ours, theirs = context.Pipe()
             product = context.Process(target=_product, args=(name, broker.url, free_port(), theirs))
