@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from gateway.telemetry import TelemetryUnavailable
+from services.accounts.policy import Role
 from services.intake.alarming import SnoozeRefused
+from services.rulebook.alarm_record import alarm_record
 from services.rules import store
 from services.rules.api import desk_of, snooze_until
+from services.rules.explaining import met_at
 from services.rules.snooze import Length
 from services.sites import store as sites
+from services.web.pages import format as fmt
 from services.web.pages import words
-from services.web.pages.render import reader_of, render, zone_of, zones_of
-from services.web.problems import not_found
+from services.web.pages.render import Reader, reader_of, render, zone_of, zones_of
+from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Crew
+from services.web.views import alarm_story as stories
 from services.web.views import alarms as view
-from services.web.views import board
+from services.web.views import board, charts
+from services.web.views.decisions import timeline
 
 router = APIRouter(include_in_schema=False)
 _PAGE = 50
@@ -71,8 +81,12 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
             raise not_found("alarm", alarm)
         site = sites.get_site(connection, principal.scope, found.site)
         names = board.names_of(connection)
-        decisions = store.decisions_about(connection, found.id)
+        record = alarm_record(connection, context.library, principal.scope, alarm)
+    assert record is not None, "it was there, in the same snapshot"
     zone_name = site.timezone if site else "UTC"
+    when = _when(reader, zone_of(zone_name))
+    because = view.explain(found, record.profile, reader.t)
+    drawn = stories.drawn(record)
     return render(
         request,
         "alarm.html",
@@ -82,10 +96,50 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
         zone=zone_of(zone_name),
         zone_name=zone_name,
         names=names,
-        unheard=view.steps_with_nobody(decisions),
+        unheard=view.steps_with_nobody(record.decisions),
         part=board.label_of(found.profile, found.child, context.library, reader.language),
-        because=view.explain(found, context.library.get(found.profile), reader.t, reader.now),
+        because=because,
+        record=record,
+        story=stories.story(record, names, reader.t, when),
+        timeline=timeline(record, names, reader.t, when),
+        onset=stories.at_onset(context.telemetry, record, drawn, reader.language),
+        met_at=met_at(found, record.decisions),
+        drawn=stories.names_of(record, drawn, reader.language),
+        child_labels=board.labels_of((*record.folded, *record.others.values()), context.library, reader.language),
+        may_backtest=principal.may(Role.ENGINEER, found.site) and found.profile in context.library,
     )
+
+
+@router.get("/alarms/{alarm}/curve")
+def curve(request: Request, context: ContextOf, principal: Crew, alarm: str) -> Response:
+    """The readings around it, with its thresholds as lines and its life as shaded stretches."""
+    reader = reader_of(request, principal)
+    with context.database.read() as connection:
+        record = alarm_record(connection, context.library, principal.scope, alarm)
+    drawn = stories.drawn(record) if record is not None else ()
+    if record is None or record.profile is None or not drawn:
+        raise not_found("curve of the alarm", alarm)
+    found, start, end = record.alarm, *stories.around(record, reader.now)
+    try:
+        points = charts.history(
+            context.telemetry,
+            record.profile,
+            device=found.device,
+            child=found.child,
+            metrics=drawn,
+            params={},
+            start=start,
+            end=end,
+            language=reader.language,
+        )
+    except TelemetryUnavailable as error:
+        raise Problem(503, "no-history", str(error), "Try again; the telemetry store does not answer.") from error
+    lines = [vars(line) for line in stories.lines(record, reader.t) if line.metric in drawn]
+    return JSONResponse({**points, "thresholds": lines, "stretches": stories.shades(record, reader.now, reader.t)})
+
+
+def _when(reader: Reader, zone: ZoneInfo) -> Callable[[datetime], str]:
+    return lambda at: fmt.moment(at, zone, reader.t.locale, now=reader.now)
 
 
 @router.post("/alarms/{alarm}/acknowledge")

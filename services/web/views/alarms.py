@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from device_profiles.schema import DeviceProfile, Metric, Rule, State
-from services.clock import from_millis, to_millis
+from device_profiles.schema import DeviceProfile, Metric, State
+from services.clock import from_millis
 from services.rules.store import Alarm, Decision
 from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
 
-_BEFORE, _AFTER = timedelta(minutes=30), timedelta(minutes=30)
 _LOOK = re.compile(r"(rate|delta|mean|changed)\((.+), (\w+)\)")
 _GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by)?")
 _GROUPS = {
@@ -51,13 +50,6 @@ class Explained:
     clears_after: timedelta
     source_kind: str
     source_ref: str
-    metrics: tuple[str, ...]
-    """What the curve shows."""
-    start: int
-    end: int
-    raised: int
-    cleared: int
-    """0 while it is active. All four in milliseconds."""
 
 
 def steps_with_nobody(decisions: Iterable[Decision]) -> list[int]:
@@ -65,13 +57,12 @@ def steps_with_nobody(decisions: Iterable[Decision]) -> list[int]:
     return [one.data["step"] for one in decisions if one.kind == "step" and not one.data.get("told")]
 
 
-def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: datetime) -> Explained:
+def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations) -> Explained:
     reason = alarm.reason
     rule = next((one for one in profile.rules if one.id == alarm.rule), None) if profile else None
     values = _values(reason, profile, t)
     ended: Mapping[str, Any] = reason.get("cleared") or {}
     source: Mapping[str, Any] = reason.get("source") or (rule.source.model_dump() if rule else {})
-    over = alarm.cleared_at or now
     return Explained(
         condition=str(reason.get("condition") or (rule.when if rule else "")),
         values=values,
@@ -82,11 +73,6 @@ def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations, now: d
         clears_after=rule.clear_after if rule else timedelta(0),
         source_kind=str(source.get("kind", "")),
         source_ref=str(source.get("ref", "")),
-        metrics=_drawn(alarm, profile, rule, values),
-        start=to_millis(alarm.raised_at - _BEFORE),
-        end=to_millis(min(now, over + _AFTER)),
-        raised=to_millis(alarm.raised_at),
-        cleared=to_millis(alarm.cleared_at) if alarm.cleared_at else 0,
     )
 
 
@@ -152,17 +138,6 @@ def value_text(entry: Metric | State, value: Any, language: Language) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return fmt.with_unit(fmt.number(float(value), entry.decimals), entry.uom)
     return fmt.plain(value)
-
-
-def _drawn(
-    alarm: Alarm, profile: DeviceProfile | None, rule: Rule | None, values: tuple[Because, ...]
-) -> tuple[str, ...]:
-    """Metrics of the condition that belong to where the alarm is, in one unit, so that one axis is true for all."""
-    if profile is None:
-        return ()
-    scope = rule.scope if rule else (alarm.child.partition(":")[0] or None)
-    names = [one.key for one in values if one.key in profile.metrics and profile.metrics[one.key].scope == scope]
-    return tuple(name for name in names if profile.metrics[name].uom == profile.metrics[names[0]].uom)
 
 
 def _time(raw: object) -> datetime | None:

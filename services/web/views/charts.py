@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from dashboards.thresholds import Limit, limit_of
-from device_profiles.schema import DeviceProfile, Metric, Rule
+from device_profiles.schema import DeviceProfile, Metric
 from gateway.reading import child_kind
 from gateway.telemetry import TelemetryStore
 from services.clock import to_millis
+from services.rules.thresholds import thresholds_of as lines_of_rule
 from services.web.i18n import Language
 from services.web.pages import words
 
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _POINTS = 800
 _FEW = 10
-_PARAM = re.compile(r"(>=|<=|>|<)\s*([a-z][a-z0-9_]*)\s*$")
+_AND = re.compile(r"\band\b")
+_SIDES = frozenset({"<", "<=", ">", ">="})
 
 
 @dataclass(frozen=True)
@@ -64,31 +65,20 @@ def _title(profile: DeviceProfile, group: Sequence[str], language: Language) -> 
 def thresholds_of(
     profile: DeviceProfile, metrics: Iterable[str], params: Mapping[str, Any], language: Language
 ) -> list[Threshold]:
-    """Lines for rules that only compare a metric with a number or a param; what is more involved is left out."""
+    """Lines for rules that compare a metric with numbers and params. A rule with `and` would be told only by half in a
+    line, so it is left out; `or` is several lines."""
     wanted = set(metrics)
     return [
-        Threshold(limit.value, rule.name.in_(language), words.SEVERITY[rule.severity].tone)
+        Threshold(line.value, rule.name.in_(language), words.SEVERITY[rule.severity].tone)
         for rule in profile.rules
-        for limit in _limits(rule, profile, params)
-        if limit.metric in wanted
+        if _AND.search(rule.when) is None
+        for line in lines_of_rule(profile, rule, {**_defaults(profile), **params})
+        if line.metric in wanted and not line.look and line.sign in _SIDES
     ]
 
 
-def _limits(rule: Rule, profile: DeviceProfile, params: Mapping[str, Any]) -> Iterable[Limit]:
-    # A rule with `and` would be told only by half in a line, and a line is one comparison; `or` is several lines.
-    for part in rule.when.split(" or "):
-        plain = _PARAM.sub(lambda found: _spelled(found, profile, params), part.strip(" ()"))
-        limit = limit_of(rule.model_copy(update={"when": plain}), profile.metrics)
-        if limit is not None:
-            yield limit
-
-
-def _spelled(found: re.Match[str], profile: DeviceProfile, params: Mapping[str, Any]) -> str:
-    """`> max_port_power` as `> 2000 W`."""
-    param = profile.params.get(found[2])
-    if param is None:
-        return found[0]
-    return f"{found[1]} {params.get(found[2], param.default)} {param.uom}"
+def _defaults(profile: DeviceProfile) -> dict[str, Any]:
+    return {name: param.default for name, param in profile.params.items()}
 
 
 def history(

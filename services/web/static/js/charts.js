@@ -66,6 +66,7 @@
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
       ctx.strokeStyle = ctx.fillStyle = css(`--${line.tone}`);
       ctx.lineWidth = ratio;
+      ctx.setLineDash(line.clears ? [1.5 * ratio, 3 * ratio] : [4 * ratio, 4 * ratio]);
       ctx.beginPath();
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
@@ -106,6 +107,28 @@
     ctx.restore();
   }
 
+  /* The life of an alarm: pending, suppressed, active; the words stand where there is room, and beneath the curve. */
+  function drawStretches(plot, history) {
+    const { ctx, bbox } = plot;
+    const ratio = devicePixelRatio || 1;
+    ctx.save();
+    ctx.font = `${11 * ratio}px ${css("--font")}`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "top";
+    for (const one of history.stretches || []) {
+      const left = Math.max(bbox.left, plot.valToPos(one.start / 1000, "x", true));
+      const right = Math.min(bbox.left + bbox.width, plot.valToPos(one.end / 1000, "x", true));
+      if (right < left) continue;
+      ctx.fillStyle = css(`--${one.tone}`);
+      ctx.globalAlpha = 0.12;
+      ctx.fillRect(left, bbox.top, Math.max(right - left, 2), bbox.height);
+      ctx.globalAlpha = 1;
+      ctx.fillRect(left, bbox.top, Math.max(right - left, 2), 3 * ratio);
+      if (ctx.measureText(one.text).width < right - left - 8 * ratio) ctx.fillText(one.text, left + 4 * ratio, bbox.top + 6 * ratio);
+    }
+    ctx.restore();
+  }
+
   function options(history, width) {
     const seconds = (history.end - history.start) / 1000;
     const axis = { stroke: css("--muted"), font: `11px ${css("--font")}`, grid: { stroke: css("--line"), width: 1 }, ticks: { show: false } };
@@ -132,7 +155,7 @@
           value: (plot, value) => amount(value, series),
         })),
       ],
-      hooks: { draw: [(plot) => { drawSpans(plot, history); drawThresholds(plot, history); }] },
+      hooks: { draw: [(plot) => { drawStretches(plot, history); drawSpans(plot, history); drawThresholds(plot, history); }] },
     };
   }
 
