@@ -23,7 +23,7 @@ def rule_in(book: RuleBook, target: Target = LOW, **own: Any) -> SiteRule:
     return read_rule(effective, "yard", target.profile, target.rule, target.device, own)
 
 
-def change(book: RuleBook, target: Target = LOW, **typed: str) -> Edited:
+def change(book: RuleBook, target: Target = LOW, /, **typed: str) -> Edited:
     """As the form does: everything is typed, what is not named as it stood there."""
     now = rule_in(book, target)
     otherwise = rule_in(without(book, target, tuple(one.name for one in now.params)), target)
