@@ -34,6 +34,8 @@ _CHILDREN = ("", "zone:1", "zone:2", "pump:1", "pump:2", "pump:3")
 _MOST_VALUES = 8
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 _AT_ONCE = 5000
+_LOW_TICKS, _LOW_EVERY = 20, 40
+"""Each set loses its pressure for so many ticks, once in so many stretches of that length."""
 _RANGES = {
     "outlet_pressure": (0.54, 0.56),
     "setpoint": (0.55, 0.55),
@@ -129,12 +131,13 @@ def _fill(store: SqliteTelemetry, profile: DeviceProfile, readings: int) -> date
 
 
 def _readings(profile: DeviceProfile, count: int) -> Iterator[Reading]:
-    """Every device and child each ten seconds, with numbers that wander and now and then leave their range."""
+    """Every device and child each ten seconds, with numbers that wander; now and then a set loses its pressure."""
     dice, start = random.Random(1), to_millis(_START)
     names = {child: _names(profile, child.partition(":")[0]) for child in _CHILDREN}
     made = 0
     for tick in range(count):
         for device in range(_DEVICES):
+            low = (tick // _LOW_TICKS + device) % _LOW_EVERY == 0
             for number, child in enumerate(_CHILDREN):
                 at = start + tick * _EVERY + device * 200 + number * 10
                 yield Reading(
@@ -143,7 +146,7 @@ def _readings(profile: DeviceProfile, count: int) -> Iterator[Reading]:
                     at,
                     at + 40,
                     "telemetry",
-                    {name: _value(dice, name) for name in names[child]},
+                    {name: _value(dice, name, is_low=low) for name in names[child]},
                 )
                 made += 1
                 if made == count:
@@ -155,9 +158,9 @@ def _names(profile: DeviceProfile, scope: str) -> tuple[str, ...]:
     return tuple(found[:_MOST_VALUES])
 
 
-def _value(dice: random.Random, name: str) -> Value:
+def _value(dice: random.Random, name: str, *, is_low: bool) -> Value:
     low, high = _RANGES.get(name, (0.0, 10.0))
-    if name == "outlet_pressure" and dice.random() < 0.001:
+    if name == "outlet_pressure" and is_low:
         return 0.2
     return round(low + dice.random() * (high - low), 3)
 

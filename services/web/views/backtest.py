@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from device_profiles.expression import ExpressionError, names_of, parse
 from device_profiles.schema import DeviceProfile, Rule
@@ -149,7 +150,7 @@ def _drawn(
         device_name=names.get(device, device),
         child=child,
         rule=own.name.in_(language) if own is not None else rule,
-        url=f"/devices/{device}/history?child={child}&start={start}&end={end}{query}" if metrics else "",
+        url=f"/devices/{quote(device)}/history?child={quote(child)}&start={start}&end={end}{query}" if metrics else "",
         title=" · ".join(known.metrics[name].name.in_(language) for name in metrics) if known is not None else "",
         spans=json.dumps([*_spans(found, end)]),
         episodes=tuple(map(_shown, found[:_MOST_EPISODES])),
