@@ -83,8 +83,8 @@ def test_what_nobody_acknowledges_goes_up_step_by_step(site: Story) -> None:
             (2, 0, "nobody_there"),
             (3, 1, "unacknowledged"),
         ]
-    site.at("02:00").says("gate-1", door="closed")
-    site.at("02:01").expect_alarms()
+    site.at("00:50").says("gate-1", door="closed")
+    site.at("00:51").expect_alarms()
     assert told(site, "eng") == ["raised", "cleared"]
     assert told(site, "lead") == told(site, "boss") == ["step", "cleared"]
 
@@ -101,7 +101,7 @@ def test_an_acknowledged_alarm_stays_where_it_is(site: Story) -> None:
     site.at("00:10")
     assert people(site).acknowledge(EVERYWHERE, alarm, by="li").acknowledged_by == "li"
     assert people(site).acknowledge(EVERYWHERE, alarm, by="wang").acknowledged_by == "li"
-    site.at("01:00")
+    site.at("00:20")
     assert told(site, "lead") == []
     assert decisions(site, alarm) == ["raised", "acknowledged"]
 
@@ -130,7 +130,7 @@ def test_an_alarm_of_a_backlog_counts_from_when_it_was_taken_in(site: Story) -> 
 
 def test_a_minor_alarm_never_goes_up(site: Story) -> None:
     site.at("00:01").keeps_saying("gate-1", door="open")
-    site.at("02:00").expect_alarms("held")
+    site.at("01:05").expect_alarms("held")
     assert told(site, "lead") == []
 
 
