@@ -232,3 +232,14 @@ def test_devices_in_no_site_file_are_named() -> None:
     assert "p0 (booster_set)" in found.found
     assert "and 2 more" in found.found
     assert "site file" in found.next_step
+
+
+def test_rules_that_cannot_be_evaluated_are_a_warning_and_missing_sensors_are_not() -> None:
+    from services.doctor.facts import RuleFacts
+
+    broken = findings.rules(RuleFacts(("yard pumps/low: no such rule",), 2, ("yard",)))
+    assert (broken.level, broken.next_step) == (Level.WARN, "Look: courtyard rules list --site yard --problems")
+    assert "yard pumps/low: no such rule" in broken.found
+    waiting = findings.rules(RuleFacts((), 2, ("yard",)))
+    assert (waiting.level, "2 read what no device of their site has ever sent" in waiting.found) == (Level.OK, True)
+    assert findings.rules(RuleFacts()).found == "all work"
