@@ -236,12 +236,12 @@ def _judge_past(device: DeviceState, moment: Millis) -> list[Firing]:
         if rule is None or _due_of(rule, past) > moment:
             continue
         device.moved.add(key)
-        if past.raised_at is None:
-            del device.past[key]
-            continue
-        fired += move_on(device, key, rule, moment)
-        past.due = next_age(rule, past.raised_at, moment) if past.raised_at is not None else FOREVER
-        fired += _regrade(device, key, rule, moment)
+        fired += move_on(device, key, rule, moment)  # it may begin or end before that
+        if past.raised_at is not None:
+            past.due = next_age(rule, past.raised_at, moment)
+            fired += _regrade(device, key, rule, moment)
+        elif _due_of(rule, past) <= moment:
+            device.past.pop(key, None)
     return fired
 
 
