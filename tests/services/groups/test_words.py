@@ -36,7 +36,7 @@ def explained(values: dict[str, Any], language: Any, profile: str = "") -> list[
             "raised_at": AT,
         }
     )
-    found = explain(alarm, LIBRARY.get(profile), translations()[language], AT)
+    found = explain(alarm, LIBRARY.get(profile), translations()[language])
     return [(one.name, one.text) for one in found.values]
 
 
