@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -94,16 +95,30 @@ def explain(
     compiled = state.profile.rules.get(rule)
     if compiled is None:
         raise NotFound("rule that runs on this device", rule)
-    at = state.event_now(progress_of(connection, state) or to_millis(now))
-    query = select(alarms).where(alarms.c.device == device, alarms.c.rule == rule, alarms.c.state != "cleared")
-    standing = {row.child: row for row in connection.execute(query)}
-    profile = effective.library[state.profile_id]
-    found = []
-    for child in children_of(state, compiled.rule.scope):
-        row = standing.get(child)
-        episode = (None, False) if row is None else (row.id, row.state == "suppressed")
-        found.append(_explained(profile, state, child, compiled, at, episode))
-    return found
+    return explained(state, compiled, effective.library[state.profile_id], *moment_of(connection, state, now))
+
+
+Episodes = Mapping[tuple[str, str], tuple[str, bool]]
+"""(child, rule) -> the alarm that is not over, and whether it is suppressed."""
+
+
+def moment_of(connection: Connection, state: DeviceState, now: datetime) -> tuple[Millis, Episodes]:
+    """The event time of a device, and its alarms."""
+    query = select(alarms.c.child, alarms.c.rule, alarms.c.id, alarms.c.state).where(
+        alarms.c.device == state.id, alarms.c.state != "cleared"
+    )
+    standing = {(row.child, row.rule): (row.id, row.state == "suppressed") for row in connection.execute(query)}
+    return state.event_now(progress_of(connection, state) or to_millis(now)), standing
+
+
+def explained(
+    state: DeviceState, rule: CompiledRule, profile: DeviceProfile, at: Millis, standing: Episodes
+) -> list[RuleNow]:
+    """Of each part of the device that the rule judges."""
+    return [
+        _explained(profile, state, child, rule, at, standing.get((child, rule.rule.id), (None, False)))
+        for child in children_of(state, rule.rule.scope)
+    ]
 
 
 def _explained(

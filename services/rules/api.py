@@ -35,6 +35,7 @@ def list_alarms(
     under: Annotated[
         str | None, Query(max_length=64, description="Folded under this alarm; empty: only what stands on its own.")
     ] = None,
+    flapping: Annotated[bool | None, Query(description="Those that flap, or those that do not.")] = None,
     severity: Annotated[list[Severity] | None, Query(max_length=10)] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -47,6 +48,7 @@ def list_alarms(
             device=device,
             state=state,
             under=under,
+            flapping=flapping,
             severity=severity or (),
             limit=limit + 1,
             before=cursor,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, null, or_, select
+from sqlalchemy import Connection, Row, Select, func, null, or_, select
 
 from device_profiles.schema import Text
 from services.calm.names import STORM_NAME, is_storm_device
@@ -67,6 +67,7 @@ def list_alarms(
     device: str | None = None,
     rule: tuple[str, str] | None = None,
     under: str | None = None,
+    flapping: bool | None = None,
     limit: int = 100,
     before: str | None = None,
 ) -> list[Alarm]:
@@ -79,6 +80,8 @@ def list_alarms(
             query = query.where(column == wanted)
     if under is not None:
         query = query.where(alarms.c.parent == under if under else alarms.c.parent.is_(None))
+    if flapping is not None:
+        query = query.where((func.coalesce(alarms.c.flaps, 0) > 0) == flapping)
     if severity:
         query = query.where(alarms.c.severity.in_(list(severity)))
     if rule is not None:

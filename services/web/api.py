@@ -20,6 +20,7 @@ from services.notices import api as notices
 from services.outages import api as outages
 from services.presence import api as presence
 from services.rulebook import api as rulebook
+from services.rulebook import explain_api as explanations
 from services.rules import api as alarms
 from services.sites import api as sites
 from services.tickets import api as tickets
@@ -64,6 +65,7 @@ for part in (
     alarms.router,
     maintenance.router,
     rulebook.router,
+    explanations.router,
     backtest.router,
     commands.router,
     tickets.router,

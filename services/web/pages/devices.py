@@ -18,13 +18,16 @@ from services.events.store import list_events
 from services.groups.places import is_place
 from services.ids import new_id
 from services.presence.gateways import gateway_of
+from services.rulebook.device_rules import device_rules
 from services.rules.store import list_alarms
 from services.sites import store
 from services.tickets.store import list_tickets
+from services.web.pages import format as fmt
 from services.web.pages.render import reader_of, render, zone_of
 from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Crew, Principal
 from services.web.views import board, breaks, charts, commands
+from services.web.views import device_rules as waiting
 from services.web.views.commands import Mistake
 from services.web.views.devices import Device, Part, device_view, severities_of
 from services.web.views.events import LATEST, rows, since_of
@@ -124,6 +127,27 @@ def show(
         span=span,
         spans=list(charts.SPANS),
         **values,
+    )
+
+
+@router.get("/devices/{device}/rules")
+def rules(request: Request, context: ContextOf, principal: Crew, device: str) -> Response:
+    """Why there is no alarm: each rule of a device, and what it waits for."""
+    reader = reader_of(request, principal)
+    with context.database.read() as connection:
+        found = _find(connection, principal, device)
+        site = store.get_site(connection, principal.scope, found.site or "")
+        now = device_rules(connection, context.library, principal.scope, found.id, context.clock.now())
+    zone = zone_of(site.timezone if site else "UTC")
+    profile = context.library[found.profile]
+    return render(
+        request,
+        "device_rules.html",
+        reader,
+        device=found,
+        zone=zone,
+        found=now,
+        rules=waiting.said(now, profile, reader.t, lambda at: fmt.moment(at, zone, reader.t.locale, now=reader.now)),
     )
 
 

@@ -94,7 +94,7 @@ class Story:
 def story(record: AlarmRecord, names: Mapping[str, str], t: Translations, when: When) -> Story:
     """`names`: what logins are called; `when` says moments."""
     profile, rule = record.profile, record.rule
-    words = RuleWords(profile, _values(record), t) if profile is not None else None
+    words = RuleWords(profile, values_then(record), t) if profile is not None else None
     return Story(
         sentence=sentence(record, t, when),
         condition=words.condition(rule.when) if words and rule else "",
@@ -122,13 +122,13 @@ def sentence(record: AlarmRecord, t: Translations, when: When) -> str:
         return t.gettext(_STORM, n=storm.get("count", ""), time=time)
     if record.profile is None or record.rule is None:
         return counted_sentence(reason.get("values") or {}, t)
-    clauses = Clauses(record.profile, record.rule.scope, _values(record), t)
+    clauses = Clauses(record.profile, record.rule.scope, values_then(record), t)
     measured = reason.get("measured_at")
     at = when(datetime.fromisoformat(measured)) if isinstance(measured, str) else ""
     return clauses.sentence(record.rule.when, timedelta(seconds=reason.get("for_seconds") or 0), at)
 
 
-def _values(record: AlarmRecord) -> dict[str, Value]:
+def values_then(record: AlarmRecord) -> dict[str, Value]:
     """What the condition read then."""
     return {one.name: one.value for one in record.params} | dict(record.alarm.reason.get("values") or {})
 
@@ -154,7 +154,7 @@ def lines(record: AlarmRecord, t: Translations) -> tuple[Line, ...]:
     """The lines of its own rule over its own metrics, by what it had read then."""
     if record.profile is None or record.rule is None:
         return ()
-    found = lines_of(record.profile, record.rule, _values(record))
+    found = lines_of(record.profile, record.rule, values_then(record))
     return tuple(_line(one, clears, record, t) for one, clears in found if one.metric in record.profile.metrics)
 
 
@@ -176,7 +176,7 @@ def drawn(record: AlarmRecord) -> tuple[str, ...]:
     if profile is None:
         return ()
     scope = rule.scope if rule else (record.alarm.child.partition(":")[0] or None)
-    with_lines = [one.metric for one, _ in lines_of(profile, rule, _values(record))] if rule else []
+    with_lines = [one.metric for one, _ in lines_of(profile, rule, values_then(record))] if rule else []
     read = _read(record)
     own = [name for name, metric in profile.metrics.items() if metric.scope == scope and name in (*with_lines, *read)]
     own.sort(key=lambda name: name not in with_lines)

@@ -88,7 +88,7 @@ class _Teller:
             )
         kinds = {one.kind for one in self._record.decisions}
         if not kinds & {"raised", "suppressed", "folded"}:  # it is older than the record of decisions
-            yield self._line(alarm.raised_at, "raised", self._t.gettext("Raised"))
+            yield self._line(alarm.raised_at, "raised", self._t.gettext("Alarm raised"))
         if alarm.acknowledged_at is not None and "acknowledged" not in kinds:
             yield self._acknowledged(alarm.acknowledged_at, alarm.acknowledged_by)
         for one in self._record.decisions:
@@ -117,7 +117,7 @@ class _Teller:
     def raised(self, one: Decision) -> Told:
         why = str(one.data.get("why", ""))
         return self._line(
-            one.at, "raised", self._t.gettext("Raised"), self._t.gettext(RAISED[why]) if why in RAISED else why
+            one.at, "raised", self._t.gettext("Alarm raised"), self._t.gettext(RAISED[why]) if why in RAISED else why
         )
 
     def suppressed(self, one: Decision) -> Told:
