@@ -10,6 +10,7 @@ from pydantic import Field
 from device_profiles.schema.base import Duration, Identifier, Part, Priority, Severity, Text
 from device_profiles.schema.commands import Order
 
+_CONFIRMED = timedelta(seconds=30)
 _SHORTEST_CLEAR, _LONGEST_CLEAR = timedelta(minutes=1), timedelta(minutes=10)
 
 
@@ -22,7 +23,7 @@ class Clear(Part):
     when: str | None = None
     """None: the opposite of the rule's condition."""
     for_: Duration | None = Field(None, alias="for")
-    """None: at once where it has a condition of its own, else as `Rule.clear_after` says."""
+    """None: as `Rule.clear_after` says."""
 
 
 class RuleTest(Part):
@@ -94,11 +95,12 @@ class Rule(Part):
     @property
     def clear_after(self) -> timedelta:
         """How long it must be over. A rule that says nothing of its clearing waits for it as long as for its raising:
-        at least a minute and at most ten, so that what trembles about a threshold is one alarm."""
+        at least a minute and at most ten, so that what trembles about a threshold is one alarm. One that clears by a
+        condition of its own, and says no more, waits half a minute."""
         if self.clear.for_ is not None:
             return self.clear.for_
         if self.clear.when is not None:
-            return timedelta(0)
+            return _CONFIRMED
         return min(max(self.for_, _SHORTEST_CLEAR), _LONGEST_CLEAR)
 
 

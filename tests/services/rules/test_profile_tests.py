@@ -46,7 +46,7 @@ def test_a_rule_that_still_holds_when_it_clears_is_noticed() -> None:
 def test_time_passes_while_a_step_holds() -> None:
     changes = [
         ("when: light == fault and parent.voltage > 200 V", "when: silence > 6m"),
-        ("clear: {when: light == lit, for: 1m}", "clear: {when: age(light) < 1m}"),
+        ("clear: {when: light == lit, for: 1m}", "clear: {when: age(light) < 1m, for: 0s}"),
         (
             "{given: [{light: fault, parent.voltage: 230, hold: 1m}], expect: raised}",
             "{given: [{light: lit, hold: 7m}], expect: raised}",
