@@ -43,6 +43,8 @@ def alarm_profile() -> dict[str, Any]:
             "when": "t1 >= 80",
             "clear": {"when": "t1 < 70"},
             "severity": "critical",
+            # Its devices are heated again and again, and every time is to be an episode of its own.
+            "flapping": {"times": 100, "within": "1m"},
             "source": {"kind": "judgement"},
             "ticket": "hot",
         }

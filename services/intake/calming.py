@@ -11,8 +11,8 @@ from services.calm.causes import BREAK_RULES, Place, cause_of, explains
 from services.calm.names import STORMS
 from services.calm.suppression import Suppression
 from services.clock import to_millis
-from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
-from services.presence.breaks import BREAKS
+from services.intake.memory import ActiveAlarm, GatewayState, Library, Memory, rule_of
+from services.presence.breaks import BREAKS, BROKER_DOWN, UPLINK_CUT
 from services.presence.gateways import gateway_device, gateway_of
 from services.rules.compiled import CompiledRule, Source
 from services.rules.state import DeviceState
@@ -39,11 +39,17 @@ class Calming:
         if alarm.profile == STORMS:
             return None
         standing = self.memory.active
-        cause = cause_of(self.place(alarm, rule), standing.on, standing.by_id, alarm.id)
+        cause = cause_of(self.place(alarm, rule), self._causes_on, standing.by_id, alarm.id)
         if cause is not None:
             return Suppression("cause", cause.id)
         window = self._window(alarm, at)
         return None if window is None else Suppression("maintenance", window)
+
+    def _causes_on(self, device: str) -> list[ActiveAlarm]:
+        """The alarms of a device. That its gateway was not heard explains nothing that is found out once it is."""
+        found = self.memory.active.on(device)
+        gateway = self.memory.gateways.get(gateway_of(device) or "")
+        return found if gateway is None else [one for one in found if not _is_mended(one, gateway)]
 
     def _window(self, alarm: ActiveAlarm, at: Millis) -> str | None:
         card = self.memory.cards.get(alarm.device)
@@ -104,6 +110,13 @@ class Calming:
         """The event time of an alarm's device."""
         device = self.memory.devices.get(alarm.device)
         return now if device is None or progress is None else device.event_now(progress)
+
+
+def _is_mended(alarm: ActiveAlarm, gateway: GatewayState) -> bool:
+    """The link works again, though the alarm about it is still to clear with the next tick."""
+    if alarm.rule == UPLINK_CUT:
+        return gateway.spoke_at is not None and gateway.spoke_at > alarm.raised_at
+    return alarm.rule == BROKER_DOWN and gateway.connected
 
 
 def is_by_silence(rule: CompiledRule) -> bool:

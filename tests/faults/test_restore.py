@@ -40,7 +40,7 @@ def test_services_go_on_from_a_backup(mosquitto: Mosquitto, tmp_path: Path, monk
         yard.start(stack)
         load = Load(yard.broker, start_ms, PER_SECOND)
         load.start()
-        until(lambda: yard.tickets() > DEVICES, 60, "some episodes are over, some are open")
+        until(lambda: yard.episodes() > DEVICES, 60, "some episodes are over, some are open")
         load.at_most = load.acknowledged + MISSED
         before = yard.taken()
         courtyard("backup", file, "--data", data, "--telemetry")
@@ -55,4 +55,4 @@ def test_services_go_on_from_a_backup(mosquitto: Mosquitto, tmp_path: Path, monk
         until(lambda: load.acknowledged >= going_on, 60, "the load goes on after the restore")
         acknowledged = load.end()
         figures = yard.check_against(acknowledged, start_ms)
-    assert figures["tickets"] >= 80
+    assert figures["episodes"] >= 80
