@@ -32,7 +32,8 @@ class PartNow:
     frozen: bool
     """Pending or clearing, and its delay does not run on: data are missing or too old."""
     until: datetime | None
-    """Of pending: when it raises if this goes on, None where that is judged with the next reading; of clearing: when it clears; of outside: when its hours begin."""
+    """Of pending: when it raises if this goes on, None where that is judged with the next reading; of clearing: when
+    it clears; of outside: when its hours begin."""
     now: RuleNow
 
 
@@ -123,4 +124,11 @@ def state_word(found: RuleNow) -> State:
         return "outside"
     if found.phase == "pending" or found.holds is True:
         return "pending"
-    return "unknown" if found.holds is None else "quiet"
+    return "unknown" if found.holds is None and not _waits_for_command(found) else "quiet"
+
+
+def _waits_for_command(found: RuleNow) -> bool:
+    """All that is missing is how a command fares which nobody has given."""
+    return bool(found.unknown) and all(
+        one.how == "never_sent" and one.name.endswith("_command") for one in found.unknown
+    )

@@ -17,6 +17,7 @@ from services.context import Context
 from services.events.store import list_events
 from services.groups.places import is_place
 from services.ids import new_id
+from services.intake.memory import effective_rules
 from services.presence.gateways import gateway_of
 from services.rulebook.device_rules import device_rules
 from services.rules.store import list_alarms
@@ -181,7 +182,8 @@ def history(
     """Points, and the lines to draw across them: of the span that ends now, or from `start` to `end` (ms)."""
     with context.database.read() as connection:
         found = _find(connection, principal, device)
-    profile = context.library.get(found.profile)
+        effective = effective_rules(connection, context.library)
+    profile = effective.schema(found.site or "", found.profile, found.id)
     known = [name for name in metric if profile and name in profile.metrics]
     if profile is None or not known:
         raise not_found("metric", ", ".join(metric))
@@ -195,7 +197,7 @@ def history(
             device=found.id,
             child=child,
             metrics=known,
-            params=found.params,
+            params=effective.params(found.site or "", found.profile, found.id, found.params),
             start=first,
             end=last,
             language=reader.language,

@@ -35,6 +35,8 @@ ALARM = {
     "suppressed": Mark("suppressed", N_("Suppressed"), "idle", "clock"),
     "cleared": Mark("cleared", N_("Cleared"), "ok", "ok"),
 }
+STEPPED = Mark("stepped", N_("Stepped up"), "warn", "user")
+SNOOZED = Mark("snoozed", N_("Snoozed"), "idle", "clock")
 WINDOW = {
     "open": Mark("open", N_("On now"), "active", "wrench"),
     "planned": Mark("planned", N_("To come"), "idle", "clock"),

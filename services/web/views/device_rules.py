@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from device_profiles.schema import DeviceProfile
+from gateway.reading import child_kind
 from services.rulebook.device_rules import DeviceRules, PartNow, RuleOnDevice
 from services.rulebook.explain import NameNow, RuleNow
 from services.web.i18n import N_, Translations
@@ -95,21 +96,20 @@ def _note(one: RuleOnDevice, t: Translations) -> str:
 
 
 def _parts(parts: tuple[PartNow, ...], profile: DeviceProfile, t: Translations, when: When) -> Iterable[PartSaid]:
-    """Those that are quiet on many children are one line."""
-    quiet = [one for one in parts if one.state == "quiet" and one.child]
+    """Children that are alike are one line: those that are quiet, and those of which the same is to be said."""
+    groups: dict[tuple[str, str, str], list[tuple[PartNow, str]]] = {}
     for one in parts:
-        if one not in quiet or len(quiet) == 1:
-            label = (
-                child_label(profile.children.get(one.child.partition(":")[0]), one.child, t.language)
-                if one.child
-                else ""
-            )
-            yield PartSaid(STATES[one.state], label, _text(one, profile, t, when), one.now.alarm or "")
-    if len(quiet) > 1:
-        n = len(quiet)
-        yield PartSaid(
-            STATES["quiet"], t.ngettext("%(n)s part", "%(n)s parts", n), _quiet(quiet[0].now, profile, t), ""
+        text = _text(one, profile, t, when)
+        key = (one.state, "" if one.state == "quiet" else text, one.now.alarm or "")
+        groups.setdefault(key, []).append((one, text))
+    for (state, _, _), alike in groups.items():
+        first, text = alike[0]
+        label = (
+            child_label(profile.children.get(child_kind(first.child)), first.child, t.language) if first.child else ""
         )
+        if len(alike) > 1:
+            label = t.ngettext("%(n)s part", "%(n)s parts", len(alike))
+        yield PartSaid(STATES[state], label, text, first.now.alarm or "")
 
 
 def _text(one: PartNow, profile: DeviceProfile, t: Translations, when: When) -> str:
@@ -121,7 +121,7 @@ def _text(one: PartNow, profile: DeviceProfile, t: Translations, when: When) -> 
         return t.gettext("It clears at %(at)s if this goes on.", at=when(one.until))
     if one.state == "outside" and one.until is not None:
         return t.gettext("It does not apply until %(at)s.", at=when(one.until))
-    if one.state == "unknown":
+    if one.now.holds is None and one.state in ("unknown", "quiet"):
         return t.gettext(", ").join(_unknown(name, profile, t, when) for name in one.now.unknown)
     return _quiet(one.now, profile, t) if one.state == "quiet" else ""
 
@@ -137,6 +137,8 @@ def _pending(one: PartNow, t: Translations, when: When) -> str:
 def _unknown(name: NameNow, profile: DeviceProfile, t: Translations, when: When) -> str:
     """Which name, and why: never sent, too old since, not trusted and its flag."""
     what = RuleWords(profile, {}, t).name(name.name)
+    if name.how == "never_sent" and name.name.endswith("_command"):
+        return t.gettext("%(name)s (%(why)s)", name=what, why=t.gettext("not given yet"))
     why = t.gettext(HOW[name.how]) if name.how in HOW else ""
     if name.how == "stale" and name.measured_at is not None:
         why = t.gettext("too old, last measured %(at)s", at=when(name.measured_at))

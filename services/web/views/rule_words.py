@@ -11,6 +11,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.reading import Value
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
+from services.web.pages.words import COMMAND
 
 _TOKEN = re.compile(
     r"""(?P<text>"[^"]*"|'[^']*')|(?P<number>\d[\w.%°]*)|(?P<name>(?:parent\.)?[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|\S)|(?P<space>\s+)"""
@@ -29,6 +30,7 @@ _FUNCTIONS = {
     "min": N_("least of"),
     "max": N_("greatest of"),
 }
+_OF_COMMAND = "_command"
 _CLAUSE = N_("%(condition)s, for %(time)s")
 
 
@@ -60,6 +62,9 @@ class RuleWords:
         entry: Any = self._profile.metrics.get(key) or self._profile.states.get(key) or self._profile.events.get(key)
         if entry is not None:
             return str(entry.name.in_(self._t.language))
+        command = self._profile.commands.get(key.removesuffix(_OF_COMMAND)) if key.endswith(_OF_COMMAND) else None
+        if command is not None:
+            return self._t.gettext("command “%(name)s”", name=command.name.in_(self._t.language))
         return self._t.gettext(_BUILTINS[id]) if id in _BUILTINS else id
 
     def _parts(self, text: str) -> Iterator[str]:
@@ -82,6 +87,8 @@ class RuleWords:
     def _state_words(self, text: str) -> dict[str, str]:
         """The words of the states that a condition mentions."""
         found: dict[str, str] = {}
+        if _OF_COMMAND in text:
+            found |= {word: self._t.gettext(mark.word) for word, mark in COMMAND.items()}
         for id, state in self._profile.states.items():
             if re.search(rf"\b{id}\b", text):
                 found |= {word: getattr(said, self._t.language) for word, said in state.values.items()}
