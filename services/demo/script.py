@@ -11,6 +11,9 @@
     1:15  the high zone loses its pressure            2:20 critical alarm after a minute, four towers without water
     2:50  the pressure returns                        about 4:00 water is restored
     3:30  the port has cooled                         8:30 after five cold minutes charging is restored
+    4:25  pump 1 trips for eleven seconds             4:30 alarm and ticket, and water limited, once more
+    5:10  pump 1 trips again                          5:15 the same: what docs/rules.md makes calmer
+    5:25  pump 2 fails for longer                     5:30 alarm and ticket, rightly
     6:00  quiet life: one of the smaller faults every three to seven minutes, for a week
 
 Times are from the simulator's start; those on the right follow from the rules of the shipped profiles and vary by a
@@ -70,6 +73,9 @@ def _opening() -> tuple[ScriptedFault, ...]:
         _fault("booster-1", "pump_failure", "pump:1", 5, 11),
         _fault("charger-7", "hot_port", "port:3", 6, 204),
         _fault("booster-1", "pressure_loss", "zone:2", 75, 95),
+        _fault("booster-1", "pump_failure", "pump:1", 265, 11),
+        _fault("booster-1", "pump_failure", "pump:1", 310, 11),
+        _fault("booster-1", "pump_failure", "pump:2", 325, 34),
     )
 
 
