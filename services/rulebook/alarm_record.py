@@ -78,6 +78,8 @@ class AlarmRecord:
     """Who was counted when it was raised."""
     names: Mapping[str, Text]
     """Of the members' devices."""
+    member_profile: DeviceProfile | None
+    """In whose names the condition on them can be read, where it is a rule over several devices."""
     folded: tuple[Alarm, ...]
     """The newest that are folded under it."""
     folded_count: int
@@ -106,6 +108,7 @@ def alarm_record(connection: Connection, library: Library, scope: Scope, id: str
         windows=_windows(connection, alarm, decisions),
         members=members,
         names=_names(connection, {one.device for one in members}),
+        member_profile=_profile_of(connection, library, members),
         folded=tuple(list_alarms(connection, scope, under=alarm.id, limit=_MEMBERS_SHOWN)),
         folded_count=connection.scalar(select(func.count()).where(alarms.c.parent == alarm.id)) or 0,
         params=_params(connection, effective, alarm, profile, versions),
@@ -152,6 +155,12 @@ def _windows(connection: Connection, alarm: Alarm, decisions: Iterable[Decision]
 def _names(connection: Connection, ids: set[str]) -> dict[str, Text]:
     query = select(devices.c.id, devices.c.name_zh, devices.c.name_en).where(devices.c.id.in_(ids))
     return {row.id: Text(zh=row.name_zh, en=row.name_en) for row in connection.execute(query)} if ids else {}
+
+
+def _profile_of(connection: Connection, library: Library, members: Iterable[Member]) -> DeviceProfile | None:
+    """Of the first of them that has one."""
+    query = select(devices.c.profile).where(devices.c.id.in_({one.device for one in members})).limit(1)
+    return library.get(connection.scalar(query) or "")
 
 
 def _outages(connection: Connection, alarm: Alarm) -> Iterable[OutageOf]:

@@ -9,9 +9,10 @@ import pytest
 
 from device_profiles.library import SHIPPED, load
 from device_profiles.schema import DeviceProfile
+from services.presence.breaks import break_profile
 from services.web import i18n
 from services.web.i18n import Language
-from services.web.views.clauses import Clauses, length
+from services.web.views.clauses import Clauses, counted_sentence, length
 
 PROFILES = load(SHIPPED)
 LANGUAGES = i18n.load()
@@ -51,8 +52,7 @@ def test_params_are_said_with_the_values_that_they_had() -> None:
 
 
 def test_of_alternatives_only_those_that_held_are_told() -> None:
-    values = {"supply_voltage": 190.0}
-    said = sentence("ebike_charger_json", "supply_out_of_band", **values)
+    said = sentence("ebike_charger_json", "supply_out_of_band", supply_voltage=190.0)
     assert "was below 198.0 V" in said and "above" not in said
     assert "was below 198.0 V" in (both := sentence("ebike_charger_json", "supply_out_of_band")) and "above" in both
 
@@ -86,3 +86,28 @@ def test_what_cannot_be_read_on_a_profile_says_nothing() -> None:
 )
 def test_a_length_of_time_is_said_exactly(seconds: float, expected: str) -> None:
     assert length(seconds, LANGUAGES["en"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "profile", "expected"),
+    [
+        ("number(device, presence == offline)", "access_gate_json", "3 of 10: It was offline"),
+        ("share(port, port_state == idle)", "ebike_charger_json", "3 of 10: Port state was free"),
+        ("number(device, alarm.held_open)", "access_gate_json", "3 of 10: alarm.held_open"),
+        ("share(port, port_state == idle)", "", "3 of 10: port_state == idle"),
+    ],
+)
+def test_a_rule_over_several_devices_says_how_many_met_it(key: str, profile: str, expected: str) -> None:
+    values = {key: 3.0, f"{key} at most": 4.0, f"{key} met by": "3/10: a, b, c"}
+    assert counted_sentence(values, PROFILES.get(profile), LANGUAGES["en"]) == expected
+    assert counted_sentence(values, PROFILES.get(profile), LANGUAGES["zh"]).startswith("10 个中有 3 个：")
+
+
+def test_broken_links_say_a_sentence() -> None:
+    profile = break_profile(60)
+    found = {
+        rule.id: Clauses(profile, None, {"silence": 125.0}, LANGUAGES["en"]).sentence(rule.when, rule.for_)
+        for rule in profile.rules
+    }
+    assert found["uplink_cut"] == "It had not been heard for 1 min: 125 s"
+    assert found["broker_down"] == "Gateway and MQTT broker was no session for 1 min"

@@ -121,7 +121,7 @@ def sentence(record: AlarmRecord, t: Translations, when: When) -> str:
         time = length(float(storm.get("within_seconds") or 0), t)
         return t.gettext(_STORM, n=storm.get("count", ""), time=time)
     if record.profile is None or record.rule is None:
-        return counted_sentence(reason.get("values") or {}, t)
+        return counted_sentence(reason.get("values") or {}, record.member_profile, t)
     clauses = Clauses(record.profile, record.rule.scope, values_then(record), t)
     measured = reason.get("measured_at")
     at = when(datetime.fromisoformat(measured)) if isinstance(measured, str) else ""

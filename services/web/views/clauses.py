@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from device_profiles.expression import Expression, ExpressionError, Value, names_of, parse
@@ -54,6 +54,7 @@ _SIZE = N_("the size of (%(parts)s)")
 _HELD = N_("%(what)s for %(time)s")
 _AT = N_("%(what)s: %(values)s at %(time)s")
 _WITH = N_("%(what)s: %(values)s")
+_MET = N_("%(met)s of %(members)s: %(what)s")
 _UNITS = ((86_400, N_("%(n)s d")), (3_600, N_("%(n)s h")), (60, N_("%(n)s min")), (1, N_("%(n)s s")))
 _SIGNS = {"+": "+", "-": "\N{MINUS SIGN}", "*": "×", "/": "÷"}
 _GROUP_KEY = re.compile(r"(number|share)\((\w+), (.*)\)")
@@ -322,17 +323,23 @@ def length(seconds: float, t: Translations) -> str:
     return t.gettext(message, n=f"{seconds / size:g}")
 
 
-def counted_sentence(values: Mapping[str, Any], t: Translations) -> str:
-    """Of a rule of the site file: what was counted, over how many."""
+def counted_sentence(values: Mapping[str, Any], profile: DeviceProfile | None, t: Translations) -> str:
+    """Of a rule over several devices: how many of them met it. `profile`: that of one of them."""
     said = []
     for key in values:
-        found = _GROUP_KEY.fullmatch(key)
-        met = values.get(f"{key} met by")
-        if found is not None and isinstance(met, str):
-            said.append(t.gettext(_WITH, what=found[3], values=met.partition(":")[0]))
+        found, met = _GROUP_KEY.fullmatch(key), values.get(f"{key} met by")
+        count = str(met).partition(":")[0].split("/") if found is not None and met is not None else []
+        if found is not None and len(count) == 2:
+            what = _asked(found[2], found[3], profile, t)
+            said.append(t.gettext(_MET, met=count[0], members=count[1], what=what))
     return t.gettext(_JOINED["and"]).join(said)
 
 
-def clock(at: datetime, zone: Any) -> str:
-    """Hours and minutes on the clock of the site."""
-    return at.astimezone(zone).strftime("%H:%M")
+def _asked(kind: str, condition: str, profile: DeviceProfile | None, t: Translations) -> str:
+    """The condition on a member: in words where its profile has all its names, else as it is written."""
+    if profile is None:
+        return condition
+    return (
+        Clauses(profile, kind if kind in profile.children else None, {}, t).sentence(condition, timedelta(0))
+        or condition
+    )

@@ -31,9 +31,13 @@ def decided(kind: str, minutes: float, **data: Any) -> Decision:
     return Decision(at=at(minutes), kind=kind, data=data, who=None)
 
 
+def minutes(moment: datetime) -> float:
+    return (moment - NOON) / timedelta(minutes=1)
+
+
 def life(alarm: Alarm, *decisions: Decision) -> list[tuple[str, float, float | None]]:
     return [
-        (one.kind, (one.start - NOON) / timedelta(minutes=1), one.end and (one.end - NOON) / timedelta(minutes=1))
+        (one.kind, minutes(one.start), None if one.end is None else minutes(one.end))
         for one in stretches(alarm, decisions)
     ]
 
