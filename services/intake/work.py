@@ -237,9 +237,17 @@ def _sort_mark(device: DeviceState, key: Key, kept: list[Row], gone: list[Row]) 
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    rows = list(rows)
-    if rows:
-        connection.execute(insert(table), rows)
+    # An alarm that has grown worse in the batch that raised it says more than the one beside it.
+    for _, some in _alike(rows):
+        connection.execute(insert(table), some)
+
+
+def _alike(rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], list[Row]]]:
+    """Rows by the columns that they name: one statement takes those that name the same."""
+    found: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[tuple(sorted(row))].append(row)
+    return found.items()
 
 
 def _wanted_hints(connection: Connection, work: Work) -> list[Row]:
@@ -254,13 +262,10 @@ def _wanted_hints(connection: Connection, work: Work) -> list[Row]:
 
 def _update(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     """Rows that change the same columns go together: a storm changes thousands."""
-    alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        alike[tuple(sorted(row.keys() - {"id"}))].append(row)
-    for columns, some in alike.items():
-        new: dict[str, Any] = {name: bindparam(f"_{name}") for name in columns}
+    for columns, some in _alike(rows):
+        new: dict[str, Any] = {name: bindparam(f"_{name}") for name in columns if name != "id"}
         statement = update(table).where(table.c.id == bindparam("_id")).values(new)
-        connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *columns)} for row in some])
+        connection.execute(statement, [{f"_{name}": row[name] for name in columns} for row in some])
 
 
 def _insert_new(connection: Connection, table: Table, rows: list[Row]) -> None:
