@@ -26,7 +26,7 @@ from services.clock import to_millis
 from services.database import Database
 from services.intake import Intake
 from services.sites.importer import import_site
-from services.tables import alarms, notices, tickets
+from services.tables import alarms, notices, sites, tickets
 
 BATCH = 500
 _PER_BUILDING = 50
@@ -103,11 +103,15 @@ def site(devices: int) -> dict[str, Any]:
     }
 
 
-def run(devices: int = 5000) -> dict[str, Any]:
+def run(devices: int = 5000, url: str = "") -> dict[str, Any]:
     """`decided_…_ms`: from the moment all of it waited until the batch of an alarm was committed; `decided_cpu_ms`:
-    what this process took for all of it, whatever else ran on the machine."""
+    what this process took for all of it, whatever else ran on the machine.
+
+    `url`: an empty database; without it, SQLite in a folder that is thrown away. Raises ValueError where the database
+    holds a site already.
+    """
     with tempfile.TemporaryDirectory(prefix="courtyard-bench-") as folder:
-        database = Database(f"sqlite:///{Path(folder) / 'storm.db'}")
+        database = Database(url or f"sqlite:///{Path(folder) / 'storm.db'}")
         database.start()
         try:
             return _run(database, devices)
@@ -117,6 +121,10 @@ def run(devices: int = 5000) -> dict[str, Any]:
 
 def _run(database: Database, devices: int) -> dict[str, Any]:
     migrations.upgrade(database)
+    with database.read() as connection:
+        known = connection.scalar(select(func.count()).select_from(sites)) or 0
+    if known:
+        raise ValueError(f"found a database with {known} sites, expected an empty one: make one for this bench")
     clock, library = _Clock(), {"bench_station": storm_profile()}
     import_site(database, json.dumps(site(devices), indent=1), library, _START)
     intake = Intake(database, library, clock, Changes())

@@ -144,6 +144,9 @@ def rules(
 @explained
 def storm(
     devices: Annotated[int, typer.Option("--devices", min=50, help="How many of them fail.")] = 5000,
+    database: Annotated[
+        str, typer.Option("--database", metavar="URL", help="An empty PostgreSQL database; default: SQLite.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Thousands of devices of a site fail within one second: until it is decided who hears of what.
@@ -154,7 +157,7 @@ def storm(
     from services.bench import storm as measured
 
     with Console(stderr=True).status(f"{devices} devices fail…"):
-        figures = measured.run(devices)
+        figures = measured.run(devices, database)
     _show(figures, as_json)
 
 
