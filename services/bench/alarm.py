@@ -41,7 +41,7 @@ def alarm_profile() -> dict[str, Any]:
             "id": "hot",
             "name": text,
             "when": "t1 >= 80",
-            "clear": {"when": "t1 < 70"},
+            "clear": {"when": "t1 < 70", "for": "0s"},
             "severity": "critical",
             # Its devices are heated again and again, and every time is to be an episode of its own.
             "flapping": {"times": 100, "within": "1m"},

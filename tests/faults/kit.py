@@ -34,6 +34,8 @@ from tests.gateway.kit import until
 DEVICES = 40
 EPISODE = 40
 """Every so many messages of its own a device goes hot, and cools with the next."""
+TURN_MILLIS = 20
+"""Between two messages of a device, as it says: a hundred episodes within a minute would count as one that flaps."""
 
 
 def _site() -> dict[str, Any]:
@@ -217,7 +219,7 @@ class Load(threading.Thread):
                 self._ending.wait(0.02)
                 continue
             turn, device = divmod(n, DEVICES)
-            payload = f'{{"ts":{self._start_ms + turn},"u":{turn},"t1":{95 if _is_hot(turn) else 40}}}'
+            payload = f'{{"ts":{self._start_ms + turn * TURN_MILLIS},"u":{turn},"t1":{95 if _is_hot(turn) else 40}}}'
             yield f"bench/d{device}/telemetry".encode(), payload.encode()
             n += 1
 
