@@ -62,7 +62,7 @@ def list_rules(
         print_json({"site": yard.site, "version": found.version, "rules": list(map(json_of, shown)), "problems": loose})
         return
     if shown:
-        out.print(table_of(shown))
+        out.print(table_of(shown, yard.zone))
     elif not problems:
         out.print("No rules: the site has no devices with a profile.")
     elif not found.problems:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True)
 _HOLDS = {True: "[yellow]holds[/yellow]", False: "[green]does not hold[/green]", None: "[magenta]unknown[/magenta]"}
+_WIDE = 130
 _ORIGINS = {
     "profile": "default of the profile",
     "site_file": "site file",
@@ -41,27 +42,24 @@ def _words(found: SiteRule, profile: DeviceProfile) -> Any:
     return RuleWords(profile, {one.name: one.value for one in found.params}, translations()["en"])
 
 
-def table_of(found: list[SiteRule]) -> Table:
+def table_of(found: list[SiteRule], zone: ZoneInfo) -> Table:
+    """Times on the clock of the site. A narrow terminal leaves out thresholds and the last time: `show` has them."""
+    wide = out.width >= _WIDE
     table = Table(box=None, pad_edge=False)
-    for column in ("rule", "mode", "severity", "thresholds", "7 days", "last"):
+    columns = ["rule", "mode", "severity", "7 days", "thresholds", "last"][: 6 if wide else 4]
+    for column in columns:
         table.add_column(column, no_wrap=True)
     table.add_column("problem", overflow="fold")
     for one in found:
         values = ", ".join(f"{each.name}={_value(each.value)}" for each in one.params)
         counts = f"{one.counts.shadow} on trial" if one.mode == "shadow" else str(one.counts.raised)
         counts += f", {one.counts.flapping} flapping" if one.counts.flapping else ""
-        last = f"{one.counts.last_raised_at:%m-%d %H:%M}" if one.counts.last_raised_at else ""
+        raised = one.counts.last_raised_at
+        last = "" if raised is None else f"{raised.astimezone(zone):%m-%d %H:%M}"
         wrong = "; ".join(dict.fromkeys(f"{each.kind} {each.found}" for each in one.problems))
         name = f"{one.id} *" if one.changed or one.differing_devices else one.id
-        table.add_row(
-            escape(name),
-            one.mode,
-            one.severity.value,
-            escape(values),
-            counts,
-            last,
-            f"[yellow]{escape(wrong)}[/yellow]",
-        )
+        cells = [name, one.mode, one.severity.value, counts, values, last][: len(columns)]
+        table.add_row(*map(escape, cells), f"[yellow]{escape(wrong)}[/yellow]")
     return table
 
 
