@@ -205,7 +205,8 @@ def books(database: Database) -> Books:
     own = {row.id: _episode(row) for row in rows if row.profile != STORMS}
     storms = {row.id for row in rows if row.profile == STORMS}
     folded = {row.id for row in rows if row.parent is not None}
-    kept = {one.alarm for one in decided if one.kind == "suppressed"} - raised - folded
+    # What was decided since the alarms were read is of the next look.
+    kept = {one.alarm for one in decided if one.kind == "suppressed" and one.alarm in own} - raised - folded
     return Books(
         episodes=Counter(own.values()),
         suppressed=Counter(own[one] for one in kept),
