@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from gateway.reading import Millis
 
+_MOST_STRETCHES = 1100
+"""More than a week of ten minutes each: no backlog is longer."""
+
 
 class Limits(NamedTuple):
     """More than `over` alarms of one rule at one site `within` milliseconds of event time are a storm."""
@@ -28,23 +31,29 @@ class Cause(NamedTuple):
 
 
 class Raises:
-    """When alarms were raised last, by what is counted together. It keeps as many times as the limit needs: the same,
-    whether it saw them happen or was told afterwards, in whatever order."""
+    """When alarms were raised, by what is counted together: the same, whether it saw them happen or was told
+    afterwards, in whatever order. A gateway with a wrong clock or a backlog makes storms of its own time only."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._newest: dict[Cause, list[Millis]] = {}
-        """Ascending."""
+        self._times: dict[Cause, dict[int, list[Millis]]] = {}
+        """Cause -> number of the stretch of `within` -> times in it, ascending. The first and the last `over` of each
+        are enough to count as far as the limit."""
 
     def note(self, cause: Cause, at: Millis) -> None:
-        times = self._newest.setdefault(cause, [])
+        stretches, over = self._times.setdefault(cause, {}), self.limits.over
+        times = stretches.setdefault(at // self.limits.within, [])
         insort(times, at)
-        del times[: -self.limits.over]
+        del times[over : max(over, len(times) - over)]
+        if len(stretches) > _MOST_STRETCHES:
+            del stretches[min(stretches)]
 
     def is_storm(self, cause: Cause, at: Millis) -> bool:
-        """Whether one more at `at` would be beyond the limit. Those before count from the moment they were raised."""
-        times = self._newest.get(cause, [])
-        return len(times) >= self.limits.over and times[0] > at - self.limits.within
+        """Whether one more at `at` would be beyond the limit. Those before count from the moment they were raised; of
+        several gateways one may be ahead, so those that come a little later count as well."""
+        stretches, within = self._times.get(cause, {}), self.limits.within
+        around = range(at // within - 1, at // within + 2)
+        return sum(abs(one - at) < within for number in around for one in stretches.get(number, ())) >= self.limits.over
 
 
 def is_news(count: int, told: int) -> bool:

@@ -52,6 +52,6 @@ def review(held: Held, found: Suppression | None, at: Millis) -> Review:
         return Review(held, "stands") if held.over is None else Review(held._replace(over=None), "back")
     if held.by.kind == "maintenance":
         return Review(None, "maintenance_over")
-    if held.over is None:
+    if held.over is None or held.over > at:  # later than now: it was told by a clock that has been put right since
         return Review(held._replace(over=at), "settling")
     return Review(None, "cause_cleared") if at - held.over >= SETTLE else Review(held, "stands")

@@ -89,10 +89,11 @@ class Stairs:
         """Let every alarm that is due go up; when to look again, and what waits until then."""
         tops = {id: top_step(site.audience) for id, site in self.memory.sites.items()}
         next_due, gone_up, still = now + LOOK_EVERY, 0, dict[str, tuple[ActiveAlarm, datetime]]()
-        for alarm in list(self.memory.active.values()):
-            top, known = tops.get(alarm.site, 0), waiting.get(alarm.id)
-            if alarm.step >= top or stays(alarm, now):
+        for found in list(self.memory.active.values()):
+            top, known = tops.get(found.site, 0), waiting.get(found.id)
+            if found.step >= top or stays(found, now):
                 continue
+            alarm = found if counts_from(found) <= now else self._put_right(found)
             is_known = known is not None and known[0] is alarm and known[1] > now
             due = known[1] if is_known and known else due_at(self.memory, self.library, alarm, now)
             if due is not None and due > now:
@@ -103,9 +104,17 @@ class Stairs:
                 gone_up += 1
         return (now if gone_up == MOST_AT_ONCE else next_due), still
 
+    def _put_right(self, alarm: ActiveAlarm) -> ActiveAlarm:
+        """A clock was ahead when it was raised. Those on its step have their time from now on, and not from then."""
+        self.work.change_alarm(alarm.id, step_at=self.work.now)
+        self.work.change("alarm", alarm.id, alarm.site)
+        alarm = replace(alarm, step_at=self.work.now)
+        self.memory.active[alarm.device, alarm.child, alarm.rule] = alarm
+        return alarm
+
     def _up(self, alarm: ActiveAlarm, top: int) -> None:
         """To its next step where somebody hears of it. A step with nobody is on record, and holds nothing up."""
-        waited = self.work.now - known_since(alarm)
+        waited = self.work.now - min(known_since(alarm), counts_from(alarm))
         step, told = alarm.step, 0
         while step < top and not told:
             step += 1

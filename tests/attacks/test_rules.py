@@ -64,3 +64,57 @@ def test_one_reading_raises_gas_beside_an_alarm_that_has_grown_worse_at_once(bui
     site.reading("h0", temp=90.0, gas=9.0)
     site.expect_alarm("h0", "hot", severity="critical").expect_alarm("h0", "gas").expect_tickets(2)
     assert site.intake.set_aside == 0
+
+
+# --- clocks that were ahead ------------------------------------------------------------------------------------------
+
+YEAR = timedelta(days=365)
+
+
+def test_alarms_by_a_clock_that_was_ahead_are_no_storm_until_that_time_has_come(build: Build) -> None:
+    site = build(heaters=13).at("00:01")
+    site.clock.time += YEAR
+    site.deliver(*(site._reading(f"h{n}", "", {"gas": 9.0}) for n in range(10)))
+    site.clock.time -= YEAR
+    site.deliver(*(site._reading(f"h{n}", "", {"gas": 1.0}) for n in range(10)))
+    for restarted in (False, True):
+        site = site.restart() if restarted else site
+        site.after("1h").reading("h10", gas=9.0).reading("h11", gas=9.0).reading("h12", gas=9.0)
+        assert {one.parent for one in site.alarms("h12")} == {None}
+        site.after("1m").deliver(*(site._reading(f"h{n}", "", {"gas": 1.0}) for n in (10, 11, 12)))
+    assert len(site.tickets()) == 16
+
+
+CHAIN = HEATER.replace("    ticket: look\ntickets", "    ticket: look\n    suppressed_by: [hot]\ntickets")
+
+
+def test_what_waited_for_a_cause_by_a_clock_that_was_ahead_does_not_wait_for_that_time(tmp_path: Path) -> None:
+    site = Timeline(tmp_path, CHAIN, devices={"h0": "heater"}).at("00:01")
+    site.clock.time += YEAR
+    site.reading("h0", temp=60.0).after("1m").reading("h0", gas=9.0).after("1m").expect_alarm("h0", "hot")
+    assert [one.state for one in site.alarms("h0", "gas")] == ["suppressed"]
+    site.reading("h0", temp=20.0).after("10s").expect_no_alarm()
+    site.clock.time -= YEAR
+    site.deliver().after("3m").expect_alarm("h0", "gas")
+    site.close()
+
+
+CHIEF = [
+    {"id": "eng", "audience": "engineers", "channel": "webhook", "to": "https://e.example/hook", "lang": "en"},
+    {"id": "lead", "audience": "engineers", "channel": "webhook", "to": "https://e.example/lead", "step": 1},
+]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_alarm_by_a_clock_that_was_ahead_goes_up_all_the_same(build: Build, restarted: bool) -> None:
+    """Also where the clock of services themselves was ahead: both are moved here."""
+    site = build(more={"recipients": CHIEF}).at("00:01")
+    site.clock.time += YEAR
+    site.reading("h0", gas=9.0).after("20s")
+    site.clock.time -= YEAR
+    site = site.deliver().restart() if restarted else site.deliver()
+    site.after("15m")
+    assert [one.recipient for one in site.notices("alarm", "step")] == []
+    site.after("30s")
+    assert [one.recipient for one in site.notices("alarm", "step")] == ["yard:lead"]
+    assert "15 " in site.notices("alarm", "step")[0].body

@@ -23,7 +23,7 @@ HELD, SETTLING = Held(CAUSE, 1000), Held(CAUSE, 1000, over=5000)
         (Held(WINDOW, 1000), WINDOW, 6000, Review(Held(WINDOW, 1000), "stands")),
         (Held(WINDOW, 1000), None, 6000, Review(None, "maintenance_over")),  # at once: the people have gone
         (Held(WINDOW, 1000), CAUSE, 6000, Review(HELD, "other")),
-        (SETTLING, None, 4000, Review(SETTLING, "stands")),  # a clock that was put back
+        (SETTLING, None, 4000, Review(SETTLING._replace(over=4000), "settling")),  # a clock that was put back
     ],
 )
 def test_a_suppression_is_looked_at_again(held: Held, found: Suppression | None, at: int, expected: Review) -> None:
