@@ -218,26 +218,32 @@ class Episodes:
 
     def _set_severity(self, alarm: ActiveAlarm, severity: str, at: Millis) -> None:
         """Upwards those are told who want alarms this severe and had not been told; the ticket's priority is theirs who
-        work on it."""
+        work on it. Who snoozed it did so when it was less severe: it wakes up, and everybody who wants it hears so."""
         before, when = worst_told(alarm), from_millis(at)
         self.work.decided(alarm.id, "severity", at=when, **{"from": alarm.severity, "to": severity})
         quiet = alarm.suppressed_by is not None or alarm.parent is not None
-        heard = not quiet and not alarm.is_snoozed(self.work.now)
         worse = _RANK[severity] > _RANK[before]
         reason = {name: value for name, value in alarm.reason.items() if name != WORST_TOLD}
-        if not quiet and severity != before and not (worse and heard):
+        if not quiet and severity != before and not worse:
             reason[WORST_TOLD] = before
-        was = alarm.severity
+        was, snoozed = alarm.severity, worse and not quiet and alarm.is_snoozed(self.work.now)
         # Those who hear of it now have the whole time to acknowledge it.
         clock = {"step_at": self.work.now} if worse else {}
         alarm = self._change(alarm, severity=severity, reason=reason, **clock)
         if not quiet:
             self.telling.note(alarm, "severity", **{"from": was, "to": severity})
-        if worse and heard:
-            self.telling.alarm(alarm, "raised", when, already=before)
+        if snoozed:
+            alarm = self._wake(alarm, when)
+        if worse and not quiet:
+            self.telling.alarm(alarm, "worse" if snoozed else "raised", when, already="" if snoozed else before)
         storm = None if alarm.parent is None else self.memory.active.by_id(alarm.parent)
         if storm is not None:
             self._worsen(storm, severity, at)
+
+    def _wake(self, alarm: ActiveAlarm, when: datetime) -> ActiveAlarm:
+        self.work.change_alarm(alarm.id, snoozed_by=None)
+        self.work.decided(alarm.id, "unsnoozed", at=when, why="worse")
+        return self._change(alarm, snoozed_until=None)
 
     def flapping(self, firing: Firing) -> None:
         """It has begun so often that it counts as one alarm that flaps: told once."""

@@ -39,7 +39,8 @@ def stays(alarm: ActiveAlarm, now: datetime) -> str | None:
         ("suppressed", alarm.suppressed_by is not None),
         ("folded", alarm.parent is not None),
         ("snoozed", alarm.is_snoozed(now)),
-        ("flapping", alarm.flaps > 0),
+        # A flapper has been told as one. What is critical may come to stay: somebody must have seen it.
+        ("flapping", alarm.flaps > 0 and alarm.severity != Severity.CRITICAL),
     ):
         if holds:
             return reason

@@ -83,7 +83,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmEvent:
-    """`event` is raised, cleared, flapping or step."""
+    """`event` is raised, cleared, flapping, step, or worse: more severe than when it was snoozed."""
 
     id: str
     event: str
@@ -152,7 +152,7 @@ def for_alarm(event: AlarmEvent, audience: Audience, *, public_url: str) -> list
         "step": event.step,
         "flaps": event.flaps,
     }
-    occasion = f"step.{event.step}" if event.event == "step" else event.event
+    occasion = {"step": f"step.{event.step}", "worse": f"worse.{event.severity}"}.get(event.event, event.event)
     return [
         _notice(audience, to, "alarm", event.id, event.event, occasion, data, *_alarm_words(event, audience, to, links))
         for to in told_of(event, audience)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from services.rules.desk import AlarmDesk
+from services.scope import EVERYWHERE
 from tests.timeline import Timeline
 
 HEATER = """
@@ -118,3 +120,33 @@ def test_an_alarm_by_a_clock_that_was_ahead_goes_up_all_the_same(build: Build, r
     site.after("30s")
     assert [one.recipient for one in site.notices("alarm", "step")] == ["yard:lead"]
     assert "15 " in site.notices("alarm", "step")[0].body
+
+
+# --- quiet for too long ----------------------------------------------------------------------------------------------
+
+
+def test_a_snooze_of_something_small_is_over_when_it_becomes_critical(build: Build) -> None:
+    site = build(more={"recipients": CHIEF}).at("00:01").reading("h0", temp=60.0).after("1m")
+    [alarm] = site.alarms("h0", "hot")
+    desk = AlarmDesk(database=site.database, intake=site.intake, clock=site.clock)
+    desk.snooze(EVERYWHERE, alarm.id, until=site.clock.time + timedelta(days=7), by="li")
+    site.restart().after("1h").reading("h0", temp=90.0)
+    assert [(one.recipient, one.event) for one in site.notices("alarm")] == [
+        ("yard:eng", "raised"),
+        ("yard:eng", "worse"),
+    ]
+    [alarm] = site.alarms("h0", "hot")
+    assert (alarm.severity, alarm.snoozed_until, alarm.snoozed_by) == ("critical", None, None)
+    site.restart().after("16m")
+    assert [one.recipient for one in site.notices("alarm", "step")] == ["yard:lead"]
+    site.reading("h0", temp=20.0).after("1m")
+    assert [one.recipient for one in site.notices("alarm", "cleared")] == ["yard:eng", "yard:lead"]
+
+
+def test_a_critical_alarm_that_flapped_and_came_to_stay_goes_up_all_the_same(build: Build) -> None:
+    site = build(more={"recipients": CHIEF}).at("00:01")
+    site.every("10s", "3m", "h0", {"gas": 9.0}, {"gas": 1.0}).reading("h0", gas=9.0)
+    [alarm] = site.alarms("h0", "gas", state="active")
+    assert alarm.flaps
+    site.after("16m")
+    assert [one.recipient for one in site.notices("alarm", "step")] == ["yard:lead"]

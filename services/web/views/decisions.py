@@ -217,7 +217,10 @@ class _Teller:
         return self._line(one.at, "snoozed", what)
 
     def unsnoozed(self, one: Decision) -> Told:
-        return self._line(one.at, "unsnoozed", self._t.gettext("%(who)s woke it", who=self._who(one.who)))
+        why = (
+            self._t.gettext("It has grown more severe since it was snoozed.") if one.data.get("why") == "worse" else ""
+        )
+        return self._line(one.at, "unsnoozed", self._t.gettext("%(who)s woke it", who=self._who(one.who)), why)
 
     def step(self, one: Decision) -> Told:
         step, told = one.data.get("step", ""), int(one.data.get("told") or 0)

@@ -67,7 +67,8 @@ def test_how_long_people_have(severity: str, own: timedelta | None, expected: ti
         ({"parent": "storm"}, "folded"),
         ({"snoozed_until": MIDNIGHT + MINUTE}, "snoozed"),
         ({"snoozed_until": MIDNIGHT}, None),
-        ({"flaps": 4}, "flapping"),
+        ({"flaps": 4, "severity": "major"}, "flapping"),
+        ({"flaps": 4}, None),
     ],
 )
 def test_what_keeps_an_alarm_on_its_step_has_a_name(changes: dict[str, object], reason: str | None) -> None:
