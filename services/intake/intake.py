@@ -7,7 +7,7 @@ known by their sequence numbers, so the same one twice changes nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import RLock
@@ -18,10 +18,8 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from device_profiles.schema import Text
 from gateway.measure import Timing
-from gateway.presence import Liveness, announced
-from gateway.reading import Batch, Millis, Quality, Reading, Registry, provisional_address
+from gateway.reading import Batch, Reading, Registry, provisional_address
 from services.calm.storms import Limits as StormLimits
 from services.changes import Changes
 from services.clock import Clock
@@ -29,29 +27,23 @@ from services.commands.asking import CommandRefused
 from services.commands.dispatch import Dispatcher
 from services.commands.lifecycle import NotCancellable
 from services.database import Database
-from services.events.store import rows_of
-from services.groups.groups import GatewayTime
 from services.intake.alarming import Alarming, SnoozeRefused
 from services.intake.consequences import Consequences
-from services.intake.escalation import Escalation
-from services.intake.memory import Card, GatewayState, Library, Memory, load, read_stamp, why_gone
+from services.intake.hearing import Hearing, clock_put_right, gateway_of, note_gateway, rewind
+from services.intake.memory import Library, Memory, load, read_stamp, why_gone
+from services.intake.passing import Part, Passing
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
-from services.intake.watch import watch
 from services.intake.work import CursorMoved, Work, flush
 from services.presence.breaks import Breaks, Limits
-from services.rules import engine
-from services.rules.engine import Firing
-from services.rules.state import DeviceState
 from services.scope import NotFound
 from services.sites.store import device_entries, forget_unclaimed
-from services.wire_names import LONGEST_ADDRESS, LONGEST_ID, UNWRITABLE, writable
+from services.wire_names import writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = structlog.get_logger("courtyard.intake")
 T = TypeVar("T")
-TickPart = Callable[[datetime, Memory, Work, Consequences], None]
 
 GATEWAY_SILENT_AFTER_SECONDS = 60.0
 """A gateway says something every few seconds; after this its devices are unknown."""
@@ -60,12 +52,7 @@ BREAK_ALARM_AFTER_SECONDS = 180.0
 STORM_OVER, STORM_WITHIN_SECONDS = 10, 600.0
 """More alarms than this of one rule at one site within this time of event time are one storm."""
 _REFUSALS = (CommandRefused, NotCancellable, SnoozeRefused, NotFound)
-_LISTENING_GAP_MILLIS = 60_000
-_CLOCK_WENT_BACK_MILLIS = 60_000
-_MOST_UNCLAIMED = 5_000
 _UNCLAIMED_KEPT = timedelta(days=1)
-_MOST_CHILDREN = 512
-"""Children are named by messages. Each costs a row and its rules at every tick, so a device cannot have any number."""
 
 
 class BatchRefused(Exception):
@@ -94,11 +81,11 @@ class Intake:
         self._clock = clock
         self._changes = changes
         self._public_url = public_url
-        self._silent_after = gateway_silent_after
         self._breaks = Breaks(Limits(timedelta(seconds=gateway_silent_after), timedelta(seconds=break_alarm_after)))
         self._commands_enabled = commands_enabled
         self._storms = StormLimits(storm_over, round(storm_within * 1000))
-        self._escalation = Escalation()
+        self._hearing = Hearing(silent_after=gateway_silent_after)
+        self._passing = Passing(silent_after=gateway_silent_after, breaks=self._breaks)
         self._lock = RLock()
         self._memory: Memory | None = None
         self._heard: dict[str, tuple[datetime, datetime | None]] = {}
@@ -109,7 +96,7 @@ class Intake:
         """Batches that did not follow the one before: the gateway's journal had to give readings up."""
         self.set_aside = 0
         """Readings that could not be judged, and devices that cannot be when time passes."""
-        self._benched: set[str] = set()
+        self._benched = self._passing.benched
         """Those devices."""
         self.tick_failures = 0
         """How often breaks or commands could not be judged when time passed; the log says why."""
@@ -117,10 +104,6 @@ class Intake:
         """What became of each part when it was last tried."""
         self._refusals = (0, 0)
         """Which batch (its first sequence) a constraint has refused, and how often in a row."""
-        self.refused_unclaimed = 0
-        """Readings of unclaimed devices beyond the number that is kept."""
-        self.refused_children = 0
-        """Readings of children beyond the number that is kept per device."""
         self.rule_seconds = Timing()
         """Judging a batch of readings, and what follows from them in memory."""
         self.batch_seconds = Timing()
@@ -193,34 +176,24 @@ class Intake:
     def _commit(self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime) -> None:
         """Readings of a batch, and the cursor: where it was, or the end of the batch once all of it is in."""
         with self._transaction(now) as (memory, work, consequences):
-            gateway = self._gateway(memory, batch.gateway, now)
+            gateway = gateway_of(memory, batch.gateway, now)
             work.gateway, work.gateway_cursor_before = gateway, gateway.cursor
             gateway.cursor = cursor
-            put_right = _clock_put_right(gateway, batch, readings)
+            put_right = clock_put_right(gateway, batch, readings)
             if put_right is not None:
-                self._rewind(gateway, put_right, memory, work)
-            _note_gateway(gateway, batch, readings, now)
+                rewind(gateway, put_right, memory, work)
+            note_gateway(gateway, batch, readings, now)
             began = perf_counter()
             for reading in readings:
                 # A backlog is judged by the time it was heard, not by the time it is handed over.
                 gateway.progress = max(gateway.progress or 0, reading.received_at)
-                self._take_one(reading, gateway, memory, work, consequences)
+                self._hearing.take(reading, gateway, memory, work, consequences)
             if readings:
                 self.rule_seconds.note(perf_counter() - began)
             if cursor >= batch.last_seq:
                 gateway.progress = max(gateway.progress or 0, batch.progress_at)
-            self._judge_groups(now, memory, work, consequences)
+            self._passing.groups(now, memory, work, consequences)
             work.change("gateway", gateway.id, "")
-
-    def _rewind(self, gateway: GatewayState, to: Millis, memory: Memory, work: Work) -> None:
-        log.warning("gateway_clock_went_back", gateway=gateway.id, was=gateway.progress, now=to)
-        gateway.progress = gateway.watching_since = to
-        for device in memory.devices.values():
-            if device.gateway == gateway.id:
-                engine.rewind(device, to)
-                work.touch(device)
-                if device.moved:
-                    work.moved[device.id] = device
 
     def _take_apart(
         self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime, error: Exception
@@ -256,12 +229,6 @@ class Intake:
             keep(connection, now=now, device=writable(device), child=writable(child), error=error, reading=reading)
         self.set_aside += 1
 
-    def _gateway(self, memory: Memory, id: str, now: datetime) -> GatewayState:
-        found = memory.gateways.get(id)
-        if found is None:
-            found = memory.gateways[id] = GatewayState(id=id, heard_at=now)
-        return found
-
     def _behind(self, batch: Batch, before: int) -> list[Reading]:
         """The readings of a batch that are not taken yet."""
         if not batch.readings or batch.last_seq <= before:
@@ -278,84 +245,6 @@ class Intake:
             )
         return batch.readings[before - batch.first_seq + 1 :]
 
-    def _take_one(
-        self, reading: Reading, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences
-    ) -> None:
-        device = memory.devices.get(reading.device) or self._unknown(reading, memory, work)
-        if device is None:
-            return
-        if len(reading.child) > LONGEST_ID or UNWRITABLE.search(reading.child):
-            reading = msgspec.structs.replace(reading, child=writable(reading.child))
-        if reading.child not in device.children and len(device.children) > _MOST_CHILDREN:
-            self.refused_children += 1
-            # The device has been heard all the same.
-            reading = msgspec.structs.replace(reading, child="", values={}, flags={}, events=())
-        device.gateway = gateway.id
-        before = (device.liveness, device.reason)
-        view = memory.view(gateway.id, work.now, self._silent_after)
-        if device.parent and (device.liveness != Liveness.ONLINE or reading.presence):
-            view = memory.branches.view_of(device, view)  # otherwise nobody asks for its presence
-        fired = engine.take(device, reading, view)
-        if reading.events:
-            work.events += rows_of(reading, device.id, device.site)
-        if reading.events and (told := announced(reading)):
-            work.announced.setdefault(device.id, {}).update(told)
-        work.touched.add((device.id, reading.child))
-        work.touched.add((device.id, ""))
-        if (device.liveness, device.reason) != before:
-            work.touch(device)
-        work.change("device", device.id, device.site or "")
-        self._follow(device, fired, work, consequences)
-        if reading.replies or memory.commands.by_id:
-            consequences.commands.take(device, reading)
-
-    def _follow(self, device: DeviceState, fired: Iterable[Firing], work: Work, consequences: Consequences) -> None:
-        for firing in fired:
-            consequences.follow(firing)
-        if device.moved:
-            work.moved[device.id] = device
-
-    def _unknown(self, reading: Reading, memory: Memory, work: Work) -> DeviceState | None:
-        """A device that no site file names (yet): its values are kept, nothing is judged.
-
-        The gateway names it "<profile>:<address>"; one that was claimed meanwhile is found by that.
-        """
-        place = provisional_address(reading.device)
-        address = place[1] if place is not None else ""
-        claimed = memory.by_address.get((reading.profile, address))
-        if claimed is not None:
-            return memory.devices[claimed]
-        id = writable(reading.device)
-        if id in memory.devices:
-            return memory.devices[id]
-        if id in memory.retired:
-            return None
-        if memory.unclaimed >= _MOST_UNCLAIMED:
-            self.refused_unclaimed += 1
-            return None
-        memory.unclaimed += 1
-        address = writable(address or reading.device, LONGEST_ADDRESS)
-        profile = writable(reading.profile)
-        memory.devices[id] = DeviceState(id=id, site=None, profile_id=profile, profile=None, params={})
-        memory.cards[id] = Card(name=Text(zh=id, en=id), place=Text(zh="", en=""), building=None)
-        memory.by_address[profile, address] = id
-        work.new_devices.append(
-            {
-                "id": id,
-                "site": None,
-                "profile": profile,
-                "address": address,
-                "name_zh": id,
-                "name_en": id,
-                "building": None,
-                "params": {},
-                "parent": None,
-                "retired_at": None,
-                "first_heard_at": work.now,
-            }
-        )
-        return memory.devices[id]
-
     # --- time ------------------------------------------------------------------------------------------------
 
     def tick(self, now: datetime) -> None:
@@ -368,59 +257,20 @@ class Intake:
             began = perf_counter()
             try:
                 with self._transaction(now) as parts:
-                    self._tick_devices(now, *parts)
-                    self._judge_groups(now, *parts)
-                    self._watch_breaks(now, *parts)
-                    self._tick_calm(now, *parts)
-                    self._tick_commands(now, *parts)
-                    self._escalation.tick(now, *parts)
+                    self._passing.devices(now, *parts)
+                    for _, part in self._passing.others:
+                        part(now, *parts)
             except Exception as error:
                 if not is_in_the_data(error):
                     raise
                 self._tick_apart(now)
             self.tick_seconds.note(perf_counter() - began)
 
-    def _tick_devices(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
-        views = {id: memory.view(id, now, self._silent_after) for id in (None, *memory.gateways)}
-        view_of = memory.branches.views()
-        for device in memory.devices.values():
-            if device.id not in self._benched:
-                view = view_of(device, views.get(device.gateway, views[None]))
-                self._tick_one(device, view, work, consequences)
-
-    def _judge_groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
-        """What this batch or tick has changed about the rules over several devices."""
-        memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
-        clock = {one.id: GatewayTime(one.progress, one.watching_since) for one in memory.gateways.values()}
-        for key, state, fired in memory.groups.judge(clock):
-            for firing in fired:
-                consequences.follow(firing)
-            if state.moved:
-                work.moved["/".join(key)] = state
-
-    def _watch_breaks(self, now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
-        watch(memory, self._breaks, consequences, now)
-
-    def _tick_calm(self, _now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
-        """After the breaks: one that has cleared in this very tick suppresses nothing any more."""
-        views = {id: memory.view(id, consequences.work.now, self._silent_after) for id in (None, *memory.gateways)}
-        consequences.tick({id: view.progress for id, view in views.items()})
-
-    def _tick_commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
-        consequences.commands.tick()
-
     def _tick_apart(self, now: datetime) -> None:
         """Each of them in a transaction of its own: what fails in one holds up no other."""
-        if self._try_tick(self._tick_devices, now) is not None:
+        if self._try_tick(self._passing.devices, now) is not None:
             self._tick_one_by_one(now)
-        parts = (
-            ("groups", self._judge_groups),
-            ("breaks", self._watch_breaks),
-            ("calm", self._tick_calm),
-            ("commands", self._tick_commands),
-            ("escalation", self._escalation.tick),
-        )
-        for what, part in parts:
+        for what, part in self._passing.others:
             error = self._try_tick(part, now)
             if error is not None:
                 self.tick_failures += 1
@@ -428,7 +278,7 @@ class Intake:
                 log.error("tick_failed", part=what, exc_info=error)  # once: it fails at every tick
             self._tick_errors[what] = repr(error)
 
-    def _try_tick(self, tick: TickPart, now: datetime) -> Exception | None:
+    def _try_tick(self, tick: Part, now: datetime) -> Exception | None:
         """Why it fails, where that lies in what it looks at and it would fail again."""
         try:
             with self._transaction(now) as parts:
@@ -445,25 +295,13 @@ class Intake:
             if id in self._benched:
                 continue
             try:
-                with self._transaction(now) as (memory, work, consequences):
-                    device = memory.devices.get(id)
-                    if device is not None:
-                        view = memory.view(device.gateway, now, self._silent_after)
-                        self._tick_one(device, memory.branches.view_of(device, view), work, consequences)
+                with self._transaction(now) as parts:
+                    self._passing.device(id, now, *parts)
             except Exception as error:
                 if not is_in_the_data(error):
                     raise
                 self._set_aside(id, "", now, error, None)
                 self._benched.add(id)
-
-    def _tick_one(self, device: DeviceState, view: engine.GatewayView, work: Work, consequences: Consequences) -> None:
-        before = (device.liveness, device.reason)
-        fired = engine.tick(device, view)
-        if (device.liveness, device.reason) != before:
-            work.touch(device)
-            work.change("device", device.id, device.site or "")
-        if fired or device.moved:
-            self._follow(device, fired, work, consequences)
 
     def forget_unclaimed(self, now: datetime) -> None:
         """Strangers that have fallen silent leave their place to others."""
@@ -536,6 +374,16 @@ class Intake:
         return frozenset(self._benched)
 
     @property
+    def refused_unclaimed(self) -> int:
+        """Readings of unclaimed devices beyond the number that is kept."""
+        return self._hearing.refused_unclaimed
+
+    @property
+    def refused_children(self) -> int:
+        """Readings of children beyond the number that is kept per device."""
+        return self._hearing.refused_children
+
+    @property
     def unmatched_answers(self) -> int:
         """Answers of devices to commands that are not ours, since the state was read."""
         memory = self._memory
@@ -603,28 +451,3 @@ class Intake:
             with self._database.write() as connection:
                 flush(connection, work, memory)
             self._changes.publish(work.changes)
-
-
-def _clock_put_right(gateway: GatewayState, batch: Batch, readings: Sequence[Reading]) -> Millis | None:
-    """The gateway's time now, where it is well before what it has said already."""
-    live = [reading.received_at for reading in readings if reading.quality is not Quality.HISTORIC]
-    if gateway.progress is None or (readings and not live):
-        return None
-    begins = live[0] if live else batch.progress_at
-    return begins if begins < gateway.progress - _CLOCK_WENT_BACK_MILLIS else None
-
-
-def _note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading], now: datetime) -> None:
-    """What a batch says about the gateway itself: how far it has seen time pass, and whether it was listening."""
-    connected = batch.status.connected if batch.status is not None else True
-    begins = readings[0].received_at if readings else batch.progress_at
-    came_back = connected and not gateway.connected
-    was_away = gateway.progress is not None and begins - gateway.progress > _LISTENING_GAP_MILLIS
-    if came_back or was_away:
-        # What its devices said meanwhile it could not hear: their silence counts from now on.
-        gateway.watching_since = max(batch.progress_at if came_back else begins, gateway.progress or 0)
-    gateway.heard_at = gateway.spoke_at = now
-    gateway.connected = connected
-    gateway.broker_lost_at = None if connected else gateway.broker_lost_at or now
-    if batch.status is not None:
-        gateway.status = msgspec.to_builtins(batch.status)

@@ -13,7 +13,7 @@ from gateway.decode import decoder as decoding
 from gateway.journal import Journal, NewQuarantine
 from gateway.reading import DeviceEntry, Reading
 from gateway.telemetry.sqlite import MOST_SERIES_PER_DEVICE, SqliteTelemetry
-from services.intake import intake
+from services.intake import hearing
 from services.sites.store import unclaimed_devices
 from services.tables import device_states
 from tests.gateway.decode.mini import NOW, decoder, error, flat
@@ -158,7 +158,7 @@ def states(site: Story) -> int:
 
 
 def test_a_device_that_makes_up_children_cannot_fill_the_database(site: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_MOST_CHILDREN", 10)
+    monkeypatch.setattr(hearing, "_MOST_CHILDREN", 10)
     site.keeps_saying("pumps", pressure=0.5)
     for n in range(300):
         site.says("pumps", f"pump:x{n}", current=1.0)
@@ -170,7 +170,7 @@ def test_a_device_that_makes_up_children_cannot_fill_the_database(site: Story, m
 
 
 def test_a_device_with_too_many_children_still_counts_as_heard(site: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_MOST_CHILDREN", 1)
+    monkeypatch.setattr(hearing, "_MOST_CHILDREN", 1)
     site.says("pumps", "pump:1", current=1.0)
     for minute in range(1, 15):
         site.at(f"00:{minute:02}").says("pumps", f"pump:x{minute}", current=1.0)
@@ -178,7 +178,7 @@ def test_a_device_with_too_many_children_still_counts_as_heard(site: Story, monk
 
 
 def test_strangers_that_fell_silent_make_room(site: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_MOST_UNCLAIMED", 5)
+    monkeypatch.setattr(hearing, "_MOST_UNCLAIMED", 5)
     site.deliver(*(site.reading(f"pumps:made-up-{n}", values={"pressure": 1.0}) for n in range(20)))
     assert strangers(site) == {f"pumps:made-up-{n}" for n in range(5)}
     site.clock.time = MIDNIGHT + timedelta(hours=23)

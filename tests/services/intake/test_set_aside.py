@@ -127,7 +127,7 @@ def test_breaks_or_commands_that_fail_hold_up_nothing_else(
         ticked.append("the other one")
 
     watch, commands = (fails, notes) if part == "watch" else (notes, fails)
-    monkeypatch.setattr("services.intake.intake.watch", watch)
+    monkeypatch.setattr("services.intake.passing.watch", watch)
     monkeypatch.setattr("services.commands.dispatch.Dispatcher.tick", commands)
     one_by_one: list[object] = []
     monkeypatch.setattr(site.intake, "_tick_one_by_one", one_by_one.append)

@@ -1,0 +1,83 @@
+"""Time has passed: what that means for devices, rules over several of them, broken links, what is suppressed, commands,
+and alarms that nobody acknowledges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from services.groups.groups import GatewayTime
+from services.intake.consequences import Consequences
+from services.intake.escalation import Escalation
+from services.intake.memory import Memory
+from services.intake.watch import watch
+from services.intake.work import Work
+from services.presence.breaks import Breaks
+from services.rules import engine
+from services.rules.state import DeviceState
+
+Part = Callable[[datetime, Memory, Work, Consequences], None]
+
+
+class Passing:
+    """The parts of a tick, each within the caller's transaction."""
+
+    def __init__(self, *, silent_after: float, breaks: Breaks) -> None:
+        """`silent_after`: seconds after which a gateway says nothing about its devices any more."""
+        self._silent_after = silent_after
+        self._breaks = breaks
+        self.benched: set[str] = set()
+        """Devices that cannot be judged, and are left out."""
+        self.others: tuple[tuple[str, Part], ...] = (
+            ("groups", self.groups),
+            ("breaks", self.broken_links),
+            ("calm", self.calm),
+            ("commands", self.commands),
+            ("escalation", Escalation().tick),
+        )
+        """What comes after the devices, in this order, by name."""
+
+    def devices(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        views = {id: memory.view(id, now, self._silent_after) for id in (None, *memory.gateways)}
+        view_of = memory.branches.views()
+        for device in memory.devices.values():
+            if device.id not in self.benched:
+                view = view_of(device, views.get(device.gateway, views[None]))
+                self._one(device, view, work, consequences)
+
+    def device(self, id: str, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        """One device by itself."""
+        device = memory.devices.get(id)
+        if device is not None:
+            view = memory.view(device.gateway, now, self._silent_after)
+            self._one(device, memory.branches.view_of(device, view), work, consequences)
+
+    def _one(self, device: DeviceState, view: engine.GatewayView, work: Work, consequences: Consequences) -> None:
+        before = (device.liveness, device.reason)
+        fired = engine.tick(device, view)
+        if (device.liveness, device.reason) != before:
+            work.touch(device)
+            work.change("device", device.id, device.site or "")
+        if fired or device.moved:
+            consequences.follow_all(device, fired)
+
+    def groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        """What this batch or tick has changed about the rules over several devices."""
+        memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
+        clock = {one.id: GatewayTime(one.progress, one.watching_since) for one in memory.gateways.values()}
+        for key, state, fired in memory.groups.judge(clock):
+            for firing in fired:
+                consequences.follow(firing)
+            if state.moved:
+                work.moved["/".join(key)] = state
+
+    def broken_links(self, now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
+        watch(memory, self._breaks, consequences, now)
+
+    def calm(self, _now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
+        """After the breaks: one that has cleared in this very tick suppresses nothing any more."""
+        views = {id: memory.view(id, consequences.work.now, self._silent_after) for id in (None, *memory.gateways)}
+        consequences.tick({id: view.progress for id, view in views.items()})
+
+    def commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
+        consequences.commands.tick()
