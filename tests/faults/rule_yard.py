@@ -123,6 +123,7 @@ class Flow(threading.Thread):
         self.messages = 0
         self.start_ms = now_millis()
         self._ends: int | None = None
+        self._stopped = threading.Event()
         self._publisher = Publisher(broker.port, "ledger")
 
     def run(self) -> None:
@@ -137,10 +138,16 @@ class Flow(threading.Thread):
         assert self._publisher.acknowledged == self._publisher.sent
         return self.ledger[-1].at
 
+    def stop(self) -> None:
+        """At once, whatever has been said: the test has failed, or it is over."""
+        self._stopped.set()
+        self.join(10)
+
     def _stream(self) -> Iterator[tuple[bytes, bytes]]:
         since = 0
         while self._ends is None or since < self._ends + SETTLED:
-            time.sleep(max(0, self.start_ms + since + GRID - now_millis()) / 1000)
+            if self._stopped.wait(max(0, self.start_ms + since + GRID - now_millis()) / 1000):
+                return
             for said in self._within(since):
                 self.messages += 1
                 if not said.device.startswith("l"):

@@ -52,6 +52,7 @@ def test_services_are_killed_with_alarms_in_flight(mosquitto: Mosquitto, tmp_pat
         yard.start(stack)
         flow = Flow(mosquitto)
         flow.start()
+        stack.callback(flow.stop)
         time.sleep(4)  # until alarms are in flight: they follow the clock
         for _ in range(KILLS):
             yard.services.wait_until_ready()
