@@ -9,7 +9,7 @@ from device_profiles.children import children_of
 from device_profiles.schema import DeviceProfile
 from gateway.reading import child_kind
 from services.adoption.model import Mistake, Place, Serves
-from services.sites.importer import nearest
+from services.sites.mistakes import nearest
 from services.sites.params import param_mistake
 from services.sites.store import Site
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,17 +13,24 @@ from rich.progress import Progress
 from services.cli import app
 from services.cli.console import Console
 from services.cli.grafana_shown import in_json, out, show
+from services.cli.grafana_wanted import (
+    Language,
+    boards_of,
+    connect,
+    language_of,
+    places_of,
+    planned,
+    token_of,
+    url_of,
+    wanted_datasources,
+)
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.clock import SystemClock
 
 if TYPE_CHECKING:
-    from dashboards.capabilities import Capabilities
-    from dashboards.datasources import Datasource
     from dashboards.grafana import Grafana
-    from dashboards.places import Board, Place
-    from dashboards.plan import Step, Wanted
+    from dashboards.plan import Step
     from dashboards.sync import Failed
-    from services.settings import Settings
 
 grafana = typer.Typer(
     name="grafana",
@@ -34,16 +39,6 @@ grafana = typer.Typer(
     "be. Without its API: `courtyard grafana provision` writes files that Grafana reads when it starts.",
 )
 app.add_typer(grafana)
-
-
-class Language(StrEnum):
-    ZH = "zh"
-    EN = "en"
-    BOTH = "both"
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        return ("zh", "en") if self is Language.BOTH else (self.value,)
 
 
 Url = Annotated[
@@ -134,14 +129,16 @@ def sync(
     sources = (
         []
         if no_datasources
-        else _datasources(settings, influx_url, influx_token_file, postgres_url, postgres_password_file, prometheus_url)
+        else wanted_datasources(
+            settings, influx_url, influx_token_file, postgres_url, postgres_password_file, prometheus_url
+        )
     )
     failed: list[Failed] = []
-    with _connect(settings, url, token_file) as connected:
-        abilities, steps = _planned(
+    with connect(settings, url, token_file) as connected:
+        abilities, steps = planned(
             settings,
             connected,
-            _language(settings, language),
+            language_of(settings, language),
             boards,
             sources,
             renew_secrets=renew_secrets,
@@ -177,9 +174,9 @@ def status(
     from services.grafana import record
 
     settings = settings_with(data_dir=data)
-    with _connect(settings, url, token_file) as connected:
-        abilities, steps = _planned(
-            settings, connected, _language(settings, language), boards, [], renew_secrets=False, teams=teams
+    with connect(settings, url, token_file) as connected:
+        abilities, steps = planned(
+            settings, connected, language_of(settings, language), boards, [], renew_secrets=False, teams=teams
         )
         healthy = health(connected)
     last = record.read(settings.data_dir)
@@ -224,7 +221,7 @@ def token(
     settings = settings_with()
     password = admin_password_file.read_text(encoding="utf-8").strip()
     role = ROLES["dashboards" if dashboards_only else "everything"]
-    with Grafana(_url(settings, url), (admin_user, password)) as connected:
+    with Grafana(url_of(settings, url), (admin_user, password)) as connected:
         issued = issue(
             connected, role=role, now=SystemClock().now(), days=days, keep=lambda secret: write_secret(to, secret)
         )
@@ -261,8 +258,8 @@ def provision(
 
     settings = settings_with(data_dir=data)
     abilities = capabilities(grafana_version)
-    chosen = _language(settings, language)
-    shelves = arrange(_boards(settings, boards, chosen), _places(settings), chosen.codes, abilities)
+    chosen = language_of(settings, language)
+    shelves = arrange(boards_of(settings, boards, chosen), places_of(settings), chosen.codes, abilities)
     sources = shipped_datasources()
     if prometheus_url:
         sources = with_prometheus(sources, prometheus_url)
@@ -303,7 +300,7 @@ def annotate(
     clock = SystemClock()
     with ExitStack() as stack:
         database = open_database(stack, settings)
-        keeper = annotator(settings, database, clock, url=_url(settings, url), token=_token(settings, token_file))
+        keeper = annotator(settings, database, clock, url=url_of(settings, url), token=token_of(settings, token_file))
         stack.callback(keeper.stop)
         written = 0
         while True:
@@ -318,129 +315,6 @@ def annotate(
             stopping = stopped_by_signal()
             keeper.start()
             stopping.wait()
-
-
-# --- what is wanted ------------------------------------------------------------------------------------------------
-
-
-def _planned(
-    settings: Settings,
-    connected: Grafana,
-    language: Language,
-    boards: Path | None,
-    sources: list[Datasource],
-    *,
-    renew_secrets: bool,
-    teams: bool,
-) -> tuple[Capabilities, list[Step]]:
-    from dashboards.plan import plan
-    from dashboards.sync import look
-    from dashboards.teams import team_steps
-
-    abilities = connected.capabilities()
-    wanted = _wanted(settings, language, boards, sources, abilities, apart=teams)
-    with Console(stderr=True).status("Looking at what is there …"):
-        found = look(connected, wanted, abilities)
-        kept_apart = team_steps(connected, [shelf.folder for shelf in wanted.shelves])
-    return abilities, [*plan(wanted, found, abilities, renew_secrets=renew_secrets), *kept_apart]
-
-
-def _wanted(
-    settings: Settings,
-    language: Language,
-    boards: Path | None,
-    sources: list[Datasource],
-    abilities: Capabilities,
-    *,
-    apart: bool,
-) -> Wanted:
-    from dashboards.places import arrange
-    from dashboards.plan import Wanted
-
-    shelves = arrange(_boards(settings, boards, language), _places(settings), language.codes, abilities, apart=apart)
-    return Wanted(tuple(sources), tuple(shelves))
-
-
-def _boards(settings: Settings, folder: Path | None, language: Language) -> list[Board]:
-    """From a folder, or the shipped ones; with profiles of one's own they are built now."""
-    from dashboards.build import GENERATED, write_all
-    from dashboards.places import addressed, read_boards
-    from services.profiles import load_library
-
-    with tempfile.TemporaryDirectory(prefix="courtyard-boards-") as built:
-        if folder is None and settings.profiles_dir is not None:
-            folder = Path(built)
-            write_all(load_library(settings), folder)
-        found = read_boards(folder or GENERATED, language.codes)
-    return [addressed(board, settings.effective_public_url) for board in found]
-
-
-def _places(settings: Settings) -> list[Place]:
-    from services.bootstrap import open_database
-    from services.grafana.places import places
-    from services.profiles import load_library
-
-    with ExitStack() as stack:
-        database = open_database(stack, settings)
-        with database.read() as connection:
-            return places(connection, load_library(settings))
-
-
-def _datasources(
-    settings: Settings,
-    influx_url: str | None,
-    influx_token_file: Path | None,
-    postgres_url: str | None,
-    postgres_password_file: Path | None,
-    prometheus_url: str | None,
-) -> list[Datasource]:
-    from dashboards.datasources import influxdb, postgresql, prometheus
-
-    found = []
-    if address := influx_url or settings.influx_url:
-        found.append(influxdb(address, _secret(influx_token_file) or settings.influx_token))
-    if postgres_url:
-        if postgres_password_file is None:
-            raise ValueError("--postgres-url needs --postgres-password-file, the password of a role that may only read")
-        found.append(postgresql(postgres_url, _secret(postgres_password_file)))
-    if prometheus_url:
-        found.append(prometheus(prometheus_url))
-    return found
-
-
-def _connect(settings: Settings, url: str | None, token_file: Path | None) -> Grafana:
-    from dashboards.grafana import Grafana
-
-    return Grafana(_url(settings, url), _token(settings, token_file))
-
-
-def _token(settings: Settings, file: Path | None) -> str:
-    secret = _secret(file) or settings.grafana_token.strip()
-    if not secret:
-        raise ValueError(
-            "no token for Grafana: set COURTYARD_GRAFANA_TOKEN or give --token-file; make one: courtyard grafana token"
-        )
-    return secret
-
-
-def _language(settings: Settings, asked: Language | None) -> Language:
-    return asked or Language(settings.grafana_language)
-
-
-def _url(settings: Settings, url: str | None) -> str:
-    address = url or settings.grafana_url
-    if not address:
-        raise ValueError("which Grafana? Set COURTYARD_GRAFANA_URL or give --url http://HOST:3000")
-    return address
-
-
-def _secret(file: Path | None) -> str:
-    if file is None:
-        return ""
-    secret = file.read_text(encoding="utf-8").strip()
-    if not secret:
-        raise ValueError(f"{file} is empty")
-    return secret
 
 
 def _without_removals(steps: list[Step]) -> list[Step]:

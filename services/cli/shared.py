@@ -46,7 +46,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from gateway.telemetry import TelemetryUnavailable
     from gateway.uplink import UplinkRejected, UplinkUnavailable
     from services.profiles import ProfileSamplesFail
-    from services.sites.importer import SiteMistakes
+    from services.sites.mistakes import SiteMistakes
     from services.web.server import AddressTaken
 
     return (

@@ -11,7 +11,8 @@ from sqlalchemy import insert, select
 
 from services.database import Database
 from services.scope import EVERYWHERE
-from services.sites.importer import SiteMistakes, device_entries, import_site, read_site
+from services.sites.importer import device_entries, import_site, read_site
+from services.sites.mistakes import SiteMistakes
 from services.sites.store import get_device, get_site, list_devices, list_supplies
 from services.tables import device_states, devices, recipients
 from tests.stories.site import LIBRARY, MIDNIGHT, YARD, opened

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from services.sites.export import export_site
-from services.sites.importer import SiteMistake, SiteMistakes, import_site, read_site
+from services.sites.importer import import_site, read_site
+from services.sites.mistakes import SiteMistake, SiteMistakes
 from services.tables import sites
 from tests.stories.site import LIBRARY, MIDNIGHT, opened
 
