@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from device_profiles.schema import DeviceProfile
+from device_profiles.schema import DeviceProfile, Severity
 from gateway.reading import Millis
 from services.calm.causes import BREAK_RULES, Place, cause_of, explains
 from services.calm.names import STORMS
@@ -42,7 +42,7 @@ class Calming:
         cause = cause_of(self.place(alarm, rule), self._causes_on, standing.by_id, alarm.id)
         if cause is not None:
             return Suppression("cause", cause.id)
-        window = self._window(alarm, at)
+        window = self._window(alarm, rule, at)
         return None if window is None else Suppression("maintenance", window)
 
     def _causes_on(self, device: str) -> list[ActiveAlarm]:
@@ -51,12 +51,12 @@ class Calming:
         gateway = self.memory.gateways.get(gateway_of(device) or "")
         return found if gateway is None else [one for one in found if not _is_mended(one, gateway)]
 
-    def _window(self, alarm: ActiveAlarm, at: Millis) -> str | None:
-        card = self.memory.cards.get(alarm.device)
+    def _window(self, alarm: ActiveAlarm, rule: CompiledRule, at: Millis) -> str | None:
+        """Who cleans a tank does not expect a fire: smoke and gas are held back where they are what people work on."""
+        card, windows = self.memory.cards.get(alarm.device), self.memory.windows
         building = None if card is None else card.building
-        return self.memory.windows.covering(
-            alarm.site, building, family_of(self.library, alarm.profile), alarm.device, at
-        )
+        find = windows.naming if is_fire(rule, alarm.severity) else windows.covering
+        return find(alarm.site, building, family_of(self.library, alarm.profile), alarm.device, at)
 
     def place(self, alarm: ActiveAlarm, rule: CompiledRule) -> Place:
         """Where an alarm stands among the others."""
@@ -117,6 +117,11 @@ def _is_mended(alarm: ActiveAlarm, gateway: GatewayState) -> bool:
     if alarm.rule == UPLINK_CUT:
         return gateway.spoke_at is not None and gateway.spoke_at > alarm.raised_at
     return alarm.rule == BROKER_DOWN and gateway.connected
+
+
+def is_fire(rule: CompiledRule, severity: str) -> bool:
+    """Whether lives may depend on it: critical, and a ticket for those who fight fires (smoke, heat, gas)."""
+    return severity == Severity.CRITICAL and rule.template is not None and rule.template.trade == "fire"
 
 
 def is_by_silence(rule: CompiledRule) -> bool:

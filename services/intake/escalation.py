@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from device_profiles.schema import Severity
 from services.clock import to_millis
 from services.ids import time_of
-from services.intake.calming import family_of
+from services.intake.calming import family_of, is_fire
 from services.intake.consequences import Consequences
 from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
 from services.intake.telling import Telling
@@ -136,7 +136,9 @@ def due_at(memory: Memory, library: Library, alarm: ActiveAlarm, now: datetime) 
         return None
     since = counts_from(alarm)
     due = since + within
-    return due if due > now else due + _paused(memory, library, alarm, since, now)
+    if due > now or (rule is not None and is_fire(rule, alarm.severity)):
+        return due
+    return due + _paused(memory, library, alarm, since, now)
 
 
 def _paused(memory: Memory, library: Library, alarm: ActiveAlarm, since: datetime, until: datetime) -> timedelta:

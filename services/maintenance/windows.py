@@ -41,6 +41,10 @@ class Scope:
         in_building = not self.buildings or building in self.buildings
         return in_building and (not self.families or family in self.families)
 
+    def names(self, building: str | None, family: str, device: str) -> bool:
+        """The device or its kind are named, and not only where it stands."""
+        return device in self.devices or (family in self.families and self.covers(building, family, device))
+
     def as_json(self) -> dict[str, list[str]]:
         named = {"buildings": self.buildings, "families": self.families, "devices": self.devices}
         return {name: sorted(ids) for name, ids in named.items() if ids}
@@ -171,12 +175,17 @@ class Windows:
 
     def covering(self, site: str, building: str | None, family: str, device: str, at: Millis) -> str | None:
         """The id of the window that covers a device at that (event) time; of several the oldest."""
-        if site not in self._of_site:
-            return None
-        for one in self._on_day(site, at // _DAY):
-            if one.start <= at < one.end and one.window.scope.covers(building, family, device):
-                return one.window.id
-        return None
+        found = (one for one in self._open_at(site, at) if one.scope.covers(building, family, device))
+        return next((one.id for one in found), None)
+
+    def naming(self, site: str, building: str | None, family: str, device: str, at: Millis) -> str | None:
+        """The same of a window that names the device or its kind."""
+        found = (one for one in self._open_at(site, at) if one.scope.names(building, family, device))
+        return next((one.id for one in found), None)
+
+    def _open_at(self, site: str, at: Millis) -> Iterator[Window]:
+        if site in self._of_site:
+            yield from (one.window for one in self._on_day(site, at // _DAY) if one.start <= at < one.end)
 
     def open_for(
         self, site: str, building: str | None, family: str, device: str, since: Millis, until: Millis
