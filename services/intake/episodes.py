@@ -32,6 +32,7 @@ from services.rules.engine import Firing, reason_of
 from services.rules.state import DeviceState
 
 _RANK = {severity.value: rank for rank, severity in enumerate(reversed(Severity))}
+MOST_REGRADES = 20
 
 
 @dataclass(kw_only=True)
@@ -210,11 +211,15 @@ class Episodes:
     # --- it changes -------------------------------------------------------------------------------------------------
 
     def severity(self, firing: Firing) -> None:
-        """It became more or less severe."""
+        """It became more or less severe. Where it does so again and again it stays as severe as it has been: a value
+        that trembles at the border of a grade would fill its record and its ticket, once a second and for ever."""
         alarm = self.memory.active.get((firing.device.id, firing.child, firing.rule.rule.id))
         severity = firing.severity or firing.rule.rule.severity.value
-        if alarm is not None and alarm.severity != severity:
-            self._set_severity(alarm, severity, firing.at)
+        if alarm is None or alarm.severity == severity:
+            return
+        if alarm.regrades < MOST_REGRADES or _RANK[severity] > _RANK[alarm.severity]:
+            self._keep(replace(alarm, regrades=alarm.regrades + 1))
+            self._set_severity(self.memory.active[alarm.device, alarm.child, alarm.rule], severity, firing.at)
 
     def _set_severity(self, alarm: ActiveAlarm, severity: str, at: Millis) -> None:
         """Upwards those are told who want alarms this severe and had not been told; the ticket's priority is theirs who

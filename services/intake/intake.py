@@ -28,9 +28,11 @@ from services.commands.dispatch import Dispatcher
 from services.commands.lifecycle import NotCancellable
 from services.database import Database
 from services.intake.alarming import Alarming, SnoozeRefused
+from services.intake.anew import Stood, as_they_stand, mark_changed
 from services.intake.consequences import Consequences
 from services.intake.hearing import Hearing, clock_put_right, gateway_of, note_gateway, rewind
-from services.intake.memory import Library, Memory, load, read_stamp, why_gone
+from services.intake.loading import load, read_stamp
+from services.intake.memory import Library, Memory, why_gone
 from services.intake.passing import Part, Passing
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
 from services.intake.work import CursorMoved, Work, flush
@@ -90,6 +92,8 @@ class Intake:
         self._memory: Memory | None = None
         self._heard: dict[str, tuple[datetime, datetime | None]] = {}
         """Gateway -> `heard_at` and `spoke_at` of the memory before: to read the state again is not to hear it."""
+        self._stood: Stood = {}
+        """The rules of the memory before."""
         self.readings = 0
         """Taken since start."""
         self.gaps = 0
@@ -420,6 +424,7 @@ class Intake:
         """What is in memory may not be what is committed: it is read again before it is used."""
         if self._memory is not None:
             self._heard |= {one.id: (one.heard_at, one.spoke_at) for one in self._memory.gateways.values()}
+            self._stood = as_they_stand(self._memory)
         self._memory = None
 
     def _loaded(self, now: datetime) -> Memory:
@@ -428,6 +433,7 @@ class Intake:
                 memory = load(connection, self._library, now, self._storms)
             for gateway in memory.gateways.values():
                 gateway.heard_at, gateway.spoke_at = self._heard.get(gateway.id, (now, None))
+            mark_changed(memory, self._stood)
             self._put_right(memory, now)
             self._memory = memory
         return self._memory

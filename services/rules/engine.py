@@ -17,7 +17,7 @@ from gateway.presence import Contact, Liveness, Parent, PresenceReason, Presence
 from gateway.reading import Millis, Presence, Quality, Reading, Value, child_kind
 from services.presence import follow
 from services.rules.automaton import FOREVER, Mark
-from services.rules.compiled import CompiledRule
+from services.rules.compiled import CompiledProfile, CompiledRule
 from services.rules.evaluation import applies_at, children_of, evaluate, holds_in, judge_edges_again, pass_time
 from services.rules.feeding import feed_presence, feed_reading, forget_later_than
 from services.rules.firing import Firing, reason_of
@@ -222,13 +222,26 @@ def tick(device: DeviceState, view: GatewayView) -> list[Firing]:
     fired += pass_time(device, at)
     rules = device.profile.aging if device.looked_at else device.profile.timed
     device.looked_at = True
+    if device.rules_changed and device.liveness == _ONLINE:
+        device.rules_changed, rules = False, _rules_by_scope(device.profile)
     return fired + _judge_timed(device, at, rules)
+
+
+def _rules_by_scope(profile: CompiledProfile) -> Mapping[str, tuple[CompiledRule, ...]]:
+    """All of them by scope."""
+    found: dict[str, tuple[CompiledRule, ...]] = {}
+    for rule in profile.rules.values():
+        scope = rule.rule.scope or ""
+        found[scope] = (*found.get(scope, ()), rule)
+    return found
 
 
 def _is_quiet(device: DeviceState, view: GatewayView) -> bool:
     """Most devices at most times: heard in time, no delay runs, no rule waits for something to grow old."""
     profile, heard, since = device.profile, device.heard_at, view.watching_since
     if profile is None or profile.aging or device.waiting or not device.looked_at or not view.known:
+        return False
+    if device.rules_changed:
         return False
     if device.liveness != Liveness.ONLINE or heard is None or word_of(device.said) is Presence.OFFLINE:
         return False

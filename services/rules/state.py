@@ -78,6 +78,8 @@ class DeviceState:
     """When it was last there again after that: until then nobody behind it could be heard."""
     looked_at: bool = False
     """Its rules on presence have been judged since the state was read."""
+    rules_changed: bool = False
+    """Its rules or params are not those by which what stands was judged: all of them are, at the next tick."""
     silence_seconds: float | None = None
     heard_at: Millis | None = None
     said: Mapping[str, Presence] = field(default_factory=dict)

@@ -9,8 +9,15 @@ from typing import Any
 
 import pytest
 
+from gateway.reading import Presence
+from services.changes import Changes
+from services.maintenance.desk import MaintenanceDesk
+from services.maintenance.planning import Wish
+from services.rulebook.desk import RuleBookDesk, Shipping
+from services.rules.book import RuleBook
 from services.rules.desk import AlarmDesk
 from services.scope import EVERYWHERE
+from services.tables import alarm_events, ticket_events
 from tests.timeline import Timeline
 
 HEATER = """
@@ -150,3 +157,80 @@ def test_a_critical_alarm_that_flapped_and_came_to_stay_goes_up_all_the_same(bui
     assert alarm.flaps
     site.after("16m")
     assert [one.recipient for one in site.notices("alarm", "step")] == ["yard:lead"]
+
+
+DETECTOR = HEATER.replace("trade: general", "trade: fire")
+
+
+@pytest.mark.parametrize(
+    ("scope", "held"),
+    [({}, False), ({"buildings": ["1"]}, False), ({"families": ["heater"]}, True), ({"devices": ["h0"]}, True)],
+)
+def test_fire_is_held_back_only_by_a_window_that_names_it(
+    tmp_path: Path, scope: dict[str, list[str]], held: bool
+) -> None:
+    """Somebody cleans the tank of a building, and forgets to say what else stands there."""
+    devices = {"h0": {"profile": "heater", "building": "1"}}
+    site = Timeline(tmp_path, DETECTOR, devices=devices, more={"recipients": CHIEF}).at("00:01")
+    desk = MaintenanceDesk(database=site.database, write=site.intake.change, changes=Changes(), library=site.library)
+    ends = site.clock.time + timedelta(days=1)
+    wish = Wish.model_validate({"site": "yard", "title": "Tank cleaning", "scope": scope, "ends_at": ends})
+    desk.add(EVERYWHERE, wish, by="li", now=site.clock.time)
+    site.reading("h0", gas=9.0, temp=60.0).after("16m")
+    assert [one.state for one in site.alarms("h0", "gas")] == ["suppressed" if held else "active"]
+    assert [one.state for one in site.alarms("h0", "hot")] == ["suppressed"], "not critical"
+    assert [one.recipient for one in site.notices("alarm")] == ([] if held else ["yard:eng", "yard:lead"])
+    site.reading("h0", temp=90.0).after("1m")
+    assert [one.state for one in site.alarms("h0", "hot")] == ["suppressed" if held else "active"]
+    site.close()
+
+
+# --- rules that change while devices say nothing ---------------------------------------------------------------------
+
+
+def ships(site: Timeline, began_with: int, **changes: str) -> Timeline:
+    """The next version of the rule book says this of `hot`, and nothing else."""
+    book = RuleBook.model_validate({"rules": {"heater": {"hot": changes}}} if changes else {})
+    desk = RuleBookDesk(database=site.database, library=site.library, intake=site.intake)
+    shipping = Shipping(began_with=began_with, book=book, note="", without_preview="a test")
+    desk.ship(EVERYWHERE, "yard", shipping, by="li", now=site.clock.time)
+    return site
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_stricter_rule_meets_what_stands_already(build: Build, restarted: bool) -> None:
+    """The device speaks when something changes, and has said 40 degrees."""
+    site = ships(build().at("00:01").reading("h0", temp=40.0).after("1m"), 0, when="temp > 30 Cel")
+    site = site.restart() if restarted else site
+    site.after("20s").expect_no_alarm().after("20s").expect_alarm("h0", "hot").expect_tickets(1)
+
+
+def test_a_rule_that_is_switched_on_again_finds_what_lasts(build: Build) -> None:
+    site = build().at("00:01").reading("h0", temp=60.0).after("1m").expect_alarm("h0", "hot")
+    ships(site, 0, mode="off").after("1m").expect_no_alarm()
+    ships(site, 1).intake.change(lambda _connection: None)  # thrown away once more before time passes
+    site.after("1m").expect_alarm("h0", "hot")
+
+
+def test_a_laxer_rule_clears_what_it_would_not_raise(build: Build) -> None:
+    site = build().at("00:01").reading("h0", temp=60.0).after("1m").expect_alarm("h0", "hot")
+    ships(site, 0, when="temp > 70 Cel").after("1m").expect_no_alarm()
+
+
+def test_what_a_device_said_that_is_gone_meets_no_new_rule(build: Build) -> None:
+    site = build().at("00:01").reading("h0", temp=40.0, presence=Presence.OFFLINE).after("1m")
+    ships(site, 0, when="temp > 30 Cel").after("1h").expect_no_alarm()
+    site.reading("h0", presence=Presence.ONLINE).after("1m").expect_alarm("h0", "hot")
+
+
+# --- what never stops ------------------------------------------------------------------------------------------------
+
+
+def test_a_value_that_trembles_at_the_border_of_a_grade_does_not_fill_the_record(build: Build) -> None:
+    site = build().at("00:01").reading("h0", temp=60.0)
+    site.every("1s", "10m", "h0", {"temp": 81.0}, {"temp": 79.0})
+    site.expect_alarm("h0", "hot", severity="critical").expect_tickets(1)
+    assert len(site._rows(alarm_events)) <= 25
+    assert len(site._rows(ticket_events)) <= 25
+    assert [one.event for one in site.notices("alarm")] == ["raised"]
+    site.reading("h0", temp=20.0).after("1m").expect_no_alarm()

@@ -1,0 +1,36 @@
+"""Which devices are judged anew although they say nothing: those whose rules or thresholds are not what they were.
+
+A gate that stands open says so once. Were a rule that is switched on, or made stricter, to wait for the next message,
+it would be silent for as long as what it is there for lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.intake.memory import Memory
+from services.rules.compiled import CompiledProfile
+
+Stood = Mapping[str, tuple[CompiledProfile | None, Mapping[str, Any]]]
+"""Device -> the rules and params by which it was judged."""
+
+
+def as_they_stand(memory: Memory) -> Stood:
+    found = (one for one in memory.devices.values() if not one.rules_changed)
+    return {one.id: (one.profile, one.params) for one in found}
+
+
+def mark_changed(memory: Memory, before: Stood) -> None:
+    """Every device that was not judged by just these rules and params; after a start of services nobody knows."""
+    same: dict[tuple[int, int], bool] = {}
+    for device in memory.devices.values():
+        was, params = before.get(device.id, (None, {}))
+        key = (id(was), id(device.profile))  # devices share their compiled profiles
+        if key not in same:
+            same[key] = _rules(was) == _rules(device.profile)
+        device.rules_changed = not same[key] or params != device.params
+
+
+def _rules(profile: CompiledProfile | None) -> dict[str, Any]:
+    return {} if profile is None else {id: one.rule for id, one in profile.rules.items()}
