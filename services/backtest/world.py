@@ -17,7 +17,8 @@ from services.backtest.lanes import Yard
 from services.backtest.place import Place
 from services.calm.storms import Raises
 from services.groups.groups import Groups
-from services.intake.memory import Memory, load
+from services.intake.loading import load
+from services.intake.memory import Memory
 from services.intake.standing import Standing
 from services.presence.branches import Branches
 from services.rules.state import DeviceState

@@ -72,8 +72,8 @@ class Yard:
         return rule_at(found, rule, device, self._own(device, rule.profile)) if device else rule
 
     def explained(self, rule: SiteRule, device: str) -> list[RuleNow]:
-        from services.intake.memory import effective_rules
         from services.rulebook.explain import explain
+        from services.rules.in_force import effective_rules
         from services.scope import NotFound
 
         with self.database.read() as connection:

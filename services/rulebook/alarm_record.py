@@ -12,7 +12,6 @@ from sqlalchemy import Connection, func, select
 from device_profiles.schema import DeviceProfile, Rule, Text
 from gateway.reading import Value
 from services.commands.store import CommandRecord, list_commands
-from services.intake.memory import effective_rules
 from services.presence.breaks import BREAKS, break_profile
 from services.rulebook.rules import Origin, ParamValue, read_rule
 from services.rules import book_store
@@ -20,6 +19,7 @@ from services.rules.book import RuleChange, changes_of
 from services.rules.book_store import Version
 from services.rules.effective import Effective, Library
 from services.rules.explaining import Member, members_of, rule_as_raised
+from services.rules.in_force import effective_rules
 from services.rules.store import Alarm, Decision, decisions_about, get_alarm, list_alarms
 from services.scope import Scope
 from services.tables import alarms, devices, maintenance_windows, outages

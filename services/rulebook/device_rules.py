@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 
 from device_profiles.schema import Rule, Severity, Text
 from services.clock import from_millis, to_millis
-from services.intake.memory import effective_rules
 from services.rulebook.explain import RuleNow, explained, moment_of
 from services.rulebook.live import device_now
 from services.rules.book import changes_of
 from services.rules.compiled import CompiledRule
 from services.rules.effective import Effective, Library
+from services.rules.in_force import effective_rules
 from services.rules.state import DeviceState
 from services.scope import NotFound, Scope
 

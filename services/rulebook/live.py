@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
-from gateway.presence import PresenceReason
-from gateway.reading import Millis, Presence, Quality
-from services.clock import to_millis
+from gateway.reading import Millis
 from services.rules.effective import Effective
-from services.rules.state import ChildState, DeviceState, restore_rule
+from services.rules.state import DeviceState, restore_rule
+from services.rules.stored import millis_or_none, restore_state
 from services.scope import NotFound, Scope, in_scope
 from services.tables import device_states, devices, gateways, rule_states, sites
 
@@ -37,7 +34,7 @@ def device_now(connection: Connection, effective: Effective, scope: Scope, devic
         zone=row.timezone,
     )
     for state in connection.execute(select(device_states).where(device_states.c.device == device)):
-        _restore(found, state)
+        restore_state(found, state)
     for kept in connection.execute(select(rule_states).where(rule_states.c.device == device)):
         rule = found.profile.rules.get(kept.rule) if found.profile is not None else None
         if rule is not None:
@@ -51,10 +48,10 @@ def progress_of(connection: Connection, device: DeviceState) -> Millis | None:
     row = rows.get(device.gateway or "") or (next(iter(rows.values())) if len(rows) == 1 else None)
     if row is None:
         return None
-    device.listen_from(_millis(row.watching_since))
-    progress = _millis(row.progress_at)
+    device.listen_from(millis_or_none(row.watching_since))
+    progress = millis_or_none(row.progress_at)
     if progress is not None and device.heard_at is not None:
-        device.silence_seconds = max(0, progress - max(device.heard_at, _millis(row.watching_since) or 0)) / 1000
+        device.silence_seconds = max(0, progress - max(device.heard_at, millis_or_none(row.watching_since) or 0)) / 1000
     return progress
 
 
@@ -63,26 +60,3 @@ def children_of(device: DeviceState, scope: str | None) -> Collection[str]:
     if scope is None:
         return [""]
     return sorted(child for child in device.children if child.partition(":")[0] == scope)
-
-
-def _restore(device: DeviceState, row: Row[Any]) -> None:
-    heard, measured = _millis(row.last_heard_at), _millis(row.measured_at)
-    state = ChildState(
-        values=row._mapping["values"],
-        times=row.value_times,
-        flags={name: Quality(flag) for name, flag in row.flags.items()},
-        measured_at=measured,
-        heard_at=heard,
-        said={source: Presence(word) for source, word in (row.said or {}).items()},
-    )
-    device.children[row.child] = state
-    if measured is not None and (device.last_measured is None or measured > device.last_measured):
-        device.last_measured, device.last_received = measured, heard or measured
-    if not row.child:
-        device.gateway, device.heard_at, device.said = row.gateway, heard, state.said
-        device.liveness, device.reason = row.presence, row.reason or PresenceReason.NEVER_HEARD.value
-        device.since = _millis(row.since)
-
-
-def _millis(at: datetime | None) -> Millis | None:
-    return None if at is None else to_millis(at)

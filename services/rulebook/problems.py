@@ -13,9 +13,9 @@ from sqlalchemy import Connection, select
 from device_profiles.schema import DeviceProfile
 from services.groups.rule import SITE_RULES
 from services.groups.store import broken_rules
-from services.intake.memory import effective_rules
 from services.rules.compiled import PARENT, CompiledProfile
 from services.rules.effective import Effective, Library
+from services.rules.in_force import effective_rules
 from services.scope import Scope, in_scope
 from services.tables import device_states, devices, set_aside, sites
 

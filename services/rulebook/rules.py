@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Row, select
 from device_profiles.expression import ExpressionError, names_of, parse
 from device_profiles.schema import DeviceProfile, Rule, Severity, Text
 from gateway.reading import Value
-from services.intake.memory import effective_rules
 from services.rulebook.counts import Counts, Key, counts_of
 from services.rulebook.problems import RuleProblem, problems_of
 from services.rules.book import RuleBook, changes_of, fit, structural
 from services.rules.compiled import CompiledRule, compile_rule
 from services.rules.effective import Effective, Library, sound
+from services.rules.in_force import effective_rules
 from services.tables import devices
 
 Origin = Literal["profile", "site_file", "site_file_device", "book", "book_device"]

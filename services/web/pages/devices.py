@@ -17,9 +17,9 @@ from services.context import Context
 from services.events.store import list_events
 from services.groups.places import is_place
 from services.ids import new_id
-from services.intake.memory import effective_rules
 from services.presence.gateways import gateway_of
 from services.rulebook.device_rules import device_rules
+from services.rules.in_force import effective_rules
 from services.rules.store import list_alarms
 from services.sites import store
 from services.tickets.store import list_tickets

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 
 from services.accounts.policy import Role
 from services.context import Context
-from services.intake.memory import effective_rules
 from services.rulebook.api import desk_of, start_preview
 from services.rulebook.desk import BookMistakes, PreviewNeeded, Shipping
 from services.rulebook.diff import compare
@@ -25,6 +24,7 @@ from services.rules import book_store
 from services.rules.book import RuleBook
 from services.rules.book_store import BookMoved, Version
 from services.rules.effective import BookInForce, Effective
+from services.rules.in_force import effective_rules
 from services.rules.store import list_alarms
 from services.scope import NotFound
 from services.sites import store

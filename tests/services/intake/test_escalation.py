@@ -19,7 +19,8 @@ from services.intake.escalation import (
     stays,
     time_to_acknowledge,
 )
-from services.intake.memory import ActiveAlarm, Memory, load
+from services.intake.loading import load
+from services.intake.memory import ActiveAlarm, Memory
 from services.intake.work import Work
 from tests.stories.site import LIBRARY, MIDNIGHT, YARD, Story, opened
 

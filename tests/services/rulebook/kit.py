@@ -20,8 +20,8 @@ from services.accounts.policy import Grant, Role
 from services.clock import to_millis
 from services.context import Context
 from services.database import Database
-from services.intake.memory import effective_rules
 from services.rules.effective import Effective
+from services.rules.in_force import effective_rules
 from services.settings import Settings
 from services.web.app import create_app
 from tests.stories.site import MIDNIGHT, Story, opened
