@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from threading import Lock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter looks like a digit
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _RANDOM_BITS = 80
 _TIME_SIGNS = 10
 _IDS = re.compile(rf"[{_ALPHABET}]{{26}}")
@@ -37,7 +38,7 @@ def lowest_id(at: datetime) -> str:
 
 
 def _text(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 _ids = IdSource()
