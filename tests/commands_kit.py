@@ -88,7 +88,7 @@ rules:
     name: {zh: 过热, en: Too hot}
     scope: port
     when: temp >= 80 °C
-    clear: {when: temp < 60 °C}
+    clear: {when: temp < 60 °C, for: 0s}
     severity: critical
     source: {kind: judgement}
     order: {command: cut}
@@ -96,7 +96,7 @@ rules:
     name: {zh: 断电失败, en: The power could not be cut}
     scope: port
     when: cut_command in (failed, expired)
-    clear: {when: cut_command == done}
+    clear: {when: cut_command == done, for: 0s}
     severity: critical
     source: {kind: judgement}
   - id: smoke

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.cli import app
 from services.cli.console import Console
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from services.database import Database
     from services.settings import Settings
 
+_NAMES = (Column("rule", overflow="fold"), Column("device", overflow="fold"))
+"""Names are whole on the narrowest screen: they are typed into the next command."""
 out = Console(highlight=False, soft_wrap=True)
 _COLUMNS = ("alarms", "tickets", "notices", "flaps", "time in alarm", "suppressed", "folded")
 _MOST_LISTED = 40
@@ -235,7 +237,7 @@ def _print(report: Report, zone: ZoneInfo, *, compared: bool) -> None:
 
 
 def _table(report: Report, *, compared: bool) -> Table:
-    table = Table("rule", "device", *_COLUMNS, box=None, pad_edge=False)
+    table = Table(*_NAMES, *_COLUMNS, box=None, pad_edge=False)
     for rule in report.rules:
         if rule.old == rule.new and not any(vars(rule.old).values()) and not rule.changed:
             continue
