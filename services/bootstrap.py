@@ -6,13 +6,14 @@ Every `start_…` pushes its own end onto the given stack, so that closing the s
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from device_profiles.schema import DeviceProfile
@@ -42,6 +43,8 @@ from services.notices.digests import Digests
 from services.notices.outbox import Outbox
 from services.profiles import load_library
 from services.rollup import rollup_chores
+from services.rules.forgetting import expire as expire_decisions
+from services.rules.trial_store import expire as expire_trials
 from services.settings import Settings
 from services.sites.known import KnownDevices
 from services.ticker import Chore, Ticker
@@ -179,24 +182,6 @@ def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:
 def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     """Time begins to pass: rules' delays and silence each second, retention each hour."""
 
-    def forget_notices(now: datetime) -> None:
-        with core.database.write() as connection:
-            gone = sending.expire(connection, now - timedelta(days=core.settings.notice_days))
-        if gone:
-            log.info("notices_expired", notices=gone)
-
-    def forget_events(now: datetime) -> None:
-        with core.database.write() as connection:
-            gone = expire_events(connection, now - timedelta(days=core.settings.event_days))
-        if gone:
-            log.info("events_expired", events=gone)
-
-    def forget_commands(now: datetime) -> None:
-        with core.database.write() as connection:
-            gone = commands.expire(connection, now - timedelta(days=core.settings.command_days))
-        if gone:
-            log.info("commands_expired", commands=gone)
-
     digests = Digests(core.database, public_url=core.settings.effective_public_url)
     ticker = Ticker(
         core.clock,
@@ -207,6 +192,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
             Chore("notices retention", timedelta(hours=1), forget_notices),
             Chore("commands retention", timedelta(hours=1), forget_commands),
             Chore("events retention", timedelta(hours=1), forget_events),
+            Chore("rule trials retention", timedelta(hours=1), forget_trials),
         ],
     )
     ticker.start()
@@ -214,6 +200,18 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     core.metrics.watch("chores", parts.of_ticker(ticker))
     _start_telemetry_chores(stack, core)
     return ticker
+
+
+def _forgetting(core: Core, what: str, expire: Callable[[Connection, datetime], int], days: int) -> Chore:
+    """Each hour, what is older than these days goes."""
+
+    def forget(now: datetime) -> None:
+        with core.database.write() as connection:
+            gone = expire(connection, now - timedelta(days=days))
+        if gone:
+            log.info(f"{what}_expired", rows=gone)
+
+    return Chore(f"{what} retention", timedelta(hours=1), forget)
 
 
 def _start_telemetry_chores(stack: ExitStack, core: Core) -> None:

@@ -68,7 +68,10 @@ class Settings(BaseSettings):
         0, ge=0, description="Cap of the embedded telemetry store; the oldest readings go first. 0: none."
     )
     event_days: int = Field(
-        90, ge=1, description="How long events of devices are kept; of each device the newest 20,000 at most."
+        90,
+        ge=1,
+        description="How long events of devices are kept, of each device the newest 20,000 at most; and what rules on "
+        "trial and late data would have said.",
     )
     notice_days: int = Field(400, ge=1, description="How long notices that were delivered or failed are kept.")
     gateway_silent_after: float = Field(
@@ -80,6 +83,12 @@ class Settings(BaseSettings):
         description="Seconds that a gateway, its broker, or a device that others hang on may be gone before an alarm.",
     )
     command_days: int = Field(400, ge=1, description="How long commands that are over are kept, with their histories.")
+    decision_days: int = Field(
+        400,
+        ge=1,
+        description="How long decisions about alarms are kept once these are over, and what late data and rules on trial "
+        "would have said. Alarms themselves stay.",
+    )
     smtp_url: str = Field("", description="smtp://[user:password@]host[:port] or smtps://…; empty: no e-mail.")
     smtp_from: str = Field("courtyard@localhost", description="Sender address of e-mails.")
     webhook_allow_private: bool = Field(

@@ -16,8 +16,9 @@ from services.maintenance.planning import Wish
 from services.rulebook.desk import RuleBookDesk, Shipping
 from services.rules.book import RuleBook
 from services.rules.desk import AlarmDesk
+from services.rules.trial_store import expire
 from services.scope import EVERYWHERE
-from services.tables import alarm_events, ticket_events
+from services.tables import alarm_events, shadow_episodes, ticket_events
 from tests.timeline import Timeline
 
 HEATER = """
@@ -234,3 +235,14 @@ def test_a_value_that_trembles_at_the_border_of_a_grade_does_not_fill_the_record
     assert len(site._rows(ticket_events)) <= 25
     assert [one.event for one in site.notices("alarm")] == ["raised"]
     site.reading("h0", temp=20.0).after("1m").expect_no_alarm()
+
+
+def test_trials_and_corrections_are_not_kept_for_ever(build: Build) -> None:
+    site = ships(build().at("00:01"), 0, mode="shadow").reading("h0", temp=60.0).after("1m")
+    site.reading("h0", temp=20.0).after("1m").reading("h0", temp=60.0).after("1m")
+    site.late("h0", measured="00:00:30", gas=9.0)
+    assert (len(site.corrections()), len(site._rows(shadow_episodes))) == (1, 2)
+    for later, kept in ((timedelta(seconds=-600), (1, 2)), (timedelta(days=1), (0, 1))):
+        with site.database.write() as connection:
+            expire(connection, site.clock.time + later)
+        assert (len(site.corrections()), len(site._rows(shadow_episodes))) == kept, "what goes on stays"

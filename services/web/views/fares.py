@@ -41,6 +41,8 @@ _CHORES = {
     "commands retention": N_("Forgetting old commands"),
     "digests": N_("Sending the daily digests"),
     "events retention": N_("Forgetting old events"),
+    "decisions retention": N_("Forgetting old decisions about alarms"),
+    "rule trials retention": N_("Forgetting old trials of rules"),
 }
 _CHANNELS = {"webhook": N_("By webhook"), "email": N_("By e-mail"), "apprise": N_("By messenger")}
 
