@@ -43,7 +43,7 @@ from services.notices.digests import Digests
 from services.notices.outbox import Outbox
 from services.profiles import load_library
 from services.rollup import rollup_chores
-from services.rules.forgetting import expire as expire_decisions
+from services.rules.store import expire_decisions
 from services.rules.trial_store import expire as expire_trials
 from services.settings import Settings
 from services.sites.known import KnownDevices
@@ -189,10 +189,11 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
             Chore("tick", timedelta(seconds=1), core.intake.tick),
             Chore("digests", timedelta(minutes=1), digests.tick),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
-            Chore("notices retention", timedelta(hours=1), forget_notices),
-            Chore("commands retention", timedelta(hours=1), forget_commands),
-            Chore("events retention", timedelta(hours=1), forget_events),
-            Chore("rule trials retention", timedelta(hours=1), forget_trials),
+            _forgetting(core, "notices", sending.expire, core.settings.notice_days),
+            _forgetting(core, "commands", commands.expire, core.settings.command_days),
+            _forgetting(core, "events", expire_events, core.settings.event_days),
+            _forgetting(core, "rule trials", expire_trials, core.settings.event_days),
+            _forgetting(core, "decisions", expire_decisions, core.settings.decision_days),
         ],
     )
     ticker.start()
@@ -209,7 +210,7 @@ def _forgetting(core: Core, what: str, expire: Callable[[Connection, datetime], 
         with core.database.write() as connection:
             gone = expire(connection, now - timedelta(days=days))
         if gone:
-            log.info(f"{what}_expired", rows=gone)
+            log.info("expired", what=what, rows=gone)
 
     return Chore(f"{what} retention", timedelta(hours=1), forget)
 

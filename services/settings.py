@@ -86,8 +86,7 @@ class Settings(BaseSettings):
     decision_days: int = Field(
         400,
         ge=1,
-        description="How long decisions about alarms are kept once these are over, and what late data and rules on trial "
-        "would have said. Alarms themselves stay.",
+        description="How long decisions about alarms are kept once these are over. Alarms themselves stay.",
     )
     smtp_url: str = Field("", description="smtp://[user:password@]host[:port] or smtps://…; empty: no e-mail.")
     smtp_from: str = Field("courtyard@localhost", description="Sender address of e-mails.")

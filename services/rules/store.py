@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, null, or_, select
+from sqlalchemy import Connection, Row, Select, delete, func, null, or_, select
 
 from device_profiles.schema import Text
 from services.calm.names import STORM_NAME, is_storm_device
@@ -127,6 +127,15 @@ def decisions_about(connection: Connection, alarm: str) -> list[Decision]:
     """What was decided about an alarm, oldest first. Whoever asks has made sure that the alarm is in scope."""
     query = select(alarm_events).where(alarm_events.c.alarm == alarm).order_by(alarm_events.c.id)
     return [Decision(at=row.at, kind=row.kind, data=row.data, who=row.who) for row in connection.execute(query)]
+
+
+def expire_decisions(connection: Connection, before: datetime) -> int:
+    """Forget decisions of that time about alarms that were over by then; how many they were. The alarms stay, each
+    with what it was raised for."""
+    own = select(alarms.c.id).where(alarms.c.id == alarm_events.c.alarm)
+    still = own.where(or_(alarms.c.cleared_at.is_(None), alarms.c.cleared_at >= before)).exists()
+    # By their ids: what is old is found without reading what is not.
+    return connection.execute(delete(alarm_events).where(alarm_events.c.id < lowest_id(before), ~still)).rowcount
 
 
 def _select(scope: Scope) -> Select[Any]:

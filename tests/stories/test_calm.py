@@ -17,7 +17,7 @@ from services.maintenance.windows import Scope, Window
 from services.rules.automaton import Outcome
 from services.rules.compiled import compile_profile
 from services.rules.engine import Firing
-from services.rules.store import Alarm
+from services.rules.store import Alarm, expire_decisions
 from services.tables import alarm_events, rule_corrections, shadow_episodes, ticket_events
 from tests.stories.calm_yard import LIBRARY, decisions, everything, rules_of, story
 from tests.stories.site import MIDNIGHT, Story, opened
@@ -424,6 +424,37 @@ def test_late_data_are_on_record_once_an_hour_and_page_nobody(site: Story) -> No
         ("s0", "mains_lost", MIDNIGHT + timedelta(hours=1)),
     ]
     assert (site.alarms(None), site.notices()) == ([], [])
+
+
+def test_decisions_are_forgotten_long_after_their_alarm_is_over_and_the_alarm_stays(site: Story) -> None:
+    says(site, Outcome.RAISED)
+    site.clock.time += timedelta(days=2)
+    says(site, Outcome.SEVERITY, severity="critical")
+    alarm = the(site, "mains_lost")
+
+    def kept(before: timedelta) -> tuple[int, list[str]]:
+        with site.database.write() as connection:
+            gone = expire_decisions(connection, MIDNIGHT + before)
+        return gone, decisions(site, alarm)
+
+    assert kept(timedelta(days=9)) == (0, ["raised:condition_held", "severity"]), "it stands, however long ago it began"
+    site.clock.time += timedelta(days=1)
+    says(site, Outcome.CLEARED)
+    assert kept(timedelta(days=2)) == (0, ["raised:condition_held", "severity", "cleared"]), "it was not over by then"
+    assert kept(timedelta(days=4)) == (3, [])
+    assert the(site, "mains_lost", "cleared").id == alarm.id
+
+
+def test_a_flapper_of_a_week_is_a_handful_of_decisions(quick: Callable[[int], Story]) -> None:
+    site = quick(1)
+    for _ in range(7 * 24):
+        site.clock.time += timedelta(hours=1)
+        minutes = [(timedelta(minutes=n - 60), 0.0 if n % 2 else 230.0) for n in range(1, 61)]
+        said = [site.reading("s0", at=site.clock.time + ago, values={"voltage": volts}) for ago, volts in minutes]
+        site.intake.take(site.batch(said))
+    alarm = the(site, "mains_lost", "active")
+    assert (alarm.flaps, decisions(site, alarm)) == (4, ["raised:condition_held", "flapping"])
+    assert len(site.alarms(None)) == 4, "three before it counted as flapping"
 
 
 def test_a_rule_on_trial_raises_nothing_and_is_counted(site: Story) -> None:
