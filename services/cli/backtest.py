@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from services.database import Database
     from services.settings import Settings
 
-_NAMES = (Column("rule", overflow="fold"), Column("device", overflow="fold"))
-"""Names are whole on the narrowest screen: they are typed into the next command."""
 out = Console(highlight=False, soft_wrap=True)
 _COLUMNS = ("alarms", "tickets", "notices", "flaps", "time in alarm", "suppressed", "folded")
 _MOST_LISTED = 40
@@ -236,8 +234,14 @@ def _print(report: Report, zone: ZoneInfo, *, compared: bool) -> None:
         out.print(f"[dim]{escape(note.text.en)}[/dim]", soft_wrap=True)
 
 
+def _names() -> tuple[Column, Column]:
+    """Names are whole on the narrowest screen: they are typed into the next command. A column keeps its cells, so each
+    table has its own."""
+    return Column("rule", overflow="fold"), Column("device", overflow="fold")
+
+
 def _table(report: Report, *, compared: bool) -> Table:
-    table = Table(*_NAMES, *_COLUMNS, box=None, pad_edge=False)
+    table = Table(*_names(), *_COLUMNS, box=None, pad_edge=False)
     for rule in report.rules:
         if rule.old == rule.new and not any(vars(rule.old).values()) and not rule.changed:
             continue
