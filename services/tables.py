@@ -181,10 +181,8 @@ alarms = Table(
     Column("cleared_at", UtcDateTime, nullable=True),
     Column("acknowledged_at", UtcDateTime, nullable=True),
     Column("acknowledged_by", _id, nullable=True),
-    Column("suppressed_by", JSON(none_as_null=True), nullable=True),  # what keeps it from raising: {"kind", "id", "since"}
-    Column(
-        "parent", _id, nullable=True, index=True
-    ),  # the alarm it is folded under: no ticket and no notice of its own
+    Column("suppressed_by", JSON(none_as_null=True), nullable=True),  # what keeps it back: {"kind", "id", "since"}
+    Column("parent", _id, nullable=True, index=True),  # the alarm it is folded under, without ticket and notices
     Column("flaps", Integer, nullable=True),  # how often it has begun, since it counts as flapping
     Column("snoozed_until", UtcDateTime, nullable=True),
     Column("snoozed_by", _id, nullable=True),

@@ -59,6 +59,7 @@ class Trials:
             return
         key = f"{firing.device.id}\0{firing.child}\0{rule.id}\0{firing.at // _HOUR}"
         values = firing.evidence.values if firing.evidence is not None else {}
+        holds = firing.rule.condition(values, lambda _: None) if firing.evidence is not None else None
         self.work.corrections[key] = {
             "id": sha256(key.encode()).hexdigest()[:40],
             "site": site,
@@ -69,6 +70,7 @@ class Trials:
             "known_at": self.work.now,
             "data": {
                 "condition": rule.when,
+                "holds": holds,
                 "values": {name: value for name, value in values.items() if value is not None},
                 "severity": firing.severity or rule.severity.value,
             },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -21,12 +21,14 @@ from services.rules.effective import Effective, Library
 from services.rules.explaining import Member, members_of, rule_as_raised
 from services.rules.in_force import effective_rules
 from services.rules.store import Alarm, Decision, decisions_about, get_alarm, list_alarms
+from services.rules.trial_store import Correction, corrections_of
 from services.scope import Scope
 from services.tables import alarms, devices, maintenance_windows, outages
 
 _VERSIONS_LOOKED_AT = 200
 _MEMBERS_SHOWN = 50
 _OUTAGES_LOOKED_AT = 200
+_AROUND = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,8 @@ class AlarmRecord:
     """The version of the rule book that had changed its rule."""
     outages: tuple[OutageOf, ...]
     commands: tuple[CommandRecord, ...]
+    corrections: tuple[Correction, ...]
+    """What late data said of its rule, around its time."""
 
 
 def alarm_record(connection: Connection, library: Library, scope: Scope, id: str) -> AlarmRecord | None:
@@ -115,6 +119,7 @@ def alarm_record(connection: Connection, library: Library, scope: Scope, id: str
         changed_by=_changed_by(alarm, versions),
         outages=tuple(_outages(connection, alarm)),
         commands=tuple(_commands(connection, scope, alarm)),
+        corrections=_corrections(connection, alarm),
     )
 
 
@@ -177,6 +182,12 @@ def _outages(connection: Connection, alarm: Alarm) -> Iterable[OutageOf]:
 def _commands(connection: Connection, scope: Scope, alarm: Alarm) -> list[CommandRecord]:
     found = list_commands(connection, scope, device=alarm.device, limit=_MEMBERS_SHOWN)
     return [one for one in found if one.alarm == alarm.id]
+
+
+def _corrections(connection: Connection, alarm: Alarm) -> tuple[Correction, ...]:
+    since = (alarm.pending_since or alarm.raised_at) - _AROUND
+    until = None if alarm.cleared_at is None else alarm.cleared_at + _AROUND
+    return corrections_of(connection, alarm.device, since=since, until=until, rule=alarm.rule, child=alarm.child)
 
 
 # --- where its thresholds come from ----------------------------------------------------------------------------------

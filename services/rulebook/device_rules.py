@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Connection
@@ -17,9 +17,12 @@ from services.rules.compiled import CompiledRule
 from services.rules.effective import Effective, Library
 from services.rules.in_force import effective_rules
 from services.rules.state import DeviceState
+from services.rules.trial_store import Correction, corrections_of
 from services.scope import NotFound, Scope
 
 State = Literal["quiet", "pending", "active", "clearing", "suppressed", "unknown", "outside"]
+
+_LATELY = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,8 @@ class DeviceRules:
     at: datetime
     """Event time up to which the device's gateway has seen time pass."""
     rules: tuple[RuleOnDevice, ...]
+    corrections: tuple[Correction, ...]
+    """What late data of the last days would have moved, the newest first."""
 
 
 def device_rules(connection: Connection, library: Library, scope: Scope, device: str, now: datetime) -> DeviceRules:
@@ -78,7 +83,8 @@ def device_rules(connection: Connection, library: Library, scope: Scope, device:
         parts = [] if compiled is None else explained(state, compiled, profile, at, standing)
         said = tuple(_part(one, state, compiled) for one in parts if compiled is not None)
         found.append(_rule(effective, state, own, compiled, said))
-    return DeviceRules(device=state.id, at=from_millis(at), rules=tuple(found))
+    late = corrections_of(connection, state.id, since=now - _LATELY)
+    return DeviceRules(device=state.id, at=from_millis(at), rules=tuple(found), corrections=late)
 
 
 def _rule(

@@ -17,6 +17,7 @@ from services.rulebook.alarm_record import AlarmRecord, OutageOf, ParamThen, Sai
 from services.rulebook.device_rules import DeviceRules, device_rules
 from services.rules.explaining import Stretch, lines_of, met_at, stood_still, stretches
 from services.rules.store import Alarm
+from services.rules.trial_store import Correction
 from services.sites import store as sites
 from services.web.i18n import Translations
 from services.web.pages import format as fmt
@@ -123,6 +124,8 @@ class AlarmExplained:
     """How many alarms are folded under it: GET /alarms?under=<id> lists them."""
     outages: tuple[OutageOf, ...]
     commands: tuple[Ordered, ...]
+    corrections: tuple[Correction, ...]
+    """What late data said of its rule, around its time: they raise and clear nothing."""
 
 
 @router.get("/alarms/{alarm}/explain", tags=["alarms"], summary="Why there is an alarm, and what was decided about it")
@@ -184,6 +187,7 @@ def explained(record: AlarmRecord, zone: ZoneInfo, now: datetime, onset: Mapping
         commands=tuple(
             Ordered(id=one.id, command=one.command, state=one.state, asked_at=one.asked_at) for one in record.commands
         ),
+        corrections=record.corrections,
     )
 
 

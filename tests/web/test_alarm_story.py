@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 from sqlalchemy import Connection, insert, select, update
 
-from services.tables import alarm_events, alarms, maintenance_windows, rule_books
+from services.tables import alarm_events, alarms, maintenance_windows, rule_books, rule_corrections
 from tests.web.conftest import Courtyard, build
 from tests.web.seed import SITE
 from tests.web.test_browser import PHONE, browsing, chromium, serving, too_wide, violations
@@ -85,6 +85,15 @@ def _fates(connection: Connection, now: datetime) -> None:
             told("a-quiet", 0, "suppressed", 0, by="maintenance", id="w-1"),
         ],
     )
+    early = raised - timedelta(minutes=39)
+    connection.execute(
+        insert(rule_corrections),
+        [
+            late("late-1", early, holds=True, pressure=0.05),
+            late("late-2", raised + timedelta(minutes=1), holds=False, pressure=0.31),
+            late("late-3", raised - timedelta(days=2), holds=True, pressure=0.04),
+        ],
+    )
     connection.execute(
         insert(maintenance_windows).values(
             id="w-1", site=SITE, title="Pump overhaul", scope={}, starts_at=now - timedelta(hours=1),
@@ -98,6 +107,13 @@ def _fates(connection: Connection, now: datetime) -> None:
                                "ebike_charger_json": {"smoke": {"mode": "off"}}}},
         )
     )  # fmt: skip
+
+
+def late(id: str, measured: datetime, *, holds: bool, pressure: float) -> dict[str, Any]:
+    data = {"condition": "inlet_pressure < 0.10 MPa", "values": {"inlet_pressure": pressure}, "holds": holds}
+    known = measured + timedelta(hours=5)
+    return {"id": id, "site": SITE, "device": "pumps-1", "child": "", "rule": "inlet_low", "measured_at": measured,
+            "known_at": known, "data": data}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +186,21 @@ def test_the_api_says_the_same_as_the_page(crew: TestClient) -> None:
     assert suppressed["decisions"][1]["names"] == "/alarms/a-offline"
     assert crew.get("/api/v1/alarms/a-storm/explain").json()["folded"] == 1
     assert crew.get("/api/v1/alarms/nothing/explain").status_code == 404
+
+
+def test_late_data_stand_beside_the_alarm_and_on_the_devices_rules(crew: TestClient) -> None:
+    found = crew.get("/api/v1/alarms/a-inlet/explain").json()["corrections"]
+    assert [(one["held"], one["values"]) for one in found] == [
+        (False, {"inlet_pressure": 0.31}),
+        (True, {"inlet_pressure": 0.05}),
+    ]
+    page = crew.get("/alarms/a-inlet").text
+    assert "Late data said that it held at" in page and "Late data said that it did not hold at" in page
+    assert "0.31\xa0MPa" in page and "0.04\xa0MPa" not in page, "that was another day"
+    rules = crew.get("/api/v1/devices/pumps-1/rules").json()
+    assert [one["values"]["inlet_pressure"] for one in rules["corrections"]] == [0.31, 0.05, 0.04]
+    assert "0.04\xa0MPa" in crew.get("/devices/pumps-1/rules").text
+    assert "What late data said" not in crew.get("/alarms/a-hot").text
 
 
 def test_alarms_are_found_by_their_fate(crew: TestClient) -> None:

@@ -46,7 +46,7 @@ ALARM = Alarm(
 )  # fmt: skip
 RECORD = AlarmRecord(
     alarm=ALARM, profile=TANK, rule=TANK.rules[0], decisions=(), others={}, windows={}, members=(), names={},
-    member_profile=None, folded=(), folded_count=0, params=(), changed_by=None, outages=(), commands=(),
+    member_profile=None, folded=(), folded_count=0, params=(), changed_by=None, outages=(), commands=(), corrections=(),
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from services.web.security import ContextOf, Crew
 from services.web.views import alarm_story as stories
 from services.web.views import alarms as view
 from services.web.views import board, charts
+from services.web.views.corrections import corrections_said
 from services.web.views.decisions import timeline
 
 router = APIRouter(include_in_schema=False)
@@ -102,6 +103,7 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
         record=record,
         story=stories.story(record, names, reader.t, when),
         timeline=timeline(record, names, reader.t, when),
+        corrections=corrections_said(record.corrections, record.profile, reader.t, when),
         onset=stories.at_onset(context.telemetry, record, drawn, reader.language),
         met_at=met_at(found, record.decisions),
         drawn=stories.names_of(record, drawn, reader.language),

@@ -30,6 +30,7 @@ from services.web.security import ContextOf, Crew, Principal
 from services.web.views import board, breaks, charts, commands
 from services.web.views import device_rules as waiting
 from services.web.views.commands import Mistake
+from services.web.views.corrections import corrections_said
 from services.web.views.devices import Device, Part, device_view, severities_of
 from services.web.views.events import LATEST, rows, since_of
 
@@ -141,6 +142,10 @@ def rules(request: Request, context: ContextOf, principal: Crew, device: str) ->
         now = device_rules(connection, context.library, principal.scope, found.id, context.clock.now())
     zone = zone_of(site.timezone if site else "UTC")
     profile = context.library[found.profile]
+
+    def when(at: datetime) -> str:
+        return fmt.moment(at, zone, reader.t.locale, now=reader.now)
+
     return render(
         request,
         "device_rules.html",
@@ -148,7 +153,8 @@ def rules(request: Request, context: ContextOf, principal: Crew, device: str) ->
         device=found,
         zone=zone,
         found=now,
-        rules=waiting.said(now, profile, reader.t, lambda at: fmt.moment(at, zone, reader.t.locale, now=reader.now)),
+        rules=waiting.said(now, profile, reader.t, when),
+        corrections=corrections_said(now.corrections, profile, reader.t, when),
     )
 
 

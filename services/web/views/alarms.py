@@ -60,13 +60,13 @@ def steps_with_nobody(decisions: Iterable[Decision]) -> list[int]:
 def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations) -> Explained:
     reason = alarm.reason
     rule = next((one for one in profile.rules if one.id == alarm.rule), None) if profile else None
-    values = _values(reason, profile, t)
+    values = values_said(reason, profile, t)
     ended: Mapping[str, Any] = reason.get("cleared") or {}
     source: Mapping[str, Any] = reason.get("source") or (rule.source.model_dump() if rule else {})
     return Explained(
         condition=str(reason.get("condition") or (rule.when if rule else "")),
         values=values,
-        cleared_by=_values(ended, profile, t),
+        cleared_by=values_said(ended, profile, t),
         since=_time(reason.get("since")) or alarm.pending_since,
         held_for=timedelta(seconds=reason.get("for_seconds") or 0),
         clears_when=str(reason.get("clear") or ""),
@@ -76,7 +76,7 @@ def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations) -> Exp
     )
 
 
-def _values(reason: Mapping[str, Any], profile: DeviceProfile | None, t: Translations) -> tuple[Because, ...]:
+def values_said(reason: Mapping[str, Any], profile: DeviceProfile | None, t: Translations) -> tuple[Because, ...]:
     return tuple(_because(name, value, profile, t) for name, value in dict(reason.get("values") or {}).items())
 
 

@@ -147,6 +147,9 @@ def test_late_data_page_nobody_and_go_on_record_once_an_hour(build: Build) -> No
         ("suction_low", "02 01:10:00"),
         ("suction_low", "02 02:10:00"),
     ]
+    site.keeps("shed", pressure=0.1).at("03:30").expect_alarm("shed", "suction_low")
+    site.late("shed", measured="03:20", pressure=0.5).at("03:31").expect_alarm("shed", "suction_low")
+    assert [one.data["holds"] for one in site.corrections()] == [True, True, False]
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------
