@@ -20,7 +20,7 @@ from services.rules.state import DeviceState, Evidence, Key, Past
 
 _RAISING = frozenset({Phase.IDLE, Phase.PENDING})
 _LONGEST_BACK: Millis = 2 * 86_400_000
-"""How far back schedules of a device are judged that has just been read from the store."""
+"""How far back schedules are judged of a device that has just been read from the store, or whose clock has leapt."""
 
 
 # --- one rule --------------------------------------------------------------------------------------------------------
@@ -180,9 +180,11 @@ def judge_edges_again(device: DeviceState, since: Millis) -> list[Firing]:
 
 def _dues(device: DeviceState, at: Millis) -> list[Firing]:
     if not device.due_at:
-        start = max(device.edges_until, device.last_measured or at, at - _LONGEST_BACK)
-        device.edges_until = start
-        device.due_at = _next_due(device, start)
+        _begin_edges(device, max(device.edges_until, device.last_measured or at, at - _LONGEST_BACK))
+    elif device.due_at < at - _LONGEST_BACK:
+        # A clock without a battery begins in 1970. Nobody lives through all those nights: what stands is judged once.
+        device.rules_changed = True
+        _begin_edges(device, max(device.edges_until, at - _LONGEST_BACK))
     fired: list[Firing] = []
     while device.due_at <= at:
         moment = device.due_at
@@ -190,6 +192,11 @@ def _dues(device: DeviceState, at: Millis) -> list[Firing]:
         fired += _judge_past(device, moment)
         device.due_at = _next_due(device, moment)
     return fired
+
+
+def _begin_edges(device: DeviceState, start: Millis) -> None:
+    device.edges_until = start
+    device.due_at = _next_due(device, start)
 
 
 def _next_due(device: DeviceState, after: Millis) -> Millis:

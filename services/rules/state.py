@@ -79,7 +79,7 @@ class DeviceState:
     looked_at: bool = False
     """Its rules on presence have been judged since the state was read."""
     rules_changed: bool = False
-    """Its rules or params are not those by which what stands was judged: all of them are, at the next tick."""
+    """What stands has not been judged by its rules as they are, or at the time it is: it is at the next tick."""
     silence_seconds: float | None = None
     heard_at: Millis | None = None
     said: Mapping[str, Presence] = field(default_factory=dict)
