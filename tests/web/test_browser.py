@@ -323,3 +323,21 @@ def test_ages_go_on_counting(chromium: Browser, standing: Courtyard, served: str
             near = [spent - 1, spent, spent + 1]
             said = "|".join(f"{n} min" if n < 60 else f"{n // 60} h" for n in near)
             expect(age, f"after {minutes} minutes").to_have_text(re.compile(rf"^({said}) ago$"))
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en-GB"])
+def test_rules_and_maintenance_are_one_step_away(
+    chromium: Browser, standing: Courtyard, served: str, language: str
+) -> None:
+    options: dict[str, Any] = {"locale": language, "viewport": {"width": 1160, "height": 800}}
+    with browsing(chromium, served, standing, "chen.yu", **options) as page:
+        for path in ("/rules", "/maintenance"):
+            page.goto("/tickets")
+            page.locator(f'.nav a[href="{path}"]').click()
+            expect(page.locator(".nav a[aria-current]")).to_have_attribute("href", path)
+            assert too_wide(page) == []
+        page.set_viewport_size(PHONE)
+        page.goto("/alarms")
+        for path in ("/rules", "/maintenance"):
+            expect(page.locator(f'.nav a[href="{path}"]')).to_be_hidden()
+            expect(page.locator(f'main a[href="{path}"]')).to_be_visible()
