@@ -18,6 +18,7 @@ from services.rules.compiled import CompiledRule, Source
 from services.rules.state import DeviceState
 
 _BY_SILENCE = frozenset({Source.PRESENCE, Source.SILENCE})
+_BY_VALUES = frozenset({Source.OWN, Source.PARENT})
 
 
 def family_of(library: Library, profile: str) -> str:
@@ -125,8 +126,11 @@ def is_fire(rule: CompiledRule, severity: str) -> bool:
 
 
 def is_by_silence(rule: CompiledRule) -> bool:
-    """Whether it is judged by what is not heard. What looks back over values is judged by values."""
-    return any(read.source in _BY_SILENCE for read in rule.reads) or (rule.aging and not rule.looks)
+    """Whether it is judged by what is not heard. What looks at values, or back over them, is judged by values: that
+    `smoke == alarm and age(smoke) < 30m` asks for a fresh one does not make it wait for a link that is broken."""
+    sources = {read.source for read in rule.reads}
+    at_values = rule.looks or not sources.isdisjoint(_BY_VALUES)
+    return not sources.isdisjoint(_BY_SILENCE) or (rule.aging and not at_values)
 
 
 def raised_millis(alarm: ActiveAlarm) -> Millis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -95,6 +96,26 @@ def test_alarms_by_a_clock_that_was_ahead_are_no_storm_until_that_time_has_come(
     assert len(site.tickets()) == 16
 
 
+NIGHTS = HEATER.replace(
+    "    when: temp > 50 Cel\n", "    when: temp > 50 Cel\n    schedule: [{from: '22:00', to: '06:00'}]\n"
+)
+
+
+def test_a_clock_that_leaps_over_years_does_not_live_through_their_nights(tmp_path: Path) -> None:
+    """A gateway without a battery begins in 1970, and is told the time; alarms of all others wait for it meanwhile."""
+    devices = {f"h{number}": "heater" for number in range(20)}
+    site = Timeline(tmp_path, NIGHTS, devices=devices, starts="1970-01-02", step="1h")
+    site.clock.time += timedelta(hours=12)
+    site.deliver(*(site._reading(id, "", {"temp": 60.0}) for id in devices))
+    site.clock.time += timedelta(days=56 * 365)
+    began = perf_counter()
+    site.reading("h0", gas=1.0).intake.tick(site.clock.time)
+    assert perf_counter() - began < 5
+    site.expect_no_alarm("h0").at(f"+{56 * 365} 22:00:40")
+    assert {one.device for one in site.alarms(rule="hot", state="active")} >= devices.keys()
+    site.close()
+
+
 CHAIN = HEATER.replace("    ticket: look\ntickets", "    ticket: look\n    suppressed_by: [hot]\ntickets")
 
 
@@ -183,6 +204,30 @@ def test_fire_is_held_back_only_by_a_window_that_names_it(
     assert [one.recipient for one in site.notices("alarm")] == ([] if held else ["yard:eng", "yard:lead"])
     site.reading("h0", temp=90.0).after("1m")
     assert [one.state for one in site.alarms("h0", "hot")] == ["suppressed" if held else "active"]
+    site.close()
+
+
+DTU = """
+profile: dtu
+family: dtu
+name: {zh: 采集器, en: DTU}
+states: {link: {name: {zh: 链路, en: Link}, values: {up: {zh: 通, en: up, tone: ok}}}}
+availability: {period: 60s, missed: 2, offline_after: 4m}
+bindings: [{id: t, topic: "d/{address}", decode: [{json: true}], fields: {link: l}}]
+"""
+FRESH = DETECTOR.replace("period: 1h, event_driven: true", "period: 60s, missed: 2, offline_after: 4m").replace(
+    "when: gas > 5 %", "when: gas > 5 % and age(gas) < 30m"
+)
+
+
+def test_gas_that_asks_for_a_fresh_value_does_not_wait_for_the_link_beside_it(tmp_path: Path) -> None:
+    """The collector has an alarm because nothing behind it is heard; then one of the detectors gets through."""
+    behind = {f"h{n}": {"profile": "heater", "parent": "dtu-1"} for n in range(5)}
+    site = Timeline(tmp_path, DTU, FRESH, devices={"dtu-1": "dtu", **behind})
+    site.at("00:01").reading("dtu-1", link="up")
+    site.deliver(*(site._reading(id, "", {"gas": 1.0}) for id in behind)).at("00:20")
+    site.expect_alarm("dtu-1", "parent_down").reading("h0", gas=9.0)
+    site.expect_alarm("h0", "gas")
     site.close()
 
 
