@@ -192,7 +192,8 @@ class SiteFile(Part):
     buildings: tuple[BuildingEntry, ...] = ()
     devices: tuple[SiteDevice, ...] = ()
     supplies: tuple[Supply, ...] = ()
-    rules: tuple[SiteRule, ...] = ()
+    # Each of them is asked of every reading of its devices.
+    rules: tuple[SiteRule, ...] = Field((), max_length=200)
     recipients: tuple[Recipient, ...] = ()
 
     def params_of(self, device: SiteDevice) -> dict[str, Scalar]:

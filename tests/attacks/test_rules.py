@@ -19,6 +19,7 @@ from services.rules.book import RuleBook
 from services.rules.desk import AlarmDesk
 from services.rules.trial_store import expire
 from services.scope import EVERYWHERE
+from services.sites.mistakes import SiteMistakes
 from services.tables import alarm_events, shadow_episodes, ticket_events
 from tests.timeline import Timeline
 
@@ -291,3 +292,10 @@ def test_trials_and_corrections_are_not_kept_for_ever(build: Build) -> None:
         with site.database.write() as connection:
             expire(connection, site.clock.time + later)
         assert (len(site.corrections()), len(site._rows(shadow_episodes))) == kept, "what goes on stays"
+
+
+def test_a_site_file_with_a_thousand_rules_is_refused(build: Build) -> None:
+    rule = {"name": {"zh": "热", "en": "Hot"}, "of": {"families": ["heater"]}, "severity": "minor"}
+    rules = [{"id": f"r{n}", "when": f"number(device, temp > {n} Cel) >= 3", **rule} for n in range(1000)]
+    with pytest.raises(SiteMistakes, match="at most 200 items"):
+        build(more={"rules": rules})
