@@ -129,7 +129,9 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
         page.locator("a.what").first.click()
         expect(page.locator("main")).to_contain_text("→ 10m")
         look()
-        page.goto(f"/rules/versions/0?site={SITE}")
+        page.goto(f"/rules/versions?site={SITE}")
+        page.locator("a.what").last.click()  # what stood before the first change
+        expect(page.locator("main")).to_contain_text("10m →")
         page.locator("form[action*='/rollback'] button").click()
         expect(page.locator("a.what").first).to_contain_text("2")
         assert not wrong, wrong

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -11,12 +12,15 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
+from device_profiles.schema import Text
 from device_profiles.yaml_lines import YamlMistake, read_yaml
+from services import tables
 from services.accounts.policy import Role
 from services.backtest.api import JobId, job_of, started
 from services.backtest.jobs import Job
 from services.backtest.report import Report
 from services.context import Context
+from services.groups.rule import SITE_RULES
 from services.rules.book import RuleBook
 from services.scope import NotFound
 from services.sites import store
@@ -51,9 +55,11 @@ def form(
     principal: Engineer,
     site: Annotated[str, Query(max_length=64)] = "",
     rule: Annotated[str, Query(max_length=120)] = "",
+    begin: Annotated[str, Query(alias="from", max_length=40)] = "",
+    end: Annotated[str, Query(alias="to", max_length=40)] = "",
 ) -> Response:
-    """What to try, and the backtests that were asked for lately."""
-    return _form(request, context, principal, site, {"rule": rule, "span": "7d"})
+    """What to try, and the backtests that were asked for lately. `from` and `to`: on the clock of the site."""
+    return _form(request, context, principal, site, {"rule": rule, "span": "7d", "from": begin, "to": end})
 
 
 @router.post("")
@@ -63,6 +69,8 @@ async def ask(
     principal: Engineer,
     site: Annotated[str, Form(max_length=64)],
     span: Annotated[Span, Form()] = "7d",
+    begin: Annotated[str, Form(alias="from", max_length=40)] = "",
+    end: Annotated[str, Form(alias="to", max_length=40)] = "",
     rule: Annotated[str, Form(max_length=120)] = "",
     when: Short = "",
     for_: Annotated[str, Form(alias="for", max_length=20)] = "",
@@ -74,12 +82,12 @@ async def ask(
 ) -> Response:
     """Starts it; a mistake of the person is said on the form."""
     fields = dict(zip(_FIELDS, (when, for_, clear_when, clear_for, severity), strict=True))
-    values = {**fields, "rule": rule, "span": span, "params": params, "change": change}
-    now = context.clock.now()
+    values = {**fields, "rule": rule, "span": span, "params": params, "change": change, "from": begin, "to": end}
     try:
+        start, until = _stretch(context, principal, site, span, begin, end)
         wanted: Any = change.replace("\r\n", "\n") or book_of(rule, fields, params)
         job = await run_in_threadpool(
-            started, context, principal, site=site, start=now - SPANS[span], end=now, rule=rule, change=wanted
+            started, context, principal, site=site, start=start, end=until, rule=rule, change=wanted
         )
     except (Problem, ValueError) as refused:
         said = refused.detail if isinstance(refused, Problem) else str(refused)
@@ -116,6 +124,23 @@ def cancel(context: ContextOf, principal: Engineer, backtest: JobId) -> Response
     return RedirectResponse(f"/rules/backtest/{job.id}", status_code=303)
 
 
+def _stretch(
+    context: Context, principal: Principal, site: str, span: Span, begin: str, end: str
+) -> tuple[datetime, datetime]:
+    """From where to where; without a beginning as long as `span`, without an end until now. Raises ValueError."""
+    zone, now = zone_of(_site(context, principal, site).timezone), context.clock.now()
+    until = _moment("to", end, zone) if end else now
+    return (_moment("from", begin, zone) if begin else until - SPANS[span]), min(until, now)
+
+
+def _moment(field: str, text: str, zone: ZoneInfo) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{field}: found {text!r}, expected a date and a time such as 2026-03-01T08:00") from None
+    return found.replace(tzinfo=found.tzinfo or zone).astimezone(UTC)
+
+
 def book_of(rule: str, fields: dict[str, str], params: str) -> RuleBook:
     """What the form says, as part of a rule book. Raises ValueError."""
     profile, _, id = rule.partition("/")
@@ -150,6 +175,7 @@ def _found(report: Report | None, context: Context, reader: Reader) -> dict[str,
         "report": report,
         "sum": view.lines(report.old, report.new, reader.t),
         "rules": view.rules(report, reader.t, reader.language),
+        "notes": [one.text.in_(reader.language) for one in report.notes],
         "drawn": view.drawn(report, context.library, reader.language),
     }
 
@@ -173,7 +199,7 @@ def _form(
         sites=sites,
         zone=zone_of(found.timezone),
         rules=_rules(context, found, reader),
-        values=dict.fromkeys((*_FIELDS, "params", "change"), "") | values,
+        values=dict.fromkeys((*_FIELDS, "params", "change", "from", "to"), "") | values,
         mistake=mistake,
         states=STATES,
         jobs=_lately(context, frozenset(sites)),
@@ -189,12 +215,13 @@ def _rules(context: Context, site: Site, reader: Reader) -> dict[str, str]:
     with context.database.read() as connection:
         here = select(devices.c.profile).where(devices.c.site == site.id, devices.c.retired_at.is_(None)).distinct()
         used = set(connection.scalars(here))
+        over_several = connection.scalar(select(tables.sites.c.rules).where(tables.sites.c.id == site.id)) or []
     known = [context.library[profile] for profile in sorted(used) if profile in context.library]
     return {
         f"{profile.id}/{rule.id}": f"{profile.name.in_(reader.language)}: {rule.name.in_(reader.language)}"
         for profile in known
         for rule in profile.rules
-    }
+    } | {f"{SITE_RULES}/{one['id']}": Text.model_validate(one["name"]).in_(reader.language) for one in over_several}
 
 
 def _site(context: Context, principal: Principal, site: str) -> Site:

@@ -40,6 +40,18 @@ def moment(at: datetime, zone: ZoneInfo, locale: str, *, now: datetime, today: s
     local, here = at.astimezone(zone), now.astimezone(zone)
     if local.date() == here.date():
         return local.strftime(today)
+    return _dated(local, here, locale)
+
+
+def stretch(begin: datetime, end: datetime, zone: ZoneInfo, locale: str, *, now: datetime) -> str:
+    """From when to when on the site's clock; both ends name their day unless both are today."""
+    here = now.astimezone(zone)
+    local = [at.astimezone(zone) for at in (begin, end)]
+    today = all(at.date() == here.date() for at in local)
+    return " – ".join(at.strftime("%H:%M") if today else _dated(at, here, locale) for at in local)
+
+
+def _dated(local: datetime, here: datetime, locale: str) -> str:
     if local.year == here.year:
         return str(format_datetime(local, "M月d日 HH:mm" if locale == "zh_CN" else "d MMM HH:mm", locale=locale))
     return str(format_datetime(local, "y年M月d日 HH:mm" if locale == "zh_CN" else "d MMM y HH:mm", locale=locale))

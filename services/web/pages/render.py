@@ -114,6 +114,7 @@ def environment(language: Language) -> Environment:
         age=lambda at, now: fmt.age(at, t, now=now),
         duration=lambda span: fmt.duration(span, t),
         moment=lambda at, zone, now: fmt.moment(at, zone, t.locale, now=now),
+        stretch=lambda begin, end, zone, now: fmt.stretch(begin, end, zone, t.locale, now=now),
         minute=lambda at, zone, now: fmt.moment(at, zone, t.locale, now=now, today="%H:%M"),
         said=lambda text: text.in_(language),
         family_name=lambda key: t.gettext(words.family(key)),

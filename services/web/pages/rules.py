@@ -34,6 +34,7 @@ from services.web.pages import format as fmt
 from services.web.pages.render import Reader, reader_of, render, zone_of
 from services.web.problems import not_found
 from services.web.security import ContextOf, Crew, Engineer, Principal
+from services.web.views import backtest as backtest_view
 from services.web.views import board
 from services.web.views import rules as view
 from services.web.views.adoption import typed as typed_in
@@ -92,6 +93,7 @@ def versions(
         site=place,
         zone=zone_of(place.timezone),
         versions=found[:_SHOWN],
+        newest=desk_of(context).newest(principal.scope, place.id).version,
         more=found[_SHOWN - 1].version if len(found) > _SHOWN else 0,
         names=names,
     )
@@ -148,8 +150,10 @@ def _version_page(
     place, _ = _place(context, principal, site)
     desk = desk_of(context)
     after = desk.version(principal.scope, place.id, version)
-    before = desk.version(principal.scope, place.id, max(0, version - 1) if against is None else against)
     newest = desk.newest(principal.scope, place.id)
+    if against is None:  # nothing stands before version 0: there the question is what has become of it
+        against = version - 1 if version else newest.version
+    before = desk.version(principal.scope, place.id, against)
     with context.database.read() as connection:
         names, by_device = board.names_of(connection), _profiles(connection, place.id)
     return render(
@@ -162,6 +166,7 @@ def _version_page(
         version=after,
         against=before,
         newest=newest.version,
+        in_force=newest.content,
         names=names,
         mistake=mistake,
         differences=view.differences(compare(before.book, after.book), context.library, by_device, reader.t),
@@ -184,6 +189,10 @@ def preview(
     device: DeviceId = "",
 ) -> Response:
     """How the backtest of a change fares, and what it found; from here it is shipped."""
+    if "hx-request" in request.headers:
+        place, _ = _place(context, principal, site)
+        if _tried(context, place, preview).is_over:
+            return Response(headers={"HX-Refresh": "true"})  # the curves need their scripts
     return _preview_page(request, context, principal, preview, site, Target(profile, rule, device))
 
 
@@ -237,6 +246,7 @@ def _preview_page(
         status=422 if mistake else 200,
         site=place,
         zone=zone_of(place.timezone),
+        zone_name=place.timezone,
         preview=tried,
         target=target,
         query=urlencode({"site": place.id, **target._asdict()}),
@@ -244,6 +254,7 @@ def _preview_page(
         lines=view.compared(tried, reader.t) if tried.report else [],
         rules=view.compared_rules(tried, reader.language) if tried.report else [],
         notes=[one.text.in_(reader.language) for one in tried.report.notes] if tried.report else [],
+        drawn=backtest_view.drawn(tried.report, context.library, reader.language) if tried.report else [],
         differences=view.differences(compare(old.book, new), context.library, by_device, reader.t),
         mistake=mistake,
     )
@@ -299,6 +310,7 @@ def rule(
         rule=shown,
         own=own,
         rule_words=words,
+        version=found.version,
         tests=view.tests(own, reader.t),
         clear_for=timedelta(seconds=shown.clear_for_seconds),
         clears=words.condition(shown.clear_when) if shown.clear_when else "",

@@ -15,6 +15,7 @@ from services.backtest.report import Difference, Episode, Report, RuleResult, Ta
 from services.clock import from_millis
 from services.web.i18n import Language, Translations
 from services.web.pages import format as fmt
+from services.web.views.board import label_of
 
 _MOST_DEVICES, _MOST_EPISODES = 20, 40
 _LONGEST_CHART: Millis = 7 * 86_400_000
@@ -50,7 +51,8 @@ class Drawn:
 
     device: str
     device_name: str
-    child: str
+    part: str
+    """What the child is called; "" for the device itself."""
     rule: str
     url: str
     """"" where the rule reads no metric: there is no curve."""
@@ -148,7 +150,7 @@ def _drawn(
     return Drawn(
         device=device,
         device_name=names.get(device, device),
-        child=child,
+        part=label_of(profile, child, library, language),
         rule=own.name.in_(language) if own is not None else rule,
         url=f"/devices/{quote(device)}/history?child={quote(child)}&start={start}&end={end}{query}" if metrics else "",
         title=" · ".join(known.metrics[name].name.in_(language) for name in metrics) if known is not None else "",
@@ -177,9 +179,7 @@ def metrics_of(profile: DeviceProfile, rule: Rule) -> tuple[str, ...]:
 
 
 def _window(report: Report, found: Iterable[Difference]) -> tuple[Millis, Millis]:
-    """The whole stretch where it is short enough, else around the episodes."""
-    if report.end - report.start <= _LONGEST_CHART:
-        return report.start, report.end
+    """Around the episodes: on a curve of a whole week one of a minute is a hair."""
     episodes = [one for pair in found for one in (pair.old, pair.new) if one is not None]
     start = max(report.start, min(one.raised_at for one in episodes) - _AROUND)
     end = min(report.end, max(one.cleared_at or report.end for one in episodes) + _AROUND)

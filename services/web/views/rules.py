@@ -316,7 +316,7 @@ def compared(done: Preview, t: Translations) -> list[Compared]:
 
 
 def _span(seconds: float, t: Translations) -> str:
-    return fmt.duration(timedelta(seconds=seconds), t)
+    return fmt.duration(timedelta(seconds=round(seconds)), t)
 
 
 def compared_rules(done: Preview, language: Language) -> list[Compared]:
