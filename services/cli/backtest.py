@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from device_profiles.schema import DeviceProfile
     from services.backtest import Difference, Report, Tally, Variant
-    from services.backtest.lanes import RuleKey
+    from services.backtest.place import RuleKey
     from services.backtest.report import Progress as Told
     from services.database import Database
     from services.settings import Settings
@@ -168,12 +168,12 @@ def _site(database: Database, site: str) -> tuple[str, ZoneInfo, dict[str, str]]
 
 def _stretch(begin: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime]:
     now = SystemClock().now()
-    until = now if end is None else end.replace(tzinfo=zone)
+    until = now.astimezone(zone) if end is None else end.replace(tzinfo=zone)
     start = until - timedelta(days=1) if begin is None else begin.replace(tzinfo=zone)
-    if start >= until:
-        raise ValueError(f"--from must be before --to; found {start:%Y-%m-%d %H:%M} and {until:%Y-%m-%d %H:%M}")
     if start > now:
         raise ValueError(f"--from lies in the future; found {start:%Y-%m-%d %H:%M}: a backtest replays what has been")
+    if start >= until:
+        raise ValueError(f"--from must be before --to; found {start:%Y-%m-%d %H:%M} and {until:%Y-%m-%d %H:%M}")
     return start, until
 
 

@@ -175,8 +175,8 @@ def diff(
     from services.rulebook.diff import compare
 
     with yard_of(data, site) as yard:
-        before = yard.desk.version(None, yard.site, max(0, version - 1) if against is None else against)
-        after = yard.desk.version(None, yard.site, version)
+        after = yard.book_at(version)
+        before = yard.book_at(max(0, version - 1) if against is None else against)
         found = compare(before.book, after.book)
     if as_json:
         print_json([asdict(one) for one in found])
@@ -217,6 +217,8 @@ def rollback(
 ) -> None:
     """Go back to an older version: what stood there becomes the next one, and nothing is lost."""
     with yard_of(data, site) as yard:
+        if yard.book_at(version).content == yard.newest.content:
+            raise ValueError(f"nothing would change: version {yard.version} in force says what version {version} says")
         found = yard.desk.rollback(None, yard.site, version, began_with=yard.version, note=note, by=BY, now=yard.now)
     out.print(
         f"[green]Version {found.version}[/green] of the rule book of {yard.site} says what version {version} said."

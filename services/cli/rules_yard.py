@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from services.rulebook.explain import RuleNow
     from services.rulebook.rules import SiteRule, SiteRules
     from services.rules.book import RuleBook
+    from services.rules.book_store import Version
     from services.settings import Settings
 
 BY = "courtyard"
@@ -67,9 +69,15 @@ class Yard:
         profile, _, id = name.partition("/")
         rule = next((one for one in found.rules if (one.profile, one.rule) == (profile, id)), None)
         if rule is None:
-            known = [one.id for one in found.rules if profile in ("", one.profile)] or [one.id for one in found.rules]
-            raise ValueError(f"found {name!r}, expected PROFILE/RULE that runs here, such as {', '.join(known[:8])}")
+            raise ValueError(_no_such_rule(name, [one.id for one in found.rules]))
         return rule_at(found, rule, device, self._own(device, rule.profile)) if device else rule
+
+    def book_at(self, version: int) -> Version:
+        if version > self.version:
+            raise ValueError(
+                f"found version {version}, expected 0 to {self.version}; `courtyard rules versions` lists them"
+            )
+        return self.desk.version(None, self.site, version)
 
     def explained(self, rule: SiteRule, device: str) -> list[RuleNow]:
         from services.rulebook.explain import explain
@@ -195,12 +203,24 @@ def yard_of(data: Path | None, site: str) -> Iterator[Yard]:
     from services.scope import NotFound
 
     settings = settings_with(data_dir=data)
+    if not settings.database_url and not (settings.data_dir / "courtyard.db").exists():  # asking makes no installation
+        raise ValueError(
+            f"there is no database at {settings.data_dir / 'courtyard.db'}; name the data folder with --data"
+        )
     with ExitStack() as stack:
         database = open_database(stack, settings)
         try:
             yield Yard(settings, database, load_library(settings), site)
         except (BookMoved, BookMistakes, PreviewNeeded, NotFound) as error:
             raise ValueError(str(error)) from error
+
+
+def _no_such_rule(name: str, known: list[str]) -> str:
+    """With what was probably meant: nearly the same words, or the same rule of a profile that was left out."""
+    near = [one for one in known if one.partition("/")[2] == name] or get_close_matches(name, known, n=3)
+    if near:
+        return f"found {name!r}, expected PROFILE/RULE that runs here; perhaps {' or '.join(near)}"
+    return f"found {name!r}, expected PROFILE/RULE that runs here; `courtyard rules list` says all {len(known)}"
 
 
 def _site(database: Database, site: str) -> tuple[str, ZoneInfo]:

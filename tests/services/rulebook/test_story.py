@@ -102,11 +102,14 @@ def test_the_command_line_tells_tries_ships_and_goes_back(yard: Yard, cli: Any) 
     assert json.loads(cli("show", "pumps/low", "--json"))["for_seconds"] == 300
     cli("rollback", "0")
     assert json.loads(cli("versions", "--json"))[0]["preview"] == {"rollback": 0}
+    assert "nothing would change: version 2 in force says what version 0 says" in cli("rollback", "0", code=1)
+    assert "found version 7, expected 0 to 2" in cli("diff", "7", code=1)
     assert "nothing would change" in cli("set", "pumps/low", "--for", "1m", code=1)
     refused = cli("set", "pumps/low", "--when", "presure < low", "--param", "low=9", code=1)
     assert "--when: column 1" in refused
     assert "--param low: found 9.0, expected at least 0 and at most 2 MPa" in refused
-    assert "expected PROFILE/RULE that runs here" in cli("show", "pumps/lwo", code=1)
+    assert "expected PROFILE/RULE that runs here; perhaps pumps/low" in cli("show", "pumps/lwo", code=1)
+    assert "perhaps pumps/low" in cli("show", "low", code=1)
 
 
 def test_a_rule_says_what_it_waits_for(yard: Yard, cli: Any) -> None:
