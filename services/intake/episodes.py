@@ -21,7 +21,7 @@ from services.calm.suppression import SETTLE, Held, Suppression, review
 from services.clock import from_millis
 from services.commands.dispatch import Dispatcher
 from services.ids import new_id
-from services.intake.calming import Calming, raised_millis
+from services.intake.calming import Calming, is_fire, raised_millis
 from services.intake.memory import ActiveAlarm, Memory, impairment_of, state_of
 from services.intake.outages import Outages
 from services.intake.telling import WORST_TOLD, Telling, worst_told
@@ -97,9 +97,12 @@ class Episodes:
         return alarm
 
     def _let_through(self, firing: Firing, alarm: ActiveAlarm, why: str) -> None:
-        """Nothing suppresses it: it is raised on its own, or folded under the storm that it belongs to."""
+        """Nothing suppresses it: it is raised on its own, or folded under the storm that it belongs to.
+
+        Where lives may depend on it, each stands on its own: the eleventh room in smoke is no less news than the first.
+        """
         cause = Cause(alarm.site, alarm.profile, alarm.rule)
-        if self.memory.raises.is_storm(cause, firing.at):
+        if self.memory.raises.is_storm(cause, firing.at) and not is_fire(firing.rule, alarm.severity):
             alarm = self._fold(firing, alarm, cause, why)
         else:
             alarm = self._tell(firing.rule, alarm, firing.at, why)

@@ -208,6 +208,21 @@ def test_fire_is_held_back_only_by_a_window_that_names_it(
     site.close()
 
 
+def test_fire_is_never_folded_into_a_storm(tmp_path: Path) -> None:
+    """Fifteen rooms within a minute: each has its ticket and its notice. What is not critical is folded."""
+    rooms = {f"h{n}": {"profile": "heater", "building": "1"} for n in range(15)}
+    site = Timeline(tmp_path, DETECTOR, devices=rooms, more={"recipients": CHIEF}).at("00:01")
+    for room in rooms:
+        site.reading(room, gas=9.0, temp=60.0)
+    site.after("16m")
+    gas = [one for room in rooms for one in site.alarms(room, "gas")]
+    hot = [one for room in rooms for one in site.alarms(room, "hot")]
+    assert [(one.state, one.parent) for one in gas] == [("active", None)] * 15
+    assert sum(one.parent is not None for one in hot) == 5
+    assert len({one.subject_id for one in site.notices("alarm")} & {one.id for one in gas}) == 15
+    site.close()
+
+
 DTU = """
 profile: dtu
 family: dtu
