@@ -12,7 +12,8 @@ from sqlalchemy import select
 from services.backtest.change import ChangeMistakes, laid_over, with_change
 from services.backtest.history import history_of
 from services.backtest.jobs import Job, Wish
-from services.backtest.lanes import Focus, RuleKey, Variant
+from services.backtest.lanes import Focus, Variant
+from services.backtest.place import RuleKey
 from services.backtest.report import Progress, Report
 from services.backtest.run import run
 from services.rules import book_store

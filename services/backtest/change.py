@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from device_profiles.library import load_text
 from device_profiles.schema import DeviceProfile
 from device_profiles.yaml_lines import Document, YamlMistake, read_yaml
-from services.backtest.lanes import RuleKey, Variant
+from services.backtest.lanes import Variant
+from services.backtest.place import RuleKey
 from services.rules.book import Misfit, RuleBook
 from services.rules.effective import BookInForce, Effective
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from device_profiles.schema import DeviceProfile, Severity
 from gateway.reading import Millis
-from services.backtest.lanes import Lane
+from services.backtest.place import Lane
 from services.backtest.replay import BREAK_AFTER, Clearing, Shot, Slot
 from services.backtest.report import Episode
 from services.backtest.result import Side
 from services.clock import from_millis, to_millis
 from services.intake.consequences import Consequences
-from services.intake.memory import Memory, rule_of
+from services.intake.memory import Memory, rule_of, state_of
 from services.intake.work import Work
 from services.presence.breaks import BREAKS, Breaks, Limits
 from services.rules.automaton import Mark, Outcome
@@ -73,7 +73,10 @@ class Desk:
             device = DeviceState(id=shot.device, site=site, profile_id=BREAKS, profile=None, params={})
             rule = _BREAKS.rule(shot.rule, self._memory.cards[shot.device].name)
         else:
-            device, rule = self._memory.devices[shot.device], rule_of(self._memory, shot.device, shot.rule)
+            found, rule = state_of(self._memory, shot.device, shot.rule), rule_of(self._memory, shot.device, shot.rule)
+            if found is None:
+                return None
+            device = found
             if shot.outcome == Outcome.RAISED and shot.evidence is not None:
                 device.evidence[shot.child, shot.rule] = shot.evidence
         if rule is None:
@@ -88,9 +91,10 @@ class Desk:
         self._clearing = []
         for one in clearing:
             if one.lane is Lane.BOTH or one.lane is self._lane:
-                device, key = self._memory.devices[one.device], (one.child, one.rule)
-                device.marks[key] = Mark(*one.mark)
-                self._clearing.append((device, key))
+                found, key = state_of(self._memory, one.device, one.rule), (one.child, one.rule)
+                if found is not None:
+                    found.marks[key] = Mark(*one.mark)
+                    self._clearing.append((found, key))
 
     def _read_off(self, work: Work) -> None:
         for row in work.new_alarms.values():

@@ -10,12 +10,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Literal, NamedTuple
 
 from device_profiles.schema import DeviceProfile, Rule
 from gateway.reading import Millis, Reading, Value
-from services.backtest.place import Place
+from services.backtest.place import SIDES, Lane, Place, RuleKey, Yard
+from services.backtest.several import OverSeveral, counted_together, joined, over_several
 from services.rules.automaton import FOREVER
 from services.rules.book import Misfit, RuleBook
 from services.rules.compiled import CompiledProfile, CompiledRule, Read, Source, compile_profile
@@ -23,18 +23,7 @@ from services.rules.effective import BookInForce, Effective
 from services.rules.state import DeviceState
 
 Library = Mapping[str, DeviceProfile]
-RuleKey = tuple[str, str]
-"""(profile, rule)"""
 _SHORTEST_WARM_UP: Millis = 10 * 60_000
-
-
-class Lane(IntEnum):
-    BOTH = 0
-    OLD = 1
-    NEW = 2
-
-
-SIDES = (Lane.OLD, Lane.NEW)
 
 
 class Variant(NamedTuple):
@@ -42,16 +31,6 @@ class Variant(NamedTuple):
 
     library: Library
     book: RuleBook
-
-
-class Yard(NamedTuple):
-    """What stands at a site, as far as rules ask."""
-
-    site: str
-    timezone: str
-    site_params: Mapping[str, Mapping[str, Value]]
-    """Profile -> param -> value, from the site file."""
-    places: tuple[Place, ...]
 
 
 class Focus(NamedTuple):
@@ -102,6 +81,8 @@ class Lanes:
     """How long before the beginning windows and delays must be fed."""
     names: frozenset[str]
     """Everything that is looked at."""
+    over_several: OverSeveral
+    """The rules over several devices that are judged."""
     silence_matters: bool
     """A reading without any of these values still says something: that its device is there."""
 
@@ -116,7 +97,12 @@ def build(yard: Yard, old: Variant, new: Variant, focus: Focus = EVERYTHING) -> 
 
 
 def families(yard: Yard) -> list[list[str]]:
-    """Devices that look at each other, because one hangs on the other, together."""
+    """Devices that look at each other together: one hangs on the other, or one rule counts both."""
+    return joined(_branches(yard), counted_together(yard))
+
+
+def _branches(yard: Yard) -> list[list[str]]:
+    """What hangs on each other."""
     above = {place.id: place.parent for place in yard.places}
     found: dict[str, list[str]] = defaultdict(list)
     for place in yard.places:
@@ -152,38 +138,52 @@ class _Builder:
             for place in self._yard.places
             for rule in _rules(fits[place.id][lane])
         }
+        several = over_several(
+            self._yard,
+            {lane: side.library for lane, side in self._variants.items()},
+            differing,
+            {id: _params_that_differ(found[Lane.OLD], found[Lane.NEW]) for id, found in fits.items()},
+        )
         shown, wanted = _chosen(every, changed, self._focus)
+        several = several.chosen(self._focus.extent, self._focus.rule)
+        wanted |= several.alarms
         judged: dict[str, tuple[Judged, ...]] = {}
         sides: dict[Lane, dict[str, DeviceState]] = {lane: {} for lane in SIDES}
-        related = {id for family in families(self._yard) if len(family) > 1 for id in family}
+        related = {id for family in _branches(self._yard) if len(family) > 1 for id in family} | several.members
         for place in self._yard.places:
             found = fits[place.id]
             mine = {lane: _wanted(place.profile, found[lane], wanted) for lane in SIDES}
             for lane in SIDES:
                 sides[lane][place.id] = self._state(place, found[lane], mine[lane])
             apart = differing[place.id]
+            if apart and place.id in several.members:
+                apart = mine[Lane.OLD] | mine[Lane.NEW]  # what counts it looks at one state, with all of its alarms
             lanes = [(lane, mine[lane] & apart) for lane in SIDES if mine[lane] & apart]
             shared = mine[Lane.OLD] & mine[Lane.NEW] - apart
             if shared or place.id in related:
                 lanes.insert(0, (Lane.BOTH, shared))
             judged[place.id] = tuple(
-                self._judged(lane, place, found[Lane.NEW if lane is Lane.NEW else Lane.OLD], rules)
+                self._judged(
+                    lane, place, found[Lane.NEW if lane is Lane.NEW else Lane.OLD], rules, several.names_of(place)
+                )
                 for lane, rules in lanes
             )
         judged = {id: some for id, some in judged.items() if some}
-        if not any(one.state.profile and one.state.profile.rules for some in judged.values() for one in some):
+        alone = not any(one.state.profile and one.state.profile.rules for some in judged.values() for one in some)
+        if alone and not several:
             judged = {}
         profiles = list({id(one.state.profile): one.state.profile for some in judged.values() for one in some}.values())
         known = [profile for profile in profiles if profile is not None]
         return Lanes(
             judged=judged,
             sides=sides,
-            changed=frozenset(changed),
-            rules={key: rule for key, rule in every.items() if key in shown},
+            changed=frozenset(changed) | several.changed,
+            rules={key: rule for key, rule in every.items() if key in shown} | several.shown,
             judged_rules=frozenset(wanted),
             misfits=tuple(self._misfits()),
-            warm_up=max([_SHORTEST_WARM_UP, *map(warm_up_of, known)]),
-            names=frozenset().union(*(self._names_of(profile) for profile in known)),
+            warm_up=max([_SHORTEST_WARM_UP, *map(warm_up_of, (*known, *several.profiles))]),
+            names=several.names.union(*(self._names_of(profile) for profile in known)),
+            over_several=several,
             silence_matters=bool(related) or any(map(_waits_for_silence, known)),
         )
 
@@ -208,21 +208,23 @@ class _Builder:
         """Ids of rules that may say something else on the two sides."""
         if old is None or new is None:
             return frozenset(rule.id for found in (old, new) for rule in _rules(found))
-        params = frozenset(
-            name for name in {**old.params, **new.params} if old.params.get(name) != new.params.get(name)
-        )
+        params = _params_that_differ(old, new)
         key = (id(old.profile), id(new.profile), params)
         if key not in self._differing:
             self._differing[key] = _differing(old.profile, new.profile, params)
         return self._differing[key]
 
-    def _judged(self, lane: Lane, place: Place, found: Fit | None, rules: frozenset[str]) -> Judged:
+    def _judged(
+        self, lane: Lane, place: Place, found: Fit | None, rules: frozenset[str], counted: frozenset[str]
+    ) -> Judged:
+        """`counted`: values that rules over several devices read of it."""
         state = self._state(place, found, rules)
         profile = state.profile
         if profile is None:
             return Judged(lane=lane, state=state, names=frozenset(), by_silence=False)
         by_silence = bool(profile.timed or profile.aging)
-        return Judged(lane=lane, state=state, names=self._names_of(profile), by_silence=by_silence)
+        names = self._names_of(profile) | counted
+        return Judged(lane=lane, state=state, names=names, by_silence=by_silence or bool(counted))
 
     def _state(self, place: Place, found: Fit | None, rules: frozenset[str]) -> DeviceState:
         return DeviceState(
@@ -266,6 +268,12 @@ def _chosen(
         shown = frozenset(every)
     causes = {cause for key in shown if key in every for cause in every[key].suppressed_by}
     return shown, shown | {key for key in every if key[1] in causes}
+
+
+def _params_that_differ(old: Fit | None, new: Fit | None) -> frozenset[str]:
+    if old is None or new is None:
+        return frozenset()
+    return frozenset(name for name in {**old.params, **new.params} if old.params.get(name) != new.params.get(name))
 
 
 def _wanted(profile: str, found: Fit | None, wanted: frozenset[RuleKey]) -> frozenset[str]:

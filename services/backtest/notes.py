@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from device_profiles.schema import Text
 from services.backtest.lanes import Focus, Lanes
@@ -34,6 +34,14 @@ _PEOPLE = Note(
         en="What people did is left out: nobody acknowledges or snoozes, and notices to the next step are not counted.",
     ),
 )
+_STORED = Note(
+    code="stored_roughly",
+    text=Text(
+        zh="InfluxDB 不保存 5 秒以内的到达延迟；被判为不可能的数值不入库，只当作没有测到。",
+        en="InfluxDB keeps no delay of under 5 s between measuring and hearing; values that were called impossible are "
+        "not stored, and count as not measured.",
+    ),
+)
 _AFFECTED = Note(
     code="affected_only",
     text=Text(
@@ -52,12 +60,16 @@ _PRESENCE = Note(
 )
 
 
-def notes_of(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, site_rules: int) -> tuple[Note, ...]:
-    """`quiet`: devices in question without any reading."""
-    return tuple(_notes(lanes, focus, quiet, readings, site_rules))
+def notes_of(
+    lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, seen: Mapping[str, Collection[str]]
+) -> tuple[Note, ...]:
+    """`quiet`: devices in question without any reading; `seen`: device -> the values of which it has any."""
+    return tuple(_notes(lanes, focus, quiet, readings, seen))
 
 
-def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, site_rules: int) -> Iterator[Note]:
+def _notes(
+    lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, seen: Mapping[str, Collection[str]]
+) -> Iterator[Note]:
     rules = _compiled(lanes)
     if not lanes.judged:
         yield _of("nothing_differs", "没有规则有差别，无可回放。", "No rule differs: there is nothing to replay.")
@@ -78,15 +90,18 @@ def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, si
     yield _RAW
     yield _GATEWAY
     yield _PEOPLE
+    if readings:
+        yield _STORED
     if focus.extent == "affected" and focus.rule is None:
         yield _AFFECTED
     if any(read.source in (Source.PRESENCE, Source.SILENCE) for rule in rules for read in rule.reads):
         yield _PRESENCE
-    if site_rules:
+    if readings and (missing := _without_history(lanes, seen)):
+        listed = "; ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         yield _of(
-            "site_rules_left_out",
-            f"跨设备规则（{site_rules} 条）不回放。",
-            f"Rules over several devices ({site_rules} in the site file) are not replayed.",
+            "values_missing",
+            f"以下规则读取的数值在这段历史里一次也没有出现，因此无法判断：{listed}",
+            f"These rules read values of which there is not one in this time, so that they cannot be judged: {listed}",
         )
     moments = sorted(
         {f"{rule.rule.id} ({look.look.moment})" for rule in rules for look in rule.watched if look.look.moment}
@@ -98,6 +113,29 @@ def _notes(lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, si
             f"事件没有存入时序库，以下规则数不到它们：{listed}",
             f"Events are not in the time series; these rules cannot count them: {listed}",
         )
+
+
+def _without_history(lanes: Lanes, seen: Mapping[str, Collection[str]]) -> list[str]:
+    """ "profile/rule: value" where no device that was heard has any such value."""
+    judged = [
+        (id, one.state.profile_id, rule)
+        for id, some in lanes.judged.items()
+        if id in seen
+        for one in some
+        if one.state.profile is not None
+        for rule in one.state.profile.rules.values()
+    ]
+    read = {
+        (profile, rule.rule.id, name.key): False
+        for _, profile, rule in judged
+        for name in (*rule.reads, *(one for look in rule.watched for one in look.reads))
+        if name.source is Source.OWN
+    }
+    for id, profile, rule in judged:
+        for name in seen[id]:
+            if (profile, rule.rule.id, name) in read:
+                read[profile, rule.rule.id, name] = True
+    return sorted(f"{profile}/{rule}: {name}" for (profile, rule, name), found in read.items() if not found)
 
 
 def _compiled(lanes: Lanes) -> list[CompiledRule]:

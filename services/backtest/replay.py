@@ -15,7 +15,9 @@ import msgspec
 
 from gateway.presence import Liveness
 from gateway.reading import Millis, Quality, Reading
-from services.backtest.lanes import Judged, Lane, Lanes
+from services.backtest.lanes import Judged, Lanes
+from services.backtest.place import SIDES, Lane
+from services.groups.groups import GatewayTime, Groups
 from services.presence.branches import Branches
 from services.presence.breaks import PARENT_DOWN, Breaks, Limits, judge_parent
 from services.rules import engine
@@ -26,6 +28,7 @@ from services.rules.state import DeviceState, Evidence
 TICK: Millis = 1000
 BREAK_AFTER = timedelta(seconds=180)
 _LIMITS = Limits(timedelta(seconds=60), BREAK_AFTER)
+_GATEWAY = "history"
 _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 
 
@@ -83,6 +86,9 @@ class Replay:
         self._has_parents = any(True for _ in self._branches.parents())
         self._breaks = Breaks(_LIMITS)
         self._broken: dict[tuple[str, str], str] = {}
+        self._tally = list(self._groups())
+        self._touched: set[str] = set()
+        self._counted = self.start
         self._shots: list[Shot] = []
         self._count = 0
         self._progress = self._ticked = self.start
@@ -98,6 +104,8 @@ class Replay:
                 while heard >= due:
                     yield self._tick(due)
                     due += self.grid
+                if self._tally and self._touched and heard >= self._counted + TICK:
+                    self._count_members(self._progress)
                 if heard > self._progress:
                     self._progress = heard
                 self._count += 1
@@ -113,11 +121,26 @@ class Replay:
             due += self.grid
         yield self._tick(end)
 
+    def _groups(self) -> Iterator[tuple[Lane, Groups]]:
+        """What counts over several devices: once where no member is judged apart, else once for each side."""
+        several = self.lanes.over_several
+        if not several:
+            return
+        by_lane = {lane: {one.state.id: one.state for one in self._all if one.lane is lane} for lane in Lane}
+        apart = several.members & {*by_lane[Lane.OLD], *by_lane[Lane.NEW]}
+        same = not apart and not several.changed
+        for lane in (Lane.BOTH,) if same else SIDES:
+            states = by_lane[Lane.BOTH] if same else {**by_lane[Lane.BOTH], **by_lane[lane]}
+            yield lane, several.groups(Lane.NEW if same else lane, states)
+
     def _take(self, one: Judged, reading: Reading) -> None:
         device, one.waiting = one.state, None
         view = self._view(self._progress)
         if device.parent and device.liveness != Liveness.ONLINE:
             view = self._branches.view_of(device, view)
+        if self._tally:
+            device.gateway = _GATEWAY
+            self._touched.add(device.id)
         fired = engine.take(device, reading, view)
         if fired:
             self._shots += [_shot(one.lane, firing) for firing in fired]
@@ -149,11 +172,24 @@ class Replay:
             fired = engine.tick(device, view_of(device, plain) if device.parent else plain)
             if fired:
                 self._shots += [_shot(one.lane, firing) for firing in fired]
+        if self._tally:
+            self._touched.update(self._judged)
+            self._count_members(now)
         if self._has_parents:
             self._watch_parents(now)
         slot = Slot(now, tuple(sorted(self._shots, key=_at)), tuple(self._clearing()), self._count)
         self._shots, self._count = [], 0
         return slot
+
+    def _count_members(self, now: Millis) -> None:
+        """Rules over several devices, as the product judges them at its ticks."""
+        clock = {_GATEWAY: GatewayTime(now, self.start)}
+        for lane, groups in self._tally:
+            groups.touch(self._touched)
+            for _, _, fired in groups.judge(clock):
+                self._shots += [_shot(lane, firing) for firing in fired]
+        self._touched.clear()
+        self._counted = now
 
     def _clearing(self) -> Iterator[Clearing]:
         for one in self._all:
@@ -161,6 +197,12 @@ class Replay:
                 mark = one.state.marks[key]
                 if mark.phase is Phase.CLEARING:
                     yield Clearing(one.lane, one.state.id, *key, tuple(mark))
+        for lane, groups in self._tally:
+            for group in groups:
+                for key in group.state.waiting:
+                    mark = group.state.marks[key]
+                    if mark.phase is Phase.CLEARING:
+                        yield Clearing(lane, group.state.id, *key, tuple(mark))
 
     def _watch_parents(self, now: Millis) -> None:
         """The built-in rule on what others hang on; see services.presence.breaks."""

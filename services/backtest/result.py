@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from device_profiles.schema import Text
 from gateway.reading import Millis
 from services.backtest.compare import by_rule, differences, tally
-from services.backtest.lanes import Focus, Lanes, RuleKey, Yard
+from services.backtest.lanes import Focus, Lanes
 from services.backtest.notes import notes_of
+from services.backtest.place import RuleKey, Yard
 from services.backtest.report import DeviceResult, Episode, Report, RuleResult, Tally
 from services.backtest.task import Stretch, Worked
 from services.calm.names import STORMS
@@ -27,7 +28,8 @@ class Side(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Found:
     yard: Yard
-    site_rules: int
+    names: Mapping[str, Text]
+    """Of devices and places."""
     lanes: Lanes
     focus: Focus
     start: Millis
@@ -63,7 +65,7 @@ def report_of(found: Found) -> Report:
         differences=differences(old, new, end),
         old_outage_notices=found.sides[0].outage_notices,
         new_outage_notices=found.sides[1].outage_notices,
-        notes=notes_of(lanes, found.focus, quiet, found.readings, found.site_rules),
+        notes=notes_of(lanes, found.focus, quiet, found.readings, worked.seen),
         misfits=tuple(map(_said, lanes.misfits)),
         scan_seconds=round(worked.scan_seconds, 3),
         engine_seconds=round(engine_seconds, 3),
@@ -85,7 +87,7 @@ def _rule_of(episode: Episode) -> RuleKey:
 
 def _rules(found: Found, old: Sequence[Episode], new: Sequence[Episode]) -> Iterator[RuleResult]:
     before, after = by_rule(old), by_rule(new)
-    names = {place.id: place.name for place in found.yard.places}
+    names = found.names
 
     def counted(episodes: Iterable[Episode]) -> Tally:
         return tally(episodes, found.start, found.stretch.end)

@@ -13,13 +13,16 @@ from gateway.telemetry import TelemetryStore
 from services.backtest import parallel
 from services.backtest.desk import Desk
 from services.backtest.history import History, Readable, history_of
-from services.backtest.lanes import EVERYTHING, SIDES, Focus, RuleKey, Variant, Yard, build
+from services.backtest.lanes import EVERYTHING, Focus, Variant, build
+from services.backtest.place import SIDES, RuleKey, Yard
 from services.backtest.report import Progress, Report
 from services.backtest.result import Found, report_of
+from services.backtest.several import ids_of_rules
 from services.backtest.task import Stretch, Task, Worked, replay
 from services.backtest.world import load_world
 from services.clock import to_millis
 from services.database import Database
+from services.groups.rule import SITE_RULES
 from services.rules.book import RuleBook
 
 GRID = timedelta(seconds=30)
@@ -105,10 +108,17 @@ def run(
     lanes = build(world.yard, old, new, focus)
     stretch = Stretch(to_millis(start) - lanes.warm_up, to_millis(end), round(grid.total_seconds() * 1000))
     devices = tuple(lanes.judged)
-    task = Task(yard=world.yard, old=old, new=new, focus=focus, stretch=stretch, devices=devices)
+    task = Task(
+        yard=lanes.over_several.alone(world.yard), old=old, new=new, focus=focus, stretch=stretch, devices=devices
+    )
     tasks = _split(task, processes) if history is not None else [task]
     desks = [
-        Desk(lane, world.empty_memory(lanes.sides[lane]), side.library, to_millis(start))
+        Desk(
+            lane,
+            world.empty_memory(lanes.sides[lane], lanes.over_several, lane),
+            side.library,
+            to_millis(start),
+        )
         for lane, side in zip(SIDES, (old, new), strict=True)
     ]
     worked, readings = Worked(), 0
@@ -123,7 +133,7 @@ def run(
                 progress(Progress(readings, slot.now, stretch.share(slot.now)))
     found = Found(
         yard=world.yard,
-        site_rules=world.site_rules,
+        names={id: card.name for id, card in world.memory.cards.items()},
         lanes=lanes,
         focus=focus,
         start=to_millis(start),
@@ -148,6 +158,13 @@ def _check(rule: RuleKey | None, yard: Yard, old: Variant, new: Variant) -> None
     if rule is None:
         return
     profile, id = rule
+    if profile == SITE_RULES:
+        ids = ids_of_rules(yard)
+        if id not in ids:
+            raise BacktestRefused(
+                f"the site file has no rule {id!r} over several devices; expected one of: {', '.join(ids) or 'none'}"
+            )
+        return
     here = sorted({place.profile for place in yard.places})
     if profile not in here:
         raise BacktestRefused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -10,8 +11,9 @@ from typing import NamedTuple
 from gateway.reading import Millis, Reading
 from gateway.telemetry import Only
 from services.backtest.history import Readable
-from services.backtest.lanes import Focus, Lanes, Variant, Yard, build
+from services.backtest.lanes import Focus, Lanes, Variant, build
 from services.backtest.order import as_heard
+from services.backtest.place import Yard
 from services.backtest.replay import Replay, Slot
 
 
@@ -42,6 +44,10 @@ class Task:
         return build(self.yard, self.old, self.new, self.focus).only(self.devices)
 
 
+def _nothing_seen() -> dict[str, set[str]]:
+    return defaultdict(set)
+
+
 @dataclass(kw_only=True)
 class Worked:
     """What a replay has cost and seen so far."""
@@ -50,11 +56,15 @@ class Worked:
     total_seconds: float = 0
     heard: set[str] = field(default_factory=set)
     """Devices with a reading."""
+    seen: dict[str, set[str]] = field(default_factory=_nothing_seen)
+    """Device -> the values that it has any of."""
 
     def add(self, other: Worked) -> None:
         self.scan_seconds += other.scan_seconds
         self.total_seconds = max(self.total_seconds, other.total_seconds)
         self.heard |= other.heard
+        for device, names in other.seen.items():
+            self.seen[device] |= names
 
 
 def replay(lanes: Lanes, stretch: Stretch, store: Readable, worked: Worked) -> Generator[Slot, None, None]:
@@ -77,4 +87,6 @@ def _timed(parts: Iterable[Sequence[Reading]], worked: Worked) -> Iterator[Seque
         if part is None:
             return
         worked.heard.update([reading.device for reading in part])
+        for reading in part:
+            worked.seen[reading.device].update(reading.values)
         yield part

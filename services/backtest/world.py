@@ -6,19 +6,21 @@ Only reads. What is under way (alarms, outages, commands) is left behind: a back
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from device_profiles.schema import Text
-from services.backtest.lanes import Yard
-from services.backtest.place import Place
+from services.backtest.place import Lane, Place, Yard
+from services.backtest.several import OverSeveral
 from services.calm.storms import Raises
-from services.groups.groups import Groups
-from services.intake.loading import load
-from services.intake.memory import Memory
+from services.groups.names import names_of_places
+from services.groups.places import behind_place, building_place, site_place
+from services.intake.loading import card_of_place, join_supplies, load
+from services.intake.memory import Card, Memory, SiteState
 from services.intake.standing import Standing
 from services.presence.branches import Branches
 from services.rules.state import DeviceState
@@ -36,14 +38,14 @@ class NoSuchSite(ValueError):
 @dataclass(frozen=True, kw_only=True)
 class World:
     yard: Yard
-    site_rules: int
-    """Rules over several devices in the site file."""
     memory: Memory
     """Of this site alone, with nothing going on; copied for each side."""
 
-    def empty_memory(self, states: Mapping[str, DeviceState]) -> Memory:
-        """A desk of its own with these devices."""
-        sites = {id: replace(site, impairments=defaultdict(dict), outages={}) for id, site in self.memory.sites.items()}
+    def empty_memory(self, states: Mapping[str, DeviceState], several: OverSeveral, lane: Lane) -> Memory:
+        """A desk of its own with these devices, and the rules of this side over several of them."""
+        sites = {id: _as_new(site) for id, site in self.memory.sites.items()}
+        groups = several.groups(lane, states)
+        join_supplies(sites, groups)
         states = dict(states)
         return replace(
             self.memory,
@@ -53,7 +55,7 @@ class World:
             orphans=[],
             also_told={},
             branches=Branches(states),
-            groups=Groups(),
+            groups=groups,
             raises=Raises(self.memory.raises.limits),
             shadows={},
             shadow_orphans=[],
@@ -64,6 +66,20 @@ class World:
                 for cause in rule.rule.suppressed_by
             ),
         )
+
+
+def _as_new(site: SiteState) -> SiteState:
+    supplies, supplies_of = dict(site.supplies), dict(site.supplies_of)
+    return replace(site, impairments=defaultdict(dict), outages={}, supplies=supplies, supplies_of=supplies_of)
+
+
+def _cards_of_places(connection: Connection, site: str, devices: Iterable[Row[Any]]) -> dict[str, Card]:
+    """What the places are called that rules over several devices can be judged for."""
+    ids = {site_place(site)}
+    for one in devices:
+        ids |= {building_place(site, one.building)} if one.building else set()
+        ids |= {behind_place(one.parent)} if one.parent else set()
+    return {id: card_of_place(found) for id, found in names_of_places(connection, ids).items()}
 
 
 def load_world(connection: Connection, site: str, now: datetime) -> World:
@@ -79,7 +95,7 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
     memory = replace(
         memory,
         devices={},
-        cards={id: card for id, card in memory.cards.items() if id in ids},
+        cards={id: card for id, card in memory.cards.items() if id in ids} | _cards_of_places(connection, site, mine),
         by_address={},
         retired=set(),
         unclaimed=0,
@@ -90,7 +106,6 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
         commands=type(memory.commands)(),
     )
     return World(
-        site_rules=len(row.rules or []),
         yard=Yard(
             site,
             row.timezone,
@@ -102,9 +117,11 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
                     parent=one.parent or "",
                     own_params=one.params or {},
                     name=Text(zh=one.name_zh, en=one.name_en),
+                    building=one.building or "",
                 )
                 for one in mine
             ),
+            tuple(row.rules or ()),
         ),
         memory=memory,
     )

@@ -15,7 +15,8 @@ from services.calm.names import STORMS
 from services.calm.storms import Cause, Limits, Raises
 from services.clock import to_millis
 from services.commands.store import load_outstanding
-from services.groups.names import names_of_places
+from services.groups.groups import Groups
+from services.groups.names import PlaceName, names_of_places
 from services.groups.store import load_groups
 from services.ids import lowest_id
 from services.intake.memory import (
@@ -230,9 +231,18 @@ def _load_groups(connection: Connection, memory: Memory, library: Library) -> No
     """The rules over several devices, what their places are called, and which supplies they touch."""
     memory.groups = load_groups(connection, library, memory.devices).groups
     for place, found in names_of_places(connection, {one.state.id for one in memory.groups}).items():
-        memory.cards[place] = Card(name=found.name, place=Text(zh="", en=""), building=found.building)
-    for group in memory.groups:
-        site, place = memory.sites[group.rule.site], group.state.id
+        memory.cards[place] = card_of_place(found)
+    join_supplies(memory.sites, memory.groups)
+
+
+def card_of_place(found: PlaceName) -> Card:
+    return Card(name=found.name, place=Text(zh="", en=""), building=found.building)
+
+
+def join_supplies(sites: Mapping[str, SiteState], groups: Groups) -> None:
+    """Rules over several devices are members of the supplies that they touch."""
+    for group in groups:
+        site, place = sites[group.rule.site], group.state.id
         for supply in set(group.rule.rule.supplies) & site.supplies.keys():
             shape = site.supplies[supply]
             # Without it there is no full service, and it does not count towards what is needed.

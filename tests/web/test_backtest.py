@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
@@ -71,6 +73,24 @@ def test_what_is_wrong_is_said(standing: Courtyard, wrong: dict[str, Any], said:
     answer = standing.client("chen.yu").post("/api/v1/backtests", json=asked({}) | wrong)
     assert answer.status_code == 422, answer.text
     assert said in answer.json()["detail"]
+
+
+def test_the_page_of_an_alarm_leads_to_its_rule_on_its_stretch(courtyard: Courtyard) -> None:
+    client = courtyard.client("chen.yu")
+    link = re.search(r'href="(/rules/backtest\?[^"]+)"', client.get("/alarms/a-hot").text)
+    assert link is not None
+    form = client.get(html.unescape(link[1])).text
+    begin, end = (re.search(rf'id="{name}"[^>]* value="([^"]+)"', form) for name in ("from", "to"))
+    assert begin is not None and end is not None
+    assert 'value="ebike_charger_json/port_hot" selected' in form
+    asked = {"site": SITE, "rule": "ebike_charger_json/port_hot", "from": begin[1], "to": end[1]}
+    answer = client.post("/rules/backtest", data=asked, follow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    done = until_over(client, answer.headers["location"].rpartition("/")[2])
+    start = datetime.fromisoformat(begin[1]).replace(tzinfo=ZoneInfo("Asia/Shanghai"))
+    assert (done["state"], datetime.fromisoformat(done["start"])) == ("done", start)
+    wrong = client.post("/rules/backtest", data={**asked, "from": "soon"})
+    assert wrong.status_code == 422 and "expected a date and a time such as" in wrong.text
 
 
 def test_crews_and_strangers_ask_for_none(standing: Courtyard) -> None:

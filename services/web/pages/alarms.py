@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from gateway.telemetry import TelemetryUnavailable
 from services.accounts.policy import Role
+from services.groups.rule import SITE_RULES
 from services.intake.alarming import SnoozeRefused
-from services.rulebook.alarm_record import alarm_record
+from services.rulebook.alarm_record import AlarmRecord, alarm_record
 from services.rules import store
 from services.rules.api import desk_of, snooze_until
 from services.rules.explaining import met_at
@@ -108,8 +109,15 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
         met_at=met_at(found, record.decisions),
         drawn=stories.names_of(record, drawn, reader.language),
         child_labels=board.labels_of((*record.folded, *record.others.values()), context.library, reader.language),
-        may_backtest=principal.may(Role.ENGINEER, found.site) and found.profile in context.library,
+        may_backtest=principal.may(Role.ENGINEER, found.site) and found.profile in (*context.library, SITE_RULES),
+        tried=_tried(record, reader.now, zone_of(zone_name)),
     )
+
+
+def _tried(record: AlarmRecord, now: datetime, zone: ZoneInfo) -> dict[str, str]:
+    """The stretch on which its rule is tried: on the clock of the site, as a form has it."""
+    start, end = (f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in stories.around(record, now))
+    return {"start": start, "end": end}
 
 
 @router.get("/alarms/{alarm}/curve")
