@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from device_profiles.schema import DeviceProfile, Rule
 from gateway.reading import Millis, Reading, Value
 from services.backtest.place import SIDES, Lane, Place, RuleKey, Yard
-from services.backtest.several import OverSeveral, counted_together, joined, over_several
+from services.backtest.several import OverSeveral, counted_together, joined, over_several, without_rules
 from services.rules.automaton import FOREVER
 from services.rules.book import Misfit, RuleBook
 from services.rules.compiled import CompiledProfile, CompiledRule, Read, Source, compile_profile
@@ -287,13 +287,9 @@ def _rules(found: Fit | None) -> Sequence[Rule]:
 def _differing(old: DeviceProfile, new: DeviceProfile, params: frozenset[str]) -> frozenset[str]:
     before, after = ({rule.id: rule for rule in profile.rules} for profile in (old, new))
     every = {**before, **after}
-    if old is not new and _without_rules(old) != _without_rules(new):
+    if old is not new and without_rules(old) != without_rules(new):
         return frozenset(every)
     return frozenset(id for id in every if before.get(id) != after.get(id) or _names_any(before[id], params))
-
-
-def _without_rules(profile: DeviceProfile) -> DeviceProfile:
-    return profile.model_copy(update={"rules": ()})
 
 
 def _names_any(rule: Rule, names: Iterable[str]) -> bool:

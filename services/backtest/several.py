@@ -162,11 +162,11 @@ def _differs(
     alarms = {id for one in asked for _, id in one.alarms}
     read = {name.key for one in asked for name in one.reads if name.source is Source.PARAM}
     old, new = (libraries[lane].get(device.profile) for lane in SIDES)
-    other = old is not new and (old is None or new is None or _bare(old) != _bare(new))
+    other = old is not new and (old is None or new is None or without_rules(old) != without_rules(new))
     return other or not alarms.isdisjoint(differing[device.id]) or not read.isdisjoint(params[device.id])
 
 
-def _bare(profile: DeviceProfile) -> DeviceProfile:
+def without_rules(profile: DeviceProfile) -> DeviceProfile:
     return profile.model_copy(update={"rules": ()})
 
 
