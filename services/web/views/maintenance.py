@@ -185,7 +185,7 @@ def wish_of(typed: Typed, zone: ZoneInfo, now: datetime) -> Wish:
     """On the clock of the site. Raises WindowRefused."""
     starts = _wall("starts_at", typed.starts, zone) if typed.starts else None
     begins = starts or now
-    if typed.length == "other":
+    if typed.length == "other" or typed.ends:  # an end that was typed is meant
         ends = _wall("ends_at", typed.ends, zone, second=True)
     else:
         ends = begins + timedelta(minutes=int(typed.length) if typed.length in LENGTHS else 120)
