@@ -18,6 +18,7 @@ from services.web.pages import format as fmt
 from services.web.pages import words
 from services.web.views.charts import charts_of, thresholds_of
 from services.web.views.public import where
+from services.web.views.rule_words import RuleWords
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 EN, ZH = Translations("en"), load_languages()["zh"]
@@ -124,3 +125,18 @@ def test_residents_read_whether_their_stairwell_is_meant() -> None:
     assert said(("1", "2"), ()) == ("The whole community", "整个小区")
     assert said(("1",), ()) == ("Building 1", "1号楼")
     assert said(("1", "2"), ("2/1",)) == ("Building 1, Building 2 Stairwell 1", "1号楼、2号楼 1单元")
+
+
+def test_conditions_call_parts_and_presence_by_their_words() -> None:
+    """Not `number(pump, …)` and `presence = offline`, in neither language."""
+    profile = LIBRARY["booster_set"]
+    whens = [rule.when for rule in profile.rules if rule.id in ("pumps_down", "offline")]
+    said = [[RuleWords(profile, {"pumps": 2}, t).condition(when) for when in whens] for t in (EN, ZH)]
+    assert said[0] == ["number of (Pump, Running state = fault) ≥ 2", "presence = Offline"]
+    assert said[1] == ["数量 (水泵, 运行状态 = 故障) ≥ 2", "在线状态 = 离线"]
+
+
+def test_a_stretch_names_its_days_unless_both_ends_are_today() -> None:
+    zone, hour = ZoneInfo("Asia/Shanghai"), timedelta(hours=1)
+    assert fmt.stretch(NOW - hour, NOW, zone, "en", now=NOW) == "15:00 – 16:00"
+    assert fmt.stretch(NOW - 168 * hour, NOW, zone, "en", now=NOW) == "22 Feb 16:00 – 1 Mar 16:00"

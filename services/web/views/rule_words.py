@@ -11,7 +11,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.reading import Value
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
-from services.web.pages.words import COMMAND
+from services.web.pages.words import COMMAND, PRESENCE
 
 _TOKEN = re.compile(
     r"""(?P<text>"[^"]*"|'[^']*')|(?P<number>\d[\w.%°]*)|(?P<name>(?:parent\.)?[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|\S)|(?P<space>\s+)"""
@@ -25,6 +25,7 @@ _FUNCTIONS = {
     "delta": N_("change of"),
     "mean": N_("mean of"),
     "count": N_("number of"),
+    "number": N_("number of"),
     "changed": N_("changed:"),
     "abs": N_("size of"),
     "min": N_("least of"),
@@ -65,6 +66,8 @@ class RuleWords:
         command = self._profile.commands.get(key.removesuffix(_OF_COMMAND)) if key.endswith(_OF_COMMAND) else None
         if command is not None:
             return self._t.gettext("command “%(name)s”", name=command.name.in_(self._t.language))
+        if id in self._profile.children:
+            return str(self._profile.children[id].name.in_(self._t.language))
         return self._t.gettext(_BUILTINS[id]) if id in _BUILTINS else id
 
     def _parts(self, text: str) -> Iterator[str]:
@@ -89,6 +92,8 @@ class RuleWords:
         found: dict[str, str] = {}
         if _OF_COMMAND in text:
             found |= {word: self._t.gettext(mark.word) for word, mark in COMMAND.items()}
+        if re.search(r"\bpresence\b", text):
+            found |= {word: self._t.gettext(mark.word) for word, mark in PRESENCE.items()}
         for id, state in self._profile.states.items():
             if re.search(rf"\b{id}\b", text):
                 found |= {word: getattr(said, self._t.language) for word, said in state.values.items()}
