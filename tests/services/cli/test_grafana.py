@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli import app, grafana
 from services.tables import alarms, devices, sites
-from tests.dashboards.grafana_server import ADMIN, EDITOR, EVERYBODY, EVERYTHING, VIEWER, GrafanaServer, running
+from tests.dashboards.grafana_server import ADMIN, EDITOR, EVERYTHING, VIEWER, GrafanaServer, running
 from tests.stories.site import opened
 
 NOW = datetime.now(UTC)
