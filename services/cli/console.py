@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console as RichConsole
+from rich.console import ConsoleDimensions
 
 
 class Console(RichConsole):
@@ -10,3 +13,13 @@ class Console(RichConsole):
 
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False, highlight: bool = True) -> None:
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=highlight, emoji=False)
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """As COLUMNS says when something is written, and not when this was made."""
+        found, columns = super().size, os.environ.get("COLUMNS", "")
+        return ConsoleDimensions(int(columns), found.height) if columns.isdigit() and int(columns) else found
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.web.i18n import Language, load
-from services.web.views.alarms import _values
+from services.web.views.alarms import values_said
 from tests.stories.test_looking_back import WATCHED
 
 
@@ -23,6 +23,6 @@ from tests.stories.test_looking_back import WATCHED
     ],
 )
 def test_the_past_in_words(language: Language, key: str, value: object, name: str, text: str) -> None:
-    (said,) = _values({"values": {key: value}}, WATCHED, load()[language])
+    (said,) = values_said({"values": {key: value}}, WATCHED, load()[language])
     assert (said.key, said.name) == (key, name)
     assert said.text.replace("\N{MINUS SIGN}", "-").startswith(text)

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(backtest.out, "width", 200)  # it may have been made in a narrower world
+    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*options: str) -> Result:
         return CliRunner().invoke(app, ["backtest", "--data", str(folder), *options])
