@@ -101,6 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = _PIECE
     server: _Server
+    _sent: bytes | None = None  # the body of the question at hand
 
     def setup(self) -> None:
         super().setup()
@@ -127,22 +128,25 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             path = write_path(asked.query)
         except ValueError as error:
-            self._refuse(400, error)
+            if self._read_body():
+                self._say(400, {"code": "invalid", "message": str(error)})
             return
         self._pass_on(path)
 
-    def _refuse(self, status: int, error: ValueError) -> None:
-        self.close_connection = True  # what it still says is the body, and no next question
-        self._say(status, {"code": "invalid", "message": str(error)})
+    def _read_body(self) -> bool:
+        """False where it was refused. The client is told that the connection ends: what it still says is the body."""
+        try:
+            self._sent = self._body()
+        except ValueError as error:
+            self._say(413, {"code": "invalid", "message": str(error)}, last=True)
+            return False
+        return True
 
     def _pass_on(self, path: str) -> None:
-        try:
-            body = self._body()
-        except ValueError as error:
-            self._refuse(413, error)
+        if not self._read_body():
             return
         try:
-            answer = self._ask(path, body)
+            answer = self._ask(path, self._sent)
         except (OSError, http.client.HTTPException) as error:
             self._database.close()
             self._say(503, {"code": "unavailable", "message": f"InfluxDB cannot be reached: {error!r}"})
@@ -200,9 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
         version = answer.getheader("X-Influxdb-Version") or ""
         self._say(200, {"name": "influxdb", "status": "pass", "message": "ready", "version": version})
 
-    def _say(self, status: int, body: dict[str, str]) -> None:
+    def _say(self, status: int, body: dict[str, str], *, last: bool = False) -> None:
         raw = json.dumps(body).encode()
         self.send_response(status)
+        if last:
+            self.send_header("Connection", "close")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()

@@ -71,6 +71,7 @@ def test_errors_come_through_and_the_connection_goes_on(database: Influx) -> Non
         bad = client.post("/api/v2/write?bucket=telemetry&precision=ms", content=b"no line")
         nowhere = client.post("/api/v2/write?bucket=nowhere&precision=ms", content=b"m v=1 1")
         unsaid = client.post("/api/v2/write", content=b"m v=1 1")
+        assert "Connection" not in unsaid.headers, "the next question comes on the same connection"
         assert (bad.status_code, nowhere.status_code, unsaid.status_code) == (400, 404, 400)
         assert "unable to parse" in bad.json()["error"]
         assert client.get("/ping").headers["X-Influxdb-Version"].startswith("1.")
@@ -110,3 +111,4 @@ def test_a_body_of_no_or_of_any_length_is_refused_and_no_next_question(database:
                 said += piece
     assert said.count(b"HTTP/1.1 ") == 1
     assert b"413" in said
+    assert b"Connection: close" in said, "else a client sends its next question into a closing connection"
