@@ -17,6 +17,8 @@ from services.web.pages import (
     notices,
     public,
     quarantine,
+    rule_edit,
+    rule_versions,
     rules,
     tickets,
     try_profile,
@@ -30,7 +32,9 @@ for _module in (
     commands,
     alarms,
     maintenance,
-    backtest,  # before the rules: /rules/backtest/ID is no rule of a profile
+    backtest,  # these three before the rules: /rules/backtest/ID is no rule of a profile
+    rule_versions,
+    rule_edit,
     rules,
     tickets,
     notices,
