@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import secrets
 import socket
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 _LISTEN = "0A"
 _QUIET_PORTS = range(20_000, 32_000)
 _TRIES = 50
-_given: set[int] = set()
-"""Nobody may listen there yet when the next one is chosen."""
+_MOST_CLAIMS = 64
+_claims: deque[int] = deque()
+"""Open descriptors, the oldest first: each claims a port that was given out, for as long as it is open."""
 
 
 def is_free(host: str, port: int) -> bool:
@@ -31,19 +34,40 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago, and none that this process was given before.
+    """A port where nobody listens, and which no other process is given before somebody does.
 
     Not one of those that the system gives to clients: who tries again and again to connect to such a port while nobody
     listens comes to be given the same one, meets himself there, and keeps the server from coming back for a minute.
     """
     for _ in range(_TRIES):
         port = secrets.choice(_QUIET_PORTS)
-        if port not in _given and is_free(host, port):
-            _given.add(port)
+        claim = _claimed(host, port)
+        if claim is not None:
+            _keep(claim)
             return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _claimed(host: str, port: int) -> int | None:
+    """The descriptor of a socket that is bound there and does not listen: servers, which say SO_REUSEADDR, come in
+    beside it, and connections are refused. None where somebody listens, or has claimed the port before."""
+    claim = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        claim.bind((host, port))  # without SO_REUSEADDR, so that another's claim is in the way
+    except OSError:
+        claim.close()
+        return None
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return claim.detach()
+
+
+def _keep(claim: int) -> None:
+    """Until this process ends, or so many others were claimed that its server has long come."""
+    _claims.append(claim)
+    if len(_claims) > _MOST_CLAIMS:
+        os.close(_claims.popleft())
 
 
 def hold(host: str, port: int) -> socket.socket:

@@ -278,8 +278,7 @@ def test_zones_that_are_missing() -> None:
 def test_a_port_is_free_again_after_looking(installation: Path) -> None:
     port = ports.free_port()
     look(installation, http=f"127.0.0.1:{port}")
-    with socket.socket() as mine:
-        mine.bind(("127.0.0.1", port))
+    socket.create_server(("127.0.0.1", port)).close()
 
 
 # --- the command --------------------------------------------------------------------------------------------------
