@@ -20,7 +20,8 @@ What looks back is a value like any other: whoever computes the expression watch
 puts each result among the values, under the window's key.
 
 So are `number` and `share`, which count the members of a group: the children of a kind that a device has, and in the
-rules of a site file also devices. Their condition speaks of one member, in the names that a rule on it would use.
+rules of a site file also devices. Their condition speaks of one member, in the names that a rule on it would use, ages
+and looks back included.
 A member for which it is unknown counts neither way: `number` is how many are known to hold, and a comparison with it is
 unknown as long as the unknown ones could turn it; `share` (0 to 1, or per cent) is of the known ones, and unknown where
 fewer than half are known.
@@ -28,9 +29,11 @@ fewer than half are known.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from device_profiles.expression.compile import compiled
+from device_profiles.expression.limits import AgeLimit, age_limits
 from device_profiles.expression.node import Node, mentioned
 from device_profiles.expression.parser import Group, Parser, Window, stretch_text
 from device_profiles.expression.tokens import shown
@@ -74,6 +77,7 @@ __all__ = [
     "PRESENCE_WORDS",
     "WINDOWED",
     "Age",
+    "AgeLimit",
     "Condition",
     "Expression",
     "ExpressionError",
@@ -112,17 +116,23 @@ class Expression:
     @property
     def timed(self) -> bool:
         """It can change without a new value: presence, silence, age(), and what looks back."""
-        return "presence" in self.names or self.aging or any("presence" in one.condition.names for one in self.groups)
+        return "presence" in self.names or self.aging or any(one.condition.timed for one in self.groups)
 
     @property
     def aging(self) -> bool:
         """It can change with every moment that passes: silence, age(), and what looks back."""
-        return "silence" in self.names or bool(self.windows) or self.ages
+        own = "silence" in self.names or bool(self.windows) or self.ages
+        return own or any(one.condition.aging for one in self.groups)
 
     @property
     def ages(self) -> bool:
         """It asks for the age of something."""
         return bool(mentioned(self.root, "age"))
+
+    def age_limits(self) -> tuple[AgeLimit, ...] | None:
+        """What ages and silence are compared with: nothing else in it but what looks back changes with time alone.
+        None where an age is used in another way, so that it may change at any moment."""
+        return age_limits(self.root)
 
     def compile(self) -> Condition:
         """One closure; call it with (values, age)."""
@@ -193,21 +203,27 @@ def _whole(parser: Parser) -> Node:
 
 
 def _expression(text: str, root: Node, parser: Parser) -> Expression:
-    windows = tuple(_look(window) for window in parser.windows.values())
-    if len(windows) > MOST_WINDOWS:
-        raise ExpressionError(1, f"{len(windows)} functions that look back", f"at most {MOST_WINDOWS}")
     groups = tuple(_members(group) for group in parser.groups.values())
     if len(groups) > MOST_GROUPS:
         raise ExpressionError(1, f"{len(groups)} functions over members", f"at most {MOST_GROUPS}")
+    looks = len(parser.windows) + sum(len(one.condition.windows) for one in groups)
+    if looks > MOST_WINDOWS:
+        raise ExpressionError(1, f"{looks} functions that look back", f"at most {MOST_WINDOWS}")
+    found = _with_windows(text, root, parser.windows.values(), groups)
+    if not found.names and not found.windows and not groups:
+        raise ExpressionError(1, "no name", "at least one metric, state or builtin")
+    return found
+
+
+def _with_windows(text: str, root: Node, watched: Iterable[Window], groups: tuple[Members, ...] = ()) -> Expression:
+    windows = tuple(_look(window) for window in watched)
     read = mentioned(root, "name").union(*(window.names for window in windows if window.function != "count"))
     indirect = mentioned(root, "age").union(*(window.names for window in windows)) - read
-    if not read and not indirect and not windows and not groups:
-        raise ExpressionError(1, "no name", "at least one metric, state or builtin")
     return Expression(text, root, read | indirect, indirect, windows, groups)
 
 
 def _members(group: Group) -> Members:
-    condition = Expression(group.key, group.condition, mentioned(group.condition, "name"))
+    condition = _with_windows(group.key, group.condition, group.windows)
     return Members(group.key, group.function, group.kind, condition)
 
 

@@ -59,6 +59,8 @@ class Group(NamedTuple):
     function: str
     kind: str
     condition: Node
+    windows: tuple[Window, ...] = ()
+    """What must be watched of each member."""
 
 
 class Parser:
@@ -70,7 +72,8 @@ class Parser:
         self._at = 0
         self._names = names
         self._within = ""
-        """The function whose condition is read: it may look neither back nor at ages."""
+        """The function whose condition is read: one that counts times may look neither back nor at ages, and none may
+        count members."""
         self.windows: dict[str, Window] = {}
         """By their keys, in the order in which they stand."""
         self.groups: dict[str, Group] = {}
@@ -283,8 +286,8 @@ class Parser:
         return folded(make_node(token.text, wider(*args), tuple(args), column=token.column))
 
     def _age(self, function: Token) -> Node:
-        if self._within:
-            raise ExpressionError(function.column, f"age(…) within {self._within}(…)", "a condition on values")
+        if self._within == "count":
+            raise ExpressionError(function.column, "age(…) within count(…)", "a condition on values")
         name = self._measured_name("age")
         if self.peek().text == ",":
             raise ExpressionError(function.column, "more than one argument", "one argument of age")
@@ -304,9 +307,8 @@ class Parser:
     # looking back
 
     def _window(self, function: Token, depth: int) -> Node:
-        if self._within:
-            found = f"{function.text}(…) within {self._within}(…)"
-            raise ExpressionError(function.column, found, "a condition on values")
+        if self._within == "count":
+            raise ExpressionError(function.column, f"{function.text}(…) within count(…)", "a condition on values")
         if not self._names.windows:
             found = f"{function.text}(…)"
             raise ExpressionError(function.column, found, "no look back in time: only rules can watch")
@@ -334,12 +336,12 @@ class Parser:
         return "", self._inner_condition("count", token, depth)
 
     def _inner_condition(self, function: str, begin: Token, depth: int) -> Node:
-        self._within = function
+        outer, self._within = self._within, function
         condition = self.condition(self.disjunction(depth + 1))
-        self._within = ""
-        if "silence" in mentioned(condition, "name"):
-            raise ExpressionError(begin.column, f"silence within {function}(…)", "a condition on values")
-        if not mentioned(condition, "name"):
+        self._within = outer
+        if function == "count" and "silence" in mentioned(condition, "name"):
+            raise ExpressionError(begin.column, "silence within count(…)", "a condition on values")
+        if not any(mentioned(condition, op) for op in ("name", "age", "window")):
             raise ExpressionError(begin.column, "no name", "at least one metric or state to count by")
         return condition
 
@@ -358,11 +360,12 @@ class Parser:
         kind = self._kind(function)
         self._need(",")
         outer, self._names = self._names, self._names.groups[kind]
+        windows, self.windows = self.windows, {}
         condition = self._inner_condition(function.text, self.peek(), depth)
-        self._names = outer
+        self._names, self.windows, own = outer, windows, tuple(self.windows.values())
         key = f"{function.text}({self._argument_text(function)})"
         self._need(")")
-        self.groups[key] = Group(key, function.text, kind, condition)
+        self.groups[key] = Group(key, function.text, kind, condition, own)
         type_ = RATIO if function.text == "share" else Type("number", "")
         return Node(function.text, type_, value=key, column=function.column, depth=2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def names_of(profile: DeviceProfile, scope: str | None) -> Names:
             elsewhere[visible] = f"count({visible}, 10m): an event that does not last has no value"
         if visible != name and not event.lasting:
             elsewhere[name] = _where(event.scope, name)
-    groups = {} if scope else {kind: replace(names_of(profile, kind), windows=False) for kind in profile.children}
+    groups = {} if scope else {kind: names_of(profile, kind) for kind in profile.children}
     return Names(types, frozenset(aged), elsewhere, frozenset(moments), groups=groups)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from services.rules.plans import Planned
 
 PARENT = "parent."
+DEVICE = "device"
+"""What rules over several devices call a member that is a device, and no child of one."""
 _LOOKS_PER_STRETCH = 60
 _LONGEST_REST: Millis = 60_000
 _FRESH_PERIODS = 3
@@ -52,7 +54,7 @@ class CompiledLook(NamedTuple):
     condition: Condition | None
     """What `count` counts."""
     reads: tuple[Read, ...]
-    """What that condition reads."""
+    """What that condition reads, or what is watched."""
 
     @property
     def key(self) -> str:
@@ -73,6 +75,13 @@ class CompiledMembers(NamedTuple):
     """What that condition reads of one child."""
     plain: bool
     """It can be asked about a child's values as they stand, while none of them is flagged."""
+    looks: tuple[CompiledLook, ...] = ()
+    """What must be watched of each child."""
+
+    @property
+    def scope(self) -> str:
+        """What each of them is, as a rule on it would say: a kind of child, or "" for a device."""
+        return "" if self.of.kind == DEVICE else self.of.kind
 
 
 class CompiledGrade(NamedTuple):
@@ -124,9 +133,14 @@ class CompiledRule:
 
     @property
     def watched(self) -> tuple[CompiledLook, ...]:
-        """Everything in it that looks back, each once."""
+        """Everything in it that looks back at what it runs on, each once."""
         own = {one.key for one in self.looks}
         return (*self.looks, *(one for one in self.grade_looks if one.key not in own))
+
+    @property
+    def watched_of_members(self) -> tuple[CompiledLook, ...]:
+        """Everything in it that looks back at one of those it counts."""
+        return tuple(look for one in self.members for look in one.looks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +171,8 @@ class CompiledProfile:
     """Name or event of the device -> rules of its children that watch it."""
     fed_by_presence: Mapping[str, tuple[Feed, ...]]
     """Scope -> rules that count by presence."""
+    watchers: Mapping[str, CompiledRule] = field(default_factory=dict)
+    """Rules that are judged elsewhere, over several devices, by what is remembered here: see `with_watchers`."""
     plans: dict[tuple[str, tuple[str, ...]], tuple[Planned, ...]] = field(default_factory=dict)
     """What `services.rules.plans` has looked up."""
 
@@ -166,6 +182,21 @@ class Feed(NamedTuple):
 
     rule: CompiledRule
     look: CompiledLook
+    scope: str
+    """What it watches: children of this kind, or the device itself ("")."""
+
+
+def with_watchers(profile: CompiledProfile, watchers: Iterable[CompiledRule]) -> CompiledProfile:
+    """The same profile, whose devices also remember what rules over several of them look back at."""
+    known = {one.rule.id: one for one in watchers}
+    fed, fed_by_parent, fed_by_presence = _feeds((*profile.rules.values(), *known.values()))
+    return replace(
+        profile,
+        watchers=known,
+        fed={scope: {name: tuple(feeds) for name, feeds in names.items()} for scope, names in fed.items()},
+        fed_by_parent={name: tuple(feeds) for name, feeds in fed_by_parent.items()},
+        fed_by_presence={scope: tuple(feeds) for scope, feeds in fed_by_presence.items()},
+    )
 
 
 def compile_profile(profile: DeviceProfile, known: Names | None = None) -> CompiledProfile:
@@ -213,7 +244,8 @@ def _by_member(rules: Iterable[CompiledRule]) -> dict[str, dict[str, tuple[Compi
     found: dict[str, dict[str, list[CompiledRule]]] = defaultdict(lambda: defaultdict(list))
     for rule in rules:
         for members in rule.members:
-            for name in {read.key for read in members.reads if read.source is Source.OWN}:
+            moments = {look.look.moment for look in members.looks} - {""}
+            for name in moments | {read.key for read in members.reads if read.source is Source.OWN}:
                 if rule not in found[members.of.kind][name]:
                     found[members.of.kind][name].append(rule)
     return {kind: _frozen(names) for kind, names in found.items()}
@@ -228,8 +260,8 @@ def _feeds(rules: Iterable[CompiledRule]) -> tuple[dict[str, _Feeds], _Feeds, _F
     parent: _Feeds = defaultdict(list)
     presence: _Feeds = defaultdict(list)
     for rule in rules:
-        for look in rule.watched:
-            feed, scope = Feed(rule, look), rule.rule.scope or ""
+        for scope, look in _watching(rule):
+            feed = Feed(rule, look, scope)
             for name in look.look.names | ({look.look.moment} if look.look.moment else set()):
                 if name == "presence":
                     presence[scope].append(feed)
@@ -240,6 +272,13 @@ def _feeds(rules: Iterable[CompiledRule]) -> tuple[dict[str, _Feeds], _Feeds, _F
     return own, parent, presence
 
 
+def _watching(rule: CompiledRule) -> Iterator[tuple[str, CompiledLook]]:
+    """Everything in a rule that looks back, and at whom: what it runs on, or children of a kind."""
+    yield from ((rule.rule.scope or "", look) for look in rule.watched)
+    for members in rule.members:
+        yield from ((members.scope, look) for look in members.looks)
+
+
 def compile_rule(profile: DeviceProfile, rule: Rule, known: Names | None = None) -> CompiledRule:
     """Raises ExpressionError where its conditions cannot be read on this profile, or with the names given."""
     known = names_of(profile, rule.scope) if known is None else known
@@ -247,10 +286,10 @@ def compile_rule(profile: DeviceProfile, rule: Rule, known: Names | None = None)
     clear = parse(rule.clear.when, known) if rule.clear.when is not None else None
     grades = [parse(grade.when, known) for grade in rule.grades if grade.when is not None]
     conditions = [when] if clear is None else [when, clear]
-    names, data = _names(profile, conditions)
+    data = _measured_names(profile, conditions)
     looks, delays = compile_looks(profile, conditions), _delays(rule)
     within = millis(rule.flapping.within.total_seconds())
-    grade_names, grade_data = _names(profile, grades)
+    grade_data = _measured_names(profile, grades)
     members = _members(profile, (*conditions, *grades))
     return CompiledRule(
         rule=rule,
@@ -272,7 +311,7 @@ def compile_rule(profile: DeviceProfile, rule: Rule, known: Names | None = None)
         parent_names=frozenset(name.removeprefix(PARENT) for name in data | grade_data if name.startswith(PARENT)),
         looks=looks,
         members=members,
-        rest=_rest(looks, names | grade_names, (*conditions, *grades)),
+        rest=_rest((*looks, *(one for each in members for one in each.looks)), (*conditions, *grades)),
         template=profile.tickets[rule.ticket] if rule.ticket else None,
         wording=profile.residents[rule.residents] if rule.residents else None,
     )
@@ -282,15 +321,17 @@ def _members(profile: DeviceProfile, conditions: Iterable[Expression]) -> tuple[
     """Whom these conditions count, each function once."""
     found = {one.key: one for condition in conditions for one in condition.groups}
     return tuple(
-        _of_children(profile, one) if one.kind in profile.children else CompiledMembers(one, None, (), plain=False)
+        compile_members(profile, one) if one.kind in profile.children else CompiledMembers(one, None, (), plain=False)
         for one in found.values()
     )
 
 
-def _of_children(profile: DeviceProfile, members: Members) -> CompiledMembers:
-    reads = tuple(read_of(profile, name) for name in sorted(members.condition.names))
-    plain = all(read.source is Source.OWN and read.fresh_for >= FOREVER for read in reads)
-    return CompiledMembers(members, members.condition.compile(), reads, plain)
+def compile_members(profile: DeviceProfile, members: Members) -> CompiledMembers:
+    """What is asked of each member that is a child of this profile, or a device with it."""
+    condition = members.condition
+    reads = tuple(read_of(profile, name) for name in sorted(condition.names))
+    plain = not condition.aging and all(read.source is Source.OWN and read.fresh_for >= FOREVER for read in reads)
+    return CompiledMembers(members, condition.compile(), reads, plain, compile_looks(profile, [condition]))
 
 
 def _touching(members: Iterable[CompiledMembers]) -> frozenset[str]:
@@ -304,10 +345,9 @@ def _grow_old(members: Iterable[CompiledMembers]) -> bool:
     return any(read.fresh_for < FOREVER for one in members for read in one.reads)
 
 
-def _names(profile: DeviceProfile, conditions: Iterable[Expression]) -> tuple[frozenset[str], frozenset[str]]:
-    """All names of some conditions, and those of them that are measured."""
-    names = frozenset(name for one in conditions for name in one.names)
-    return names, names - BUILTINS - profile.params.keys()
+def _measured_names(profile: DeviceProfile, conditions: Iterable[Expression]) -> frozenset[str]:
+    """The names of some conditions that are measured."""
+    return frozenset(name for one in conditions for name in one.names) - BUILTINS - profile.params.keys()
 
 
 def _reads(profile: DeviceProfile, conditions: Sequence[Expression]) -> tuple[Read, ...]:
@@ -331,6 +371,7 @@ def compile_looks(profile: DeviceProfile, conditions: Iterable[Expression]) -> t
 
 
 def _compile_look(profile: DeviceProfile, look: Look) -> CompiledLook:
+    names = look.names if look.condition is None else look.condition.names
     metric = profile.metrics.get(look.name.removeprefix(PARENT))
     availability = profile.availability
     hold = FOREVER if availability.event_driven else millis(availability.stale_after.total_seconds())
@@ -342,13 +383,14 @@ def _compile_look(profile: DeviceProfile, look: Look) -> CompiledLook:
         look=look,
         stretch=Stretch(millis(look.seconds), hold, counter, wrap),
         condition=look.condition.compile() if look.condition is not None else None,
-        reads=tuple(read_of(profile, name) for name in sorted(look.condition.names)) if look.condition else (),
+        reads=tuple(read_of(profile, name) for name in sorted(names)),
     )
 
 
-def _rest(looks: tuple[CompiledLook, ...], names: frozenset[str], conditions: Iterable[Expression]) -> Millis:
+def _rest(looks: tuple[CompiledLook, ...], conditions: Sequence[Expression]) -> Millis:
     """Nothing, where something else in the rule moves with every moment or with presence."""
-    if not looks or not names.isdisjoint(BUILTINS) or any(one.ages for one in conditions):
+    every = (*conditions, *(group.condition for one in conditions for group in one.groups))
+    if not looks or any(one.ages or not one.names.isdisjoint(BUILTINS) for one in every):
         return 0
     return min(_LONGEST_REST, *(look.stretch.length // _LOOKS_PER_STRETCH for look in looks))
 

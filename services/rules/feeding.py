@@ -65,7 +65,7 @@ def forget_later_than(device: DeviceState, to: Millis) -> None:
 
 
 def _children(device: DeviceState, feed: Feed) -> list[str]:
-    scope = feed.rule.rule.scope
+    scope = feed.scope
     return [one for one in device.children if child_kind(one) == scope] if scope else [""]
 
 
@@ -80,11 +80,8 @@ def _watch(device: DeviceState, key: Key, feed: Feed) -> Watch:
 def _tell(device: DeviceState, child: str, feed: Feed, at: Millis) -> None:
     look, rule = feed.look, feed.rule
     key = (child, rule.rule.id)
-    if look.condition is not None:
-        value = look.condition(visible(device, child, rule, look.reads, at), _ageless)
-    else:
-        read = next(one for one in (*rule.reads, *rule.grade_reads) if one.name == look.look.name)
-        value = visible(device, child, rule, (read,), at).get(look.look.name)
+    seen = visible(device, child, rule, look.reads, at)
+    value = seen.get(look.look.name) if look.condition is None else look.condition(seen, _ageless)
     if value is not None and _watch(device, key, feed).take(at, value):
         device.moved.add(key)
 

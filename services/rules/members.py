@@ -6,18 +6,19 @@ Pure. A member for which the condition is unknown counts neither way; see `devic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
-from device_profiles.expression import Condition, at_most, met_by
+from device_profiles.expression import Age, Condition, at_most, met_by
 from gateway.reading import Millis, Value, child_kind
-from services.rules.compiled import CompiledMembers, CompiledRule, Read
+from services.rules.compiled import PARENT, CompiledMembers, CompiledRule
 from services.rules.state import DeviceState
 
 MOST_NAMED = 12
 """Members that an alarm names; of more it says how many."""
 
-See = Callable[[DeviceState, str, CompiledRule, Iterable[Read], Millis], Mapping[str, Value]]
-"""The values that a rule may trust: `services.rules.seen.visible`."""
+See = Callable[[DeviceState, str, CompiledRule, CompiledMembers, Millis], Mapping[str, Value]]
+"""What a rule may see of a member: `services.rules.seen.seen_of_member`."""
 
 
 class Tally(NamedTuple):
@@ -44,14 +45,15 @@ def _count(
     device: DeviceState, rule: CompiledRule, one: CompiledMembers, condition: Condition, at: Millis, see: See
 ) -> tuple[list[str], Tally]:
     """Asked of every child at every new value of one of them: this is where the time goes."""
-    prefix, reads, plain = f"{one.of.kind}:", one.reads, one.plain
+    prefix, plain, aging = f"{one.of.kind}:", one.plain, one.of.condition.ages
     met: list[str] = []
     known = members = 0
     for child, state in device.children.items():
         if not child.startswith(prefix):
             continue
         members += 1
-        holds = condition(state.values if plain and not state.flags else see(device, child, rule, reads, at), _ageless)
+        seen = state.values if plain and not state.flags else see(device, child, rule, one, at)
+        holds = condition(seen, ages(device, child, at) if aging else _ageless)
         if holds is not None:
             known += 1
             if holds is True:
@@ -75,12 +77,17 @@ def answers_as_before(device: DeviceState, child: str, rule: CompiledRule) -> bo
     return now == before
 
 
-def count_among(members: Iterable[CompiledMembers], children: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
-    """The same of children whose values are given: child -> every name that a condition on it may read."""
+def count_among(
+    members: Iterable[CompiledMembers],
+    children: Mapping[str, Mapping[str, Value]],
+    age_in: Callable[[str], Age],
+) -> dict[str, Value]:
+    """The same of children whose values are given: child -> every name that a condition on it may read, results of
+    what looks back included. `age_in`: child -> the ages of its names."""
     found: dict[str, Value] = {}
     for one in members:
         holds = {
-            child: one.condition(values, _ageless)
+            child: one.condition(values, age_in(child))
             for child, values in children.items()
             if one.condition is not None and child_kind(child) == one.of.kind
         }
@@ -115,8 +122,7 @@ def share_of(tally: Tally) -> float | None:
 
 def in_words(tally: Tally, met: Iterable[str]) -> str:
     """`3/10: port:1, port:4, port:7`."""
-    names = list(met)
-    shown = ", ".join(names[:MOST_NAMED]) + (", …" if tally.met > MOST_NAMED else "")
+    shown = ", ".join(islice(met, MOST_NAMED)) + (", …" if tally.met > MOST_NAMED else "")
     return f"{tally.met}/{tally.members}: {shown}"
 
 
@@ -128,5 +134,17 @@ def _as_told(device: DeviceState, one: CompiledMembers) -> dict[str, Value]:
 
 
 def _ageless(_name: str) -> float | None:
-    """Conditions on members know no ages: the grammar refuses them."""
+    """Of conditions that ask for none."""
     return None
+
+
+def ages(device: DeviceState, child: str, at: Millis) -> Callable[[str], float | None]:
+    """Seconds since a name was last measured."""
+
+    def age(name: str) -> float | None:
+        key = name.removeprefix(PARENT)
+        state = device.children[""] if key != name else device.children.get(child)
+        measured = state.times.get(key) if state is not None else None
+        return None if measured is None else max(0, at - max(measured, device.listening_from or 0)) / 1000
+
+    return age

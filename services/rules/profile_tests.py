@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
-from device_profiles.expression import names_of
+from device_profiles.expression import Age, names_of
 from device_profiles.schema import DeviceProfile, Rule, RuleTest, Schedule, Weekday, parse_duration
-from gateway.reading import Millis, Value
+from gateway.reading import Millis, Value, child_kind
 from services.rules.automaton import FOREVER, IDLE, Mark, Outcome, Phase, Transition, advance
 from services.rules.compiled import PARENT, CompiledLook, CompiledRule, compile_rule
 from services.rules.evaluation import holds_in
@@ -101,6 +101,11 @@ class _Memory:
             self.watch.happened(at)
 
 
+def _results(memories: Iterable[_Memory], at: Millis) -> dict[str, Value]:
+    found = ((one.look.key, one.watch.result(at, None)) for one in memories)
+    return {key: result for key, result in found if result is not None}
+
+
 def _ageless(_name: str) -> float | None:
     return None
 
@@ -115,6 +120,10 @@ class Play:
     moments: frozenset[str]
     children: dict[str, dict[str, Value]] = field(default_factory=dict)
     """What each child has said."""
+    child_measured: dict[str, dict[str, Millis]] = field(default_factory=dict)
+    """And when."""
+    child_memories: dict[str, list[_Memory]] = field(default_factory=dict)
+    """What looks back at it."""
     measured: dict[str, Millis] = field(default_factory=dict)
     mark: Mark = IDLE
     now: Millis = _START
@@ -131,9 +140,10 @@ class Play:
         if "at" in given:
             self._wait_until(_next_shown(str(given["at"]), self.now))
         self.begun = True
-        for child, said in given.items():
-            if isinstance(said, Mapping):
-                self.children.setdefault(child, {"presence": "online"}).update(said)
+        told = {child: said for child, said in given.items() if isinstance(said, Mapping)}
+        for child, said in told.items():
+            self.children.setdefault(child, {"presence": "online"}).update(said)
+            self.child_measured.setdefault(child, {}).update(dict.fromkeys(said, self.now))
         own = {name: value for name, value in given.items() if not isinstance(value, Mapping)}
         new = {name: value for name, value in own.items() if name not in (*_OF_STEPS, *self.moments)}
         ramps = {name: value for name, value in new.items() if isinstance(value, list | tuple)}
@@ -142,6 +152,8 @@ class Play:
         self._measure({name: value for name, value in new.items() if name not in ramps})
         for memory in self.memories:
             memory.happened(moments, self.now)
+        for child, said in told.items():
+            self._remember(child, said)
         holds = _millis(parse_duration(given["hold"]).total_seconds())
         for at in self._looks(began, began + holds):
             self.now = at
@@ -173,22 +185,54 @@ class Play:
         if new:
             for memory in self.memories:
                 memory.measured(new, self._seen(self.now), self.now)
+            for child in self.children:
+                self._remember(child, {f"{PARENT}{name}": value for name, value in new.items()})
 
     def _seen(self, at: Millis) -> dict[str, Value]:
         own = {"presence": "online", "silence": (at - self.heard) / 1000, **self.values}
         return {**own, **self._counted()} if self.rule.members else own
 
     def _counted(self) -> dict[str, Value]:
-        above = {f"{PARENT}{name}": value for name, value in self.values.items()}
         return count_among(
-            self.rule.members, {child: {**self.values, **above, **said} for child, said in self.children.items()}
+            self.rule.members, {child: self._seen_of(child) for child in self.children}, self._age_in_child
         )
 
-    def _look(self, at: Millis) -> None:
-        looked_back = {
-            one.look.key: result for one in self.memories if (result := one.watch.result(at, None)) is not None
+    def _seen_of(self, child: str) -> dict[str, Value]:
+        """What a condition on a child may read: its params and silence, what its device and it say, and looks back."""
+        above = {f"{PARENT}{name}": value for name, value in self.values.items()}
+        silence = {"silence": (self.now - self.heard) / 1000}
+        return {
+            **silence,
+            **self.values,
+            **above,
+            **self.children[child],
+            **_results(self._memories_of(child), self.now),
         }
-        seen = {**self._seen(at), **looked_back}
+
+    def _memories_of(self, child: str) -> list[_Memory]:
+        if child not in self.child_memories:
+            kind = child_kind(child)
+            looks = [look for one in self.rule.members if one.of.kind == kind for look in one.looks]
+            self.child_memories[child] = [_Memory(look) for look in looks]
+        return self.child_memories[child]
+
+    def _remember(self, child: str, said: Mapping[str, Value]) -> None:
+        for memory in self._memories_of(child):
+            memory.measured(said, self._seen_of(child), self.now)
+            memory.happened(
+                {name: int(times or 0) for name, times in said.items() if name == memory.look.moment}, self.now
+            )
+
+    def _age_in_child(self, child: str) -> Age:
+        def age(name: str) -> float | None:
+            own = name.removeprefix(PARENT)
+            at = self.measured.get(own) if own != name else self.child_measured.get(child, {}).get(name)
+            return None if at is None else (self.now - at) / 1000
+
+        return age
+
+    def _look(self, at: Millis) -> None:
+        seen = {**self._seen(at), **_results(self.memories, at)}
 
         applies = self.rule.timetable is None or self.rule.timetable.in_zone("UTC").applies(at)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from gateway.presence import Liveness
 from gateway.reading import Millis, Quality, Value
 from services.rules.automaton import FOREVER
-from services.rules.compiled import PARENT, CompiledLook, CompiledRule, Read, Source
-from services.rules.members import count_children
-from services.rules.state import DeviceState
+from services.rules.compiled import CompiledLook, CompiledMembers, CompiledRule, Read, Source
+from services.rules.members import ages, count_children
+from services.rules.state import DeviceState, Key
 from services.rules.windows import Watch
+
+__all__ = ["add_looks", "ages", "graded_by", "seen_of_member", "valid_until", "values_of", "visible"]
 
 NEVER_TRUSTED = frozenset({Quality.IMPOSSIBLE, Quality.FAULTY, Quality.LATE, Quality.HISTORIC})
 _OF_CHANGING_VALUES = frozenset({"rate", "delta", "mean", "changed"})
@@ -36,15 +38,31 @@ def _seen(
 ) -> dict[str, Value]:
     found = visible(device, child, rule, reads, at)
     if rule.members:
-        found |= count_children(device, rule, at, visible)
-    if not looks:
-        return found
-    watches = device.watches.get((child, rule.rule.id), {})
+        found |= count_children(device, rule, at, seen_of_member)
+    if looks:
+        add_looks(found, device, (child, rule.rule.id), looks, at)
+    return found
+
+
+def seen_of_member(
+    device: DeviceState, child: str, rule: CompiledRule, one: CompiledMembers, at: Millis
+) -> dict[str, Value]:
+    """What a condition on one member may see."""
+    found = visible(device, child, rule, one.reads, at)
+    if one.looks:
+        add_looks(found, device, (child, rule.rule.id), one.looks, at)
+    return found
+
+
+def add_looks(
+    found: dict[str, Value], device: DeviceState, key: Key, looks: Iterable[CompiledLook], at: Millis
+) -> None:
+    """The results of what looks back, beside the values that are seen."""
+    watches = device.watches.get(key, {})
     for look in looks:
         result = _looked_back(device, look, watches.get(look.key) or look.watch(), found, at)
         if result is not None:
             found[look.key] = result
-    return found
 
 
 def _looked_back(device: DeviceState, look: CompiledLook, watch: Watch, found: dict[str, Value], at: Millis) -> Value:
@@ -94,15 +112,3 @@ def valid_until(device: DeviceState, child: str, rule: CompiledRule) -> Millis:
     if rule.members and device.profile is not None and device.last_measured is not None:
         until = min(until, device.last_measured + device.profile.stale_after)
     return until
-
-
-def ages(device: DeviceState, child: str, at: Millis) -> Callable[[str], float | None]:
-    """Seconds since a name was last measured."""
-
-    def age(name: str) -> float | None:
-        key = name.removeprefix(PARENT)
-        state = device.children[""] if key != name else device.children.get(child)
-        measured = state.times.get(key) if state is not None else None
-        return None if measured is None else max(0, at - max(measured, device.listening_from or 0)) / 1000
-
-    return age

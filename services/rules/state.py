@@ -216,7 +216,8 @@ def restore_rule(device: DeviceState, key: Key, rule: CompiledRule, kept: Mappin
         device.past[key] = Past(**{**past, "onsets": tuple(past["onsets"])})
     device.edges_until = max(device.edges_until, kept.get("edges_until", 0))
     watches = kept.get("watches", {})
-    known = {look.key: look.watch(watches[look.key]) for look in rule.watched if look.key in watches}
+    looks = (*rule.watched, *rule.watched_of_members)
+    known = {look.key: look.watch(watches[look.key]) for look in looks if look.key in watches}
     if known:
         device.watches[key] = known
     device.moved.discard(key)
