@@ -17,7 +17,7 @@ from typing import IO
 
 from gateway import ports
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 1.5
 READY = "listening"
 

@@ -129,7 +129,7 @@ class PlugStrip:
 
     def __enter__(self) -> PlugStrip:
         self._publisher.start()
-        assert self._publisher.wait_connected(30)
+        assert self._publisher.wait_connected(60)
         self._listener.connect()
         self._thread.start()
         return self
@@ -198,7 +198,7 @@ class House:
         self.gateway = bootstrap.start_gateway(stack, self.core, url)
         bootstrap.start_clockwork(stack, self.core)
         self.desk = desk_of(self.core.context)
-        until(lambda: self.gateway.status().connected, 20, "the gateway did not connect")
+        until(lambda: self.gateway.status().connected, 60, "the gateway did not connect")
 
     def ask(self, command: str, child: str = "port:1", device: str = "plug-1", **params: Any) -> str:
         asked = Asked(device=device, child=child, command=command, params=params, by="li.wei")

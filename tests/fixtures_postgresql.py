@@ -20,7 +20,7 @@ from tests.needs import missing
 
 __all__ = ["postgresql_server", "postgresql_url"]
 
-_TRIES = 200
+_TRIES = 600
 _numbers = count(1)
 
 
@@ -66,7 +66,7 @@ def _serve(binaries: Path, folder: Path, user: str | None) -> Iterator[str]:
     data = folder / "data"
     initdb = [binaries / "initdb", "-D", data, "-U", "courtyard", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(
-        [*map(str, initdb), "--locale=C"], check=True, user=user, capture_output=True, cwd=folder, timeout=60
+        [*map(str, initdb), "--locale=C"], check=True, user=user, capture_output=True, cwd=folder, timeout=110
     )
     options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", "max_connections": "40"}
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -80,12 +80,12 @@ def _serve(binaries: Path, folder: Path, user: str | None) -> Iterator[str]:
             yield where
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 def _wait_until_it_answers(where: str, server: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(_TRIES):
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(where, connect_timeout=2):
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(where, connect_timeout=20):
             return
         if server.poll() is not None:
             break

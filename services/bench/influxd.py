@@ -14,7 +14,7 @@ import httpx
 from gateway.ports import free_port
 from services.stack.shim import Shim
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 
 
 class InfluxMissing(OSError):

@@ -26,6 +26,8 @@ log_type error
 log_type warning
 """
 
+_START_SECONDS = 60.0
+
 
 class MosquittoMissing(Exception):
     """No Mosquitto on this machine; the text says how to get one."""
@@ -65,16 +67,16 @@ class Mosquitto:
         self._wait_until_listening()
 
     def _wait_until_listening(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 raise RuntimeError(f"mosquitto ended: {(self._folder / 'mosquitto.log').read_text()[-500:]}")
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=0.5).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
                 return
             except OSError:
                 time.sleep(0.02)
-        raise RuntimeError("mosquitto did not listen within 10 s")
+        raise RuntimeError(f"mosquitto did not listen within {_START_SECONDS:g} s")
 
     def kill(self) -> None:
         """SIGKILL: what a power cut or the OOM killer would do."""
@@ -86,7 +88,7 @@ class Mosquitto:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def __enter__(self) -> Mosquitto:

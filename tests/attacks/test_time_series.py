@@ -158,10 +158,8 @@ def test_an_answer_that_drips_is_given_up() -> None:
             at.wfile.write(b" ")
             at.wfile.flush()
 
-    began = time.monotonic()
     with hostile(dripping) as server, pytest.raises(TelemetryUnavailable, match="drips in"):
-        ask(server.url, timeout_seconds=0.5)
-    assert time.monotonic() - began < 3
+        ask(server.url, timeout_seconds=0.5)  # for ever, if it waited for the end
 
 
 def test_forty_pages_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
@@ -181,12 +179,13 @@ def test_forty_pages_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
 
             with ThreadPoolExecutor(40) as threads:
                 waited = list(threads.map(lambda _: page(), range(40)))
-            assert max(waited) < 4.0
+            assert max(waited) < 20.0, "one after the other they would have waited forty"
             time.sleep(max(0.0, store._ask_again_at - time.monotonic()))
+            asked = len(server.heard)
             with ThreadPoolExecutor(20) as threads:
-                again = sorted(threads.map(lambda _: page(), range(20)))
-            assert again[-2] < 0.5, "one tries, nineteen are told"
-            assert again[-1] >= 1.0
+                again = list(threads.map(lambda _: page(), range(20)))
+            assert len(server.heard) == asked + 1, "one tries, nineteen are told"
+            assert max(again) >= 1.0
         server.over.set()
 
 

@@ -154,9 +154,9 @@ def test_what_is_no_profile_is_refused_with_its_line(text: str, line: int, found
 def test_an_alias_bomb_is_refused_quickly() -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 20)]
-    began = time.monotonic()
+    began = time.thread_time()
     assert "aliases written out" in mistakes_of("\n".join(levels))[0].found
-    assert time.monotonic() - began < 10
+    assert time.thread_time() - began < 10
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Flow(threading.Thread):
     def stop(self) -> None:
         """At once, whatever has been said: the test has failed, or it is over."""
         self._stopped.set()
-        self.join(10)
+        self.join(60)
 
     def _stream(self) -> Iterator[tuple[bytes, bytes]]:
         since = 0

@@ -54,7 +54,7 @@ class Apart:
                 base_url=f"http://{http}/api/v1",
                 headers={"Authorization": f"Bearer {self.token}"},
                 trust_env=False,
-                timeout=30,
+                timeout=90,
             )
         )
         for program in (self.services, self.gateway):
@@ -111,7 +111,7 @@ def test_nothing_is_said_twice_and_nothing_is_forgotten(mosquitto: Mosquitto, tm
     with ExitStack() as stack:
         apart = Apart(stack, tmp_path, mosquitto)
         strip = stack.enter_context(PlugStrip(mosquitto.url))
-        until(lambda: strip.report() or apart.value() == 400, 30, "no reading arrived")
+        until(lambda: strip.report() or apart.value() == 400, 60, "no reading arrived")
         asked: set[str] = set()
         for kill in range(KILLS):
             strip.manner = dice.choice(["obedient", "obedient", "silent"])

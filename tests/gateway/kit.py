@@ -95,7 +95,7 @@ def publish(port: int, messages: list[tuple[str, bytes]], *, retain: bool = Fals
     client.loop_start()
     sent = [client.publish(topic, payload, qos=1, retain=retain) for topic, payload in messages]
     for info in sent:
-        info.wait_for_publish(20)
+        info.wait_for_publish(60)
         assert info.is_published()
     client.disconnect()
     client.loop_stop()

@@ -33,7 +33,7 @@ def entry(n: int) -> NewEntry:
     return NewEntry(n, n, [Reading("d", "", n, n, "t", {"n": n})])
 
 
-def until(done: Callable[[], bool], seconds: float = 10) -> None:
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not come about in time"

@@ -153,7 +153,7 @@ def test_services_that_hang_do_not_hold_up_collecting(mosquitto: Mosquitto, tmp_
         def registry(self) -> Registry:
             self.asked += 1
             if self.asked > 1:
-                self.hangs.wait(20)
+                self.hangs.wait(100)
             return super().registry()
 
     ledger = Hanging()
@@ -163,7 +163,7 @@ def test_services_that_hang_do_not_hold_up_collecting(mosquitto: Mosquitto, tmp_
     until(lambda: ledger.asked > 1)
     until(lambda: gateway.status().connected)
     publish(mosquitto.port, [telemetry_message(n) for n in range(100)])
-    until(lambda: telemetry.count() == 100, seconds=5, why="collecting waits for services")
+    until(lambda: telemetry.count() == 100, seconds=60, why="collecting waits for services")
     ledger.hangs.set()
     gateway.stop()
     telemetry.close()

@@ -21,7 +21,7 @@ from services.bench.mosquitto import Mosquitto
 pytestmark = pytest.mark.mosquitto
 
 
-def _until(done: Callable[[], bool], seconds: float = 15) -> None:
+def _until(done: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not come about in time"
@@ -56,7 +56,7 @@ def test_everything_published_is_acknowledged_and_arrives_in_order(mosquitto: Mo
     with _Listener(mosquitto, "t/#") as listener, MqttPublisher(mosquitto.url, "p1") as publisher:
         for i in range(500):
             publisher.publish(f"t/{i % 7}", json.dumps(i).encode())
-        assert publisher.flush(15)
+        assert publisher.flush(60)
         _until(lambda: len(listener.heard) >= 500)
     assert [json.loads(payload) for _, payload, _ in listener.heard] == list(range(500))
     assert publisher.dropped == 0
@@ -64,14 +64,14 @@ def test_everything_published_is_acknowledged_and_arrives_in_order(mosquitto: Mo
 
 def test_what_is_published_during_a_broker_restart_goes_out_after_it(mosquitto: Mosquitto) -> None:
     with MqttPublisher(mosquitto.url, "p1") as publisher:
-        assert publisher.wait_connected(10)
+        assert publisher.wait_connected(60)
         mosquitto.kill()
         _until(lambda: not publisher.wait_connected(0))
         for i in range(50):
             publisher.publish("t/x", str(i).encode(), retain=True)
         assert not publisher.flush(0.05)
         mosquitto.start()
-        assert publisher.flush(30), publisher.last_error
+        assert publisher.flush(60), publisher.last_error
     with _Listener(mosquitto, "t/#") as listener:
         _until(lambda: bool(listener.heard))
     assert listener.heard[0] == ("t/x", b"49", True)
@@ -81,10 +81,10 @@ def test_the_will_speaks_when_the_client_is_gone_and_not_after_a_goodbye(mosquit
     will = Will("t/status", b"offline")
     with _Listener(mosquitto, "t/#") as listener:
         with MqttPublisher(mosquitto.url, "polite", will) as publisher:
-            assert publisher.wait_connected(10)
+            assert publisher.wait_connected(60)
             publisher.publish("t/status", b"online")
         with MqttPublisher(mosquitto.url, "rude", will) as publisher:
-            assert publisher.wait_connected(10)
+            assert publisher.wait_connected(60)
             publisher._client.socket().close()  # type: ignore[union-attr]
             _until(lambda: len(listener.heard) >= 2)
     assert [payload for _, payload, _ in listener.heard[:2]] == [b"online", b"offline"]
@@ -98,7 +98,7 @@ def test_where_no_broker_is_the_reason_is_told_and_closing_does_not_hang(tmp_pat
     _until(lambda: bool(publisher.last_error))
     began = time.monotonic()
     assert not publisher.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_what_is_published_before_the_broker_has_answered_goes_out_behind_what_waited(mosquitto: Mosquitto) -> None:
@@ -107,13 +107,13 @@ def test_what_is_published_before_the_broker_has_answered_goes_out_behind_what_w
         for i in range(5):
             publisher.publish("t/x", str(i).encode())
         with publisher:
-            assert slow.asked.wait(10)
+            assert slow.asked.wait(60)
             for i in range(5, 10):
                 publisher.publish("t/x", str(i).encode())
             slow.answer.set()
             for i in range(10, 15):
                 publisher.publish("t/x", str(i).encode())
-            assert publisher.flush(15)
+            assert publisher.flush(60)
             _until(lambda: len(listener.heard) >= 15)
     assert [int(payload) for _, payload, _ in listener.heard] == list(range(15))
 
@@ -159,5 +159,5 @@ class _SlowAnswer:
                 if wait_for is None:
                     self.asked.set()
                 else:
-                    wait_for.wait(20)
+                    wait_for.wait(100)
                 target.sendall(data)

@@ -181,7 +181,7 @@ class Dtu:
 
     def __enter__(self) -> Dtu:
         self._publisher.start()
-        assert self._publisher.wait_connected(10)
+        assert self._publisher.wait_connected(60)
         self._listener.connect()
         self._thread.start()
         return self
@@ -229,8 +229,8 @@ def test_registers_are_read_and_told_apart_and_strangers_are_never_asked(
     gateway, telemetry = make_gateway(tmp_path, mosquitto.url, ledger, meter())
     gateway.start()
     try:
-        until(lambda: len([r for r in ledger.readings if r.values]) >= 6, 30, "no readings came")
-        until(lambda: gateway.status().polls_unanswered >= 1, 20, "the mute one was not noticed")
+        until(lambda: len([r for r in ledger.readings if r.values]) >= 6, 60, "no readings came")
+        until(lambda: gateway.status().polls_unanswered >= 1, 60, "the mute one was not noticed")
         status = gateway.status()
     finally:
         gateway.stop()

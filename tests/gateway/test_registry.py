@@ -53,7 +53,7 @@ def test_what_the_last_run_knew_is_there_before_services_answer(tmp_path: Path, 
     silent = threading.Event()
 
     def later() -> Registry:
-        assert silent.wait(5)
+        assert silent.wait(60)
         return TWO
 
     uplink.answer = later

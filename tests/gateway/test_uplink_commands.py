@@ -19,6 +19,7 @@ from services.clock import to_millis
 from services.commands.api import desk_of
 from services.tables import commands
 from services.web.server import Server
+from tests.gateway.kit import until
 from tests.services.web.world import NOW, World, build, prepare
 
 NAME = "gateway@*"
@@ -128,12 +129,13 @@ def test_who_is_no_gateway_gets_no_orders(world: World, server: Server) -> None:
 
 
 def test_services_that_stop_end_the_wait_in_peace(
-    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.web.server._GRACE_SECONDS", 30)  # the wait ends by itself, and is not cut off
     server = Server(world.app, "127.0.0.1", 0)
     server.start()
     with uplink(world, server, tmp_path) as up:
-        stopper = threading.Timer(0.5, server.stop)
+        stopper = threading.Thread(target=_stop_once_asked, args=[server])
         stopper.start()
         began = time.monotonic()
         assert up.orders(NAME, 20) == []
@@ -142,3 +144,10 @@ def test_services_that_stop_end_the_wait_in_peace(
         with pytest.raises(UplinkUnavailable):
             up.orders(NAME, 20)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def _stop_once_asked(server: Server) -> None:
+    assert server._server is not None
+    state = server._server.server_state
+    until(lambda: bool(state.tasks), why="nobody asks")
+    server.stop()

@@ -232,7 +232,7 @@ def dripping(*, asks_first: bool) -> Iterator[int]:
         yield int(listener.getsockname()[1])
         ending.set()
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(60)
 
 
 def test_an_answer_that_drips_in_is_given_up() -> None:

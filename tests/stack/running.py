@@ -76,7 +76,7 @@ class RunningStack:
     def interrupt(self) -> int:
         """Ctrl-C; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(90)
 
     # --- what stands where -------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class RunningStack:
                 return False
             return True
 
-        self.until(is_let_in, 30)
+        self.until(is_let_in, 60)
         return password
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,8 +13,6 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 
-from services.backtest.jobs import MOST_WAITING, Backtests, TooManyBacktests, Wish
-from services.backtest.report import Progress, Report
 from services.web.server import Server
 from tests.web.conftest import Courtyard
 from tests.web.seed import SITE
@@ -140,32 +137,3 @@ def test_people_try_a_change_and_see_what_differs(
             assert violations(page, "dark") == []
     finally:
         server.stop()
-
-
-# --- the jobs ----------------------------------------
-
-
-def wish() -> Wish:
-    return Wish(site=SITE, start=NOW, end=NOW, rule="", change="", by="chen.yu")
-
-
-def test_one_at_a_time_cancelled_and_not_without_end() -> None:
-    jobs = Backtests()
-
-    def endless(told: Callable[[Progress], None]) -> Report:
-        while True:
-            told(Progress(1, 0, 0.5))
-            time.sleep(0.01)
-
-    running = [jobs.start(wish(), endless, NOW) for _ in range(MOST_WAITING)]
-    with pytest.raises(TooManyBacktests):
-        jobs.start(wish(), endless, NOW)
-    for job in running:
-        jobs.cancel(job.id)
-    deadline = time.monotonic() + 20
-    while not all(job.is_over for job in running):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert {job.state for job in running} == {"cancelled"}
-    assert jobs.of_sites(frozenset({SITE}))[0] is running[-1]
-    assert jobs.of_sites(frozenset()) == []

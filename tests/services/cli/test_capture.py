@@ -41,16 +41,16 @@ def test_what_is_said_stands_in_the_file(mosquitto: Mosquitto, tmp_path: Path) -
     file = tmp_path / "capture.jsonl"
     with MqttPublisher(mosquitto.url, "device") as device:
         device.publish("pumps/p1/status", b"online", retain=True)
-        assert device.flush(10)
+        assert device.flush(60)
         process = _start(
-            "--mqtt", mosquitto.url, "--topic", "pumps/#", "--max", "4", "--for", "30s", "--out", str(file)
+            "--mqtt", mosquitto.url, "--topic", "pumps/#", "--max", "4", "--for", "90s", "--out", str(file)
         )
         _listening(process)
         device.publish("pumps/p1/data", '{"压力": 0.4}'.encode())
         device.publish("other/p1/data", b"not asked for")
         device.publish("pumps/p1/raw", b"\x01\x03\x00\xff", qos=0)
         device.publish("pumps/p1/data", b"a\x00b")
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=90)
     assert process.returncode == 0, said
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(line["topic"], line.get("text"), line.get("hex"), line["retained"], line["qos"]) for line in lines] == [
@@ -71,12 +71,12 @@ def test_ctrl_c_keeps_what_was_heard(mosquitto: Mosquitto, tmp_path: Path) -> No
     _listening(process)
     with MqttPublisher(mosquitto.url, "device") as device:
         device.publish("t/1", b"1")
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not file.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
     process.send_signal(2)
-    _, said = process.communicate(timeout=15)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert [message.topic for message in read_capture(file)[0]] == ["t/1"]
 

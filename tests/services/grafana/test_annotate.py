@@ -236,7 +236,7 @@ def test_services_annotate_by_themselves_where_a_grafana_is_given(
     assert "Pressure low" in shown(grafana, "alarm")[0]["text"]
 
 
-def until(true: Any, seconds: float = 10) -> None:
+def until(true: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

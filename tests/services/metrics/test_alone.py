@@ -36,7 +36,7 @@ def test_a_gateway_alone_says_that_broker_and_services_are_away(tmp_path: Path) 
     )
 
     def figures() -> Series:
-        return read(httpx.get(f"http://{settings.metrics}/metrics", trust_env=False, timeout=10).text)
+        return read(httpx.get(f"http://{settings.metrics}/metrics", trust_env=False, timeout=60).text)
 
     with ExitStack() as stack:
         start_remote_gateway(stack, settings, SystemClock())

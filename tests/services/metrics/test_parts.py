@@ -129,16 +129,16 @@ def test_a_database_that_hangs_holds_up_one_scrape_only(database: Database) -> N
     class HangingClock:
         def now(self) -> datetime:
             entered.set()
-            leave.wait(20)
+            leave.wait(100)
             return NOW
 
     figures._clock = HangingClock()
     first = Thread(target=lambda: list(figures()))
     first.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     up = [sample.value for sample in figures() if sample.metric is state.DATABASE_UP]
     leave.set()
-    first.join(10)
+    first.join(60)
     assert up == [0]
     database.close()
 

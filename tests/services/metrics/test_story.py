@@ -52,7 +52,7 @@ class Product:
     url: str
 
     def figures(self) -> Series:
-        return read(httpx.get(self.url, trust_env=False, timeout=10).text)
+        return read(httpx.get(self.url, trust_env=False, timeout=60).text)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +186,8 @@ def prometheus(courtyard: Product, tmp_path_factory: pytest.TempPathFactory) -> 
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as client:
-            until(lambda: scrapes(client) >= 4, 30, "Prometheus has not scraped")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
+            until(lambda: scrapes(client) >= 4, 60, "Prometheus has not scraped")
             yield client
     finally:
         server.terminate()
@@ -228,6 +228,6 @@ def test_rules_are_loaded_and_healthy_and_nothing_fires_that_should_not(promethe
         (group,) = prometheus.get("/api/v1/rules").json()["data"]["groups"]
         return list(group["rules"])
 
-    until(lambda: all(rule["health"] == "ok" for rule in rules()), 20, "a rule has not been judged, or fails")
+    until(lambda: all(rule["health"] == "ok" for rule in rules()), 60, "a rule has not been judged, or fails")
     firing = {rule["name"] for rule in rules() if rule["state"] == "firing"}
     assert firing == set(), "a healthy Courtyard raises no alert"

@@ -99,7 +99,7 @@ class SmtpSink:
 
     def __enter__(self) -> SmtpSink:
         self._port = free_port()  # aiosmtpd cannot say which one it got for 0
-        self._controller = Controller(self, hostname="127.0.0.1", port=self._port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self._port, ready_timeout=60)
         self._controller.start()
         return self
 

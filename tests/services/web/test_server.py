@@ -65,13 +65,14 @@ def test_open_event_streams_do_not_hold_up_the_end() -> None:
     eventually(lambda: len(got) > 6)
     begun = time.monotonic()
     server.stop()
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 10, "two seconds, and what a busy machine adds"
     for thread in threads:
         thread.join(30)
     assert ended.is_set()
 
 
-def test_a_request_under_way_is_answered_first() -> None:
+def test_a_request_under_way_is_answered_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.web.server._GRACE_SECONDS", 60)  # half a second may take long on a busy machine
     app = app_with_a_stream()
     server = Server(app, "127.0.0.1", 0)
     server.start()
