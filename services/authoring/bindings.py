@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.authoring import ids, payloads, values
+from services.authoring import identity, ids, payloads, values
 from services.authoring.capture import Message
 from services.authoring.fill import Filler, write_path
 from services.authoring.presence_words import presence_of
@@ -21,14 +21,9 @@ _NO_JSON = r"[^{\[\x00-\x08\x0b\x0c\x0e-\x1f][^\x00-\x08\x0b\x0c\x0e-\x1f]*"
 """Text that is neither the beginning of JSON nor a binary frame."""
 _KINDS = ("type", "msgType", "msg_type", "messageType", "method", "cmd", "event", "eventType", "event_type",
           "alarm_type", "alarmType", "notifyType", "action", "serviceId", "topic", "identifier")  # fmt: skip
+_BEATS = ids.words("heartbeat heart hb alive keepalive ping lwt will online status state availability")
 _EVENT_WORDS = ids.words("event events evt alarm alarms notify notification button action")
 _EVENT_KEYS = ids.words("event eventtype event_type alarm_type alarmtype action")
-_DEVICE_KEYS = tuple(
-    """
-    deviceid devid devicename deviceno devno imei mac macaddress sn serialno deveui chargerid stationid devicecode uuid
-    uid addr address mn did camera door station name id
-    """.split()  # noqa: SIM905 -- in this order
-)
 
 
 def draft_pattern(sheet: Sheet, pattern: Pattern, heard: Mapping[str, list[Message]]) -> None:
@@ -41,12 +36,18 @@ def draft_pattern(sheet: Sheet, pattern: Pattern, heard: Mapping[str, list[Messa
         _draft_announced(sheet, pattern)
         return
     full = [one for one in messages if one.payload.strip()]
-    if not full:
-        sheet.leave_out(f"{pattern.topic}: only empty messages")
+    if not any(_says_anything(pattern, one) for one in full):
+        sheet.misfits.update(messages)
+        sheet.leave_out(f"{pattern.topic}: only empty messages: asked of the device, not said by it?")
         return
     parts = _by_kind(sheet, pattern, full)
     for part in parts:
         _draft_binding(sheet, pattern, part, shared=len(parts) > 1)
+
+
+def _says_anything(pattern: Pattern, message: Message) -> bool:
+    """`{}` is what asks a device for something; on a topic of heartbeats it says that the device is there."""
+    return message.payload.strip() not in (b"{}", b"[]", b"null") or _word_of(pattern).lower() in _BEATS
 
 
 def _by_kind(sheet: Sheet, pattern: Pattern, messages: Sequence[Message]) -> list[list[Message]]:
@@ -233,7 +234,7 @@ def _fill(sheet: Sheet, pattern: Pattern, binding: BindingDraft, roots: list[Any
     else:
         filler.fill(roots, None, binding.fields)
     if not pattern.address:
-        _address_from(binding, filler.names)
+        binding.address = identity.address_of(filler.names) or binding.address
 
 
 def _addresses(pattern: Pattern) -> frozenset[str]:
@@ -251,7 +252,7 @@ def _json_presence(binding: BindingDraft, word: str, roots: list[Any]) -> list[A
     objects = [root for root in roots if isinstance(root, dict)]
     if len(objects) != len(roots):
         return roots
-    for key in ("state", "status", "online", "connected", "availability", "available"):
+    for key in ("state", "status", "online", "connected", "availability", "available", *_KINDS, "operator"):
         seen = [one[key] for one in objects if key in one]
         found = presence_of(key if key in ("online", "connected", "available") else word, seen)
         if len(seen) == len(roots) and found is not None:
@@ -275,7 +276,8 @@ def _events(sheet: Sheet, binding: BindingDraft, roots: list[Any], path: str | N
     filler.fill(objects, None, {})
     binding.time = scratch.time
     if "{address}" not in binding.topic:
-        _address_from(binding, [one for one in filler.names if one[0].rpartition(".")[2] != "id"])
+        names = [one for one in filler.names if one[0].rpartition(".")[2] != "id"]
+        binding.address = identity.address_of(names) or binding.address
     wrapped, cores = _core(objects)
     key = path.rpartition(".")[2] if path else None
     fields = _plain_fields(cores, wrapped, key, (binding.time or {}).get("path"))
@@ -307,20 +309,6 @@ def _plain_fields(
 def _may_name(key: str) -> bool:
     """In an event a name is mostly a person's."""
     return values.is_personal(key) or ids.identifier(key).endswith("name")
-
-
-def _address_from(binding: BindingDraft, names: Sequence[tuple[str, list[Any]]]) -> None:
-    """The payload names the device: the key that is most clearly one of a device."""
-    ranked = sorted(names, key=lambda one: (_rank(one[0]), one[0].count("."), len(one[0])))
-    for path, seen in ranked:
-        if _rank(path) < 9 and re.fullmatch(r"[\w.-]+", path) and len({str(one) for one in seen}) * 2 <= len(seen) + 1:
-            binding.address = f"{{{path}}}"
-            return
-
-
-def _rank(path: str) -> int:
-    last = re.sub(r"[^a-z0-9]", "", path.rpartition(".")[2].lower())
-    return min(_DEVICE_KEYS.index(last), 8) if last in _DEVICE_KEYS else 9
 
 
 def _draft_announced(sheet: Sheet, pattern: Pattern) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from device_profiles.schema import DeviceProfile
-from services.authoring import ids, payloads, sparkplug
+from services.authoring import identity, ids, payloads, sparkplug
 from services.authoring.bindings import draft_pattern
 from services.authoring.capture import Message
 from services.authoring.discovery import announced
@@ -61,7 +61,9 @@ def draft(messages: Sequence[Message], wanted: Wanted) -> Draft:
     leaves |= {entity.topic: frozenset({"text"}) for entity in said.entities if entity.topic not in leaves}
     if not leaves:
         raise NothingToDraft("the capture has no message that a device said about itself")
-    groups = sorted(clusters(shapes_of(leaves)), key=lambda group: -_weight(group, heard))
+    groups = sorted(
+        clusters(shapes_of(leaves, identity.named_in_payloads(heard))), key=lambda group: -_weight(group, heard)
+    )
     sheet = _sheet(wanted, groups[0], messages)
     sheet.announced = said
     for topic in sorted({message.topic for message in messages if _is_command(message.topic)})[:10]:
@@ -75,6 +77,7 @@ def draft(messages: Sequence[Message], wanted: Wanted) -> Draft:
         raise NothingToDraft(
             f"nothing in the capture could be understood: {'; '.join(sheet.left_out) or 'it is empty'}"
         )
+    sheet.tell_apart()
     text, profile, understood, silent = prove(sheet, mine)
     return Draft(text, profile, sheet, understood, silent, len(mine), others)
 
@@ -136,7 +139,9 @@ def _draft_bindings(sheet: Sheet, group: Sequence[Shape], heard: Mapping[str, li
     if topics[0].startswith(sparkplug.NAMESPACE):
         sparkplug.draft_bindings(sheet, [one for topic in topics for one in heard.get(topic, [])])
     else:
-        for pattern in sorted(name_slots(group), key=lambda pattern: pattern.topic):
+        mine = {topic: heard[topic] for topic in topics if topic in heard}
+        patterns = name_slots(group, in_payload=len(mine) == len(topics) and identity.only_in_payloads(mine))
+        for pattern in sorted(patterns, key=lambda pattern: pattern.topic):
             draft_pattern(sheet, pattern, heard)
     sheet.bindings.sort(key=lambda binding: not (binding.presence or binding.says))
     if sheet.announced.makers:

@@ -39,6 +39,8 @@ def write_path(keys: Sequence[str | int]) -> str | None:
 
 
 _SAYS_NOTHING = ids.words("value val v data raw reading result")
+_WRAPS = ids.words("info data payload params param msg message body object content values")
+"""Keys around everything: they name nothing, so what stands within keeps its own name."""
 _PAIR_NAMES = ("name", "key", "identifier", "code", "tag", "metric", "field", "id", "n", "k")
 _PAIR_VALUES = ("value", "val", "v", "data")
 
@@ -286,7 +288,7 @@ class Filler:
     ) -> None:
         path = write_path(at)
         words = [key for key in at if isinstance(key, str)] or list(names) or [self._topic_key or "value"]
-        while len(words) > 1 and words[-1].lower() in _SAYS_NOTHING:
+        while len(words) > 1 and words[-1].lower() in _SAYS_NOTHING and words[-2].lower() not in _WRAPS:
             words.pop()
         if path is None:
             self._left(at, "a key that no path can name")

@@ -18,6 +18,11 @@ from services.authoring.quantities import (
     Quantity,
 )
 
+_COUNTED = re.compile(r"(?:^|[^A-Za-z0-9]|(?:^|[^A-Za-z0-9])[A-Za-z]|[A-Za-z]{2,})(\d+)$")
+"""The number of `voltage2` and `pump_2`, and not what looks so in a part number such as `DS18B20`."""
+_INNER = {"power": "power", "voltage": "voltage", "energy": "energy", "freq": "frequency"}
+"""Words that say it in the middle of a longer one: `pvpowerin`."""
+
 
 def tokens(key: str) -> list[str]:
     """The words of a key: `waterTemp_C` -> water, temp, c."""
@@ -44,15 +49,16 @@ def _found(path: Sequence[str]) -> tuple[Quantity | None, str | None]:
 def _of_key(key: str) -> Quantity | None:
     words = [form for word in tokens(key) for form in (word, re.sub(r"\d+$", "", word)) if form]
     joined = "".join(tokens(key))
+    inner = next((NAMED[name] for word, name in _INNER.items() if word in joined), None)
     for listed, quantity in QUANTITIES:
         for one in listed.split():
             foreign = not one.isascii()
             if (foreign and one in key) or (not foreign and (one in words or (len(one) > 3 and joined == one))):
                 return quantity
             if len(one) >= 4 and one.isascii() and any(word.endswith(one) or word.startswith(one) for word in words):
-                return quantity
+                return inner if inner is not None and quantity.name == "count" else quantity
     unit = unit_of_key(key)
-    return NAMED.get(BY_UNIT.get(unit or "", ""))
+    return NAMED.get(BY_UNIT.get(unit or "", "")) or inner
 
 
 def unit_of_key(key: str) -> str | None:
@@ -87,7 +93,7 @@ def name_of(key: str, parents: Sequence[str], quantity: Quantity | None) -> tupl
         words.pop()
     own = quantity.en.lower().split()
     known = [QUALIFIERS[word] for word in dict.fromkeys(words) if word in QUALIFIERS and word not in own]
-    number = re.search(r"(\d+)$", key)
+    number = None if unit_of_key(key) else _COUNTED.search(key)
     tail = f" {number[1]}" if number and quantity.name != ids.identifier(key) else ""
     zh = chinese or "".join(zh for zh, _ in known) + quantity.zh
     first, *rest = [*(en for _, en in known), quantity.en]

@@ -54,15 +54,15 @@ def _rough(level: str) -> str:
     return "{}" if ids.is_number(level) or ids.looks_like_id(level) else level
 
 
-def shapes_of(leaves: Mapping[str, Leaf]) -> list[Shape]:
-    """The shapes of these topics, in the order of their topics."""
+def shapes_of(leaves: Mapping[str, Leaf], named: frozenset[str] = frozenset()) -> list[Shape]:
+    """The shapes of these topics, in the order of their topics. `named`: levels that payloads name as a device."""
     rows = [Row(topic, tuple(topic.split("/")), leaf) for topic, leaf in sorted(leaves.items())]
     found: list[Shape] = []
-    _descend(rows, (), found)
+    _descend(rows, (), found, named)
     return found
 
 
-def _descend(rows: Sequence[Row], levels: tuple[Level, ...], found: list[Shape]) -> None:
+def _descend(rows: Sequence[Row], levels: tuple[Level, ...], found: list[Shape], named: frozenset[str]) -> None:
     depth = len(levels)
     ending = frozenset(row.topic for row in rows if len(row.levels) == depth)
     if ending:
@@ -71,8 +71,12 @@ def _descend(rows: Sequence[Row], levels: tuple[Level, ...], found: list[Shape])
     for row in rows:
         if len(row.levels) > depth:
             below[row.levels[depth]].append(row)
-    for level, members in _known_convention(levels, below) or _levels(below, depth):
-        _descend(members, (*levels, level), found)
+    for level, members in _known_convention(levels, below) or _levels(below, depth, named, _is_named(levels, named)):
+        _descend(members, (*levels, level), found, named)
+
+
+def _is_named(levels: tuple[Level, ...], named: frozenset[str]) -> bool:
+    return any(isinstance(level, Slot) and bool(level.values & named) for level in levels)
 
 
 def _known_convention(
@@ -94,12 +98,15 @@ def _all_but(below: Mapping[str, list[Row]], literal: str) -> list[tuple[Level, 
     return [*fixed, (Slot(frozenset(names)), rest)] if names else fixed
 
 
-def _levels(below: Mapping[str, list[Row]], depth: int) -> list[tuple[Level, list[Row]]]:
-    """The values of one level, those of one kind taken together."""
+def _levels(
+    below: Mapping[str, list[Row]], depth: int, named: frozenset[str], has_device: bool
+) -> list[tuple[Level, list[Row]]]:
+    """The values of one level, those of one kind taken together. Below a device, a name says what is said."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for value in below:
-        kinds[_kind(value)].append(value)
-    alike, literal = _alike(kinds.pop("name", []), kinds.get("id", []), below, depth)
+        kinds["id" if value in named else _kind(value)].append(value)
+    names = kinds.pop("name", [])
+    alike, literal = ([], names) if has_device else _alike(names, kinds.get("id", []), below, depth)
     kinds["id"] = [*kinds.get("id", []), *alike]
     out: list[tuple[Level, list[Row]]] = [(value, below[value]) for value in [*literal, *kinds.pop("word", [])]]
     for kind, values in kinds.items():
@@ -226,9 +233,12 @@ def _names(shape: Shape) -> frozenset[str]:
     )
 
 
-def name_slots(shapes: Sequence[Shape]) -> list[Pattern]:
-    """The binding topics of one cluster: which capture is the address, which names a child."""
-    if not any(shape.slots for shape in shapes):
+def name_slots(shapes: Sequence[Shape], *, in_payload: bool = False) -> list[Pattern]:
+    """The binding topics of one cluster: which capture is the address, which names a child.
+
+    `in_payload`: every message says itself who sent it, so a topic without anything like a device's name has none.
+    """
+    if not in_payload and not any(shape.slots for shape in shapes):
         shapes = [_with_weak_slot(shape) for shape in shapes]
     return [_named(shape) for shape in shapes]
 

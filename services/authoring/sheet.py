@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,15 @@ class StateDraft:
     scope: str | None = None
     words: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+def _in_order(words: dict[str, str]) -> dict[str, str]:
+    """Codes by their number, and any other word last."""
+    numbers = [raw for raw in words.values() if raw.removeprefix("-").isdecimal()]
+    counted = len(numbers) >= len(words) - 1
+    kept = [word for word in words if word != "other"]
+    order = sorted(kept, key=lambda word: int(words[word])) if counted and set(words) - set(kept) else kept
+    return {word: words[word] for word in [*order, *(word for word in words if word == "other")]}
 
 
 @dataclass
@@ -164,6 +174,13 @@ class Sheet:
             draft.notes.append("no unit")
         return name
 
+    def tell_apart(self) -> None:
+        """Metrics of one name and scope get their ids beside it: nobody could tell three voltages from each other."""
+        many = Counter((metric.scope, metric.zh, metric.en) for metric in self.metrics.values())
+        for name, metric in self.metrics.items():
+            if many[metric.scope, metric.zh, metric.en] > 1:
+                metric.zh, metric.en = f"{metric.zh}（{name}）", f"{metric.en} ({name})"
+
     def _same_metric(self, name: str, draft: MetricDraft) -> bool:
         if name in self.states:
             return False
@@ -183,7 +200,7 @@ class Sheet:
 
         name = self._free(self._name(key, ""), elsewhere, path)
         known = self.states.setdefault(name, StateDraft(zh, en, scope, notes=list(found.notes)))
-        known.words |= {word: raw for word, raw in found.words.items() if word not in known.words}
+        known.words = _in_order({**found.words, **known.words})
         return name
 
     @staticmethod

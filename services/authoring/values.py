@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from services.authoring import hints, ids
+from services.authoring import hints, identity, ids
 from services.authoring.quantities import Quantity
 
 MOST_WORDS = 12
+MOST_MARKS = 2
+"""Words that may stand for "no value" among numbers."""
+_MEASURED_SHARE = 0.75
 _LONGEST_WORD = 40
 _LARGEST_COUNT = 1e12
 _NUMBER = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*")
@@ -25,7 +28,7 @@ _TIME_WORDS = ids.words(
 )
 _PERSONAL = ids.words(
     "card cardno cardnumber cardid person personname username user userid phone mobile plate licenseplate idcard face "
-    "rfid who"
+    "rfid who pic picture photo snapshot"
 )
 _SURELY_TIME = ids.words("ts timestamp time datetime")
 _ID_WORDS = ids.words(
@@ -33,7 +36,7 @@ _ID_WORDS = ids.words(
     id ids uid uuid mac imei imsi iccid sn serial serialno deviceid devid devname devicename deviceno devno deveui
     eui dn chargerid stationid gatewayid nodeid physicalid address addr cid mn did msgid messageid tid guid source
     src dst product productid productkey pk token session version ver fwver firmware hardware model ip ipaddress ssid
-    url
+    url fport fcnt
     """
 )
 _STATE_WORDS = ids.words(
@@ -309,7 +312,7 @@ def _texts(path: Sequence[str], seen: Sequence[str]) -> Guess:
     key = path[-1] if path else ""
     if _names_time(key) and time_format(seen):
         return Guess("time", time_format=time_format(seen))
-    if is_name(key):
+    if is_name(key) or identity.is_serial(key, seen):
         return Guess("name")
     texts = [text.strip() for text in seen]
     numbers = [text for text in texts if text.lower() not in ("nan", "null", "none", "inf", "+inf", "-inf", "-", "--")]
@@ -326,7 +329,26 @@ def _texts(path: Sequence[str], seen: Sequence[str]) -> Guess:
     with_unit = [_WITH_UNIT.fullmatch(text) for text in texts]
     if all(with_unit) and len({match[2] for match in with_unit if match}) == 1:
         return _suffixed(path, [match for match in with_unit if match])
-    return _state(key, list(dict.fromkeys(texts)), len(texts))
+    return _mostly_suffixed(path, texts) or _state(key, list(dict.fromkeys(texts)), len(texts))
+
+
+def _mostly_suffixed(path: Sequence[str], texts: Sequence[str]) -> Guess | None:
+    """`1990 mm`, and now and then `Invalid Reading`: the words are what it says where it has no value."""
+    measured = [match for text in texts if (match := _WITH_UNIT.fullmatch(text) or _NUMBER.fullmatch(text))]
+    others = sorted({text for text in texts if not (_WITH_UNIT.fullmatch(text) or _NUMBER.fullmatch(text))})
+    units = {match[2] if match.re is _WITH_UNIT else "" for match in measured}
+    if len(units) != 1 or len(others) > MOST_MARKS or len(measured) < _MEASURED_SHARE * len(texts):
+        return None
+    if units == {""}:
+        found = _numbers(path, [float(match[0]) for match in measured], whole=False)
+        if found.sort != "metric":
+            return None
+        found.entry = {"cast": "number", **found.entry}
+    else:
+        found = _suffixed(path, measured)
+    found.entry["sentinel"] = others
+    found.notes.append(f"that {' and '.join(map(repr, others))} means no value")
+    return found
 
 
 def _suffixed(path: Sequence[str], found: Sequence[re.Match[str]]) -> Guess:
