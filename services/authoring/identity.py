@@ -33,7 +33,7 @@ class Claim(NamedTuple):
 
 
 def is_serial(key: str, seen: Sequence[str]) -> bool:
-    """Whether these texts are serial numbers under a key that names numbers: `deviceCode: KS1001`, never `errorCode`."""
+    """Whether these texts are serial numbers: `deviceCode: KS1001`, never those of an `errorCode`."""
     words = ids.identifier(key, "").split("_")
     if words[-1] not in _NUMBERED or set(words) & _OF_STATES:
         return False
@@ -91,7 +91,7 @@ def named_in_payloads(heard: Mapping[str, Sequence[Message]]) -> frozenset[str]:
 
 
 def only_in_payloads(heard: Mapping[str, Sequence[Message]]) -> bool:
-    """Whether every message names its device, one and the same key of each topic, by what looks like a serial number."""
+    """Whether every message names its device by a serial number, under one key for each topic."""
     return bool(heard) and all(_told_by(messages[:_MOST_LOOKED_AT]) for messages in heard.values())
 
 
