@@ -41,6 +41,7 @@ from services.metrics.state import of_state
 from services.notices import sending
 from services.notices.digests import Digests
 from services.notices.outbox import Outbox
+from services.presence.gap_store import expire as expire_gaps
 from services.profiles import load_library
 from services.rollup import rollup_chores
 from services.rules.store import expire_decisions
@@ -194,6 +195,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
             _forgetting(core, "events", expire_events, core.settings.event_days),
             _forgetting(core, "rule trials", expire_trials, core.settings.event_days),
             _forgetting(core, "decisions", expire_decisions, core.settings.decision_days),
+            _forgetting(core, "gaps of gateways", expire_gaps, core.settings.decision_days),
         ],
     )
     ticker.start()
@@ -275,7 +277,9 @@ def start_annotations(stack: ExitStack, core: Core) -> Annotator | None:
 
 def start_web(stack: ExitStack, core: Core, gateway: Gateway | None) -> Server:
     """Pages and API. Raises AddressTaken when the address is in use."""
-    server = Server(create_app(replace(core.context, gateway=gateway)), *core.settings.http_address)
+    context = replace(core.context, gateway=gateway)
+    stack.callback(context.jobs.close)
+    server = Server(create_app(context), *core.settings.http_address)
     server.start()
     stack.callback(server.stop)
     return server

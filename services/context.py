@@ -10,12 +10,11 @@ from device_profiles.schema import DeviceProfile
 from gateway.quarantine import QuarantineEntry
 from gateway.reading import GatewayStatus
 from gateway.telemetry import TelemetryStore
-from services.backtest.jobs import Backtests
+from services.backtest.jobs import Jobs
 from services.changes import Changes
 from services.clock import Clock
 from services.database import Database
 from services.metrics import Metrics
-from services.rulebook.previews import Previews
 from services.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +43,5 @@ class Context:
     gateway: LocalGateway | None = None
     """None where gateways run elsewhere and deliver over HTTP."""
     metrics: Metrics = field(default_factory=Metrics)
-    backtests: Backtests = field(default_factory=Backtests)
-    """Those that people have asked for."""
-    previews: Previews = field(default_factory=Previews)
-    """Backtests that were asked for before rules are changed."""
+    jobs: Jobs = field(default_factory=Jobs)
+    """Backtests that people have asked for, by themselves or before rules are changed."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.accounts.policy import Role
-from services.backtest.jobs import Job, TooManyBacktests
+from services.backtest.jobs import Backtest, TooManyJobs
 from services.context import Context
 from services.rules.book import RuleBook
 from services.scope import NotFound
@@ -85,22 +85,22 @@ def get_backtest(context: ContextOf, principal: Engineer, backtest: JobId) -> Ba
 def cancel_backtest(context: ContextOf, principal: Engineer, backtest: JobId) -> BacktestBody:
     """It ends at its next step. One that is over stays as it is."""
     job = job_of(context, principal, backtest)
-    context.backtests.cancel(job.id)
+    context.jobs.cancel(job.id)
     return _body(job)
 
 
 # --- shared with the pages ----------------------------------------
 
 
-def job_of(context: Context, principal: Principal, id: str) -> Job:
+def job_of(context: Context, principal: Principal, id: str) -> Backtest:
     """Raises a Problem where there is none that this person may see."""
-    found = context.backtests.get(id)
-    if found is None or not principal.may(Role.ENGINEER, found.wish.site):
+    found = context.jobs.get(id, Backtest)
+    if found is None or not principal.may(Role.ENGINEER, found.site):
         raise not_found("backtest", id)
     return found
 
 
-def started(context: Context, principal: Principal, *, site: str, **asked: Any) -> Job:
+def started(context: Context, principal: Principal, *, site: str, **asked: Any) -> Backtest:
     """Raises NotFound, or a Problem that says what was expected."""
     # Imported here: the engine and its processes are of no use to who only looks at a page.
     from device_profiles.library import ProfileMistakes
@@ -111,7 +111,7 @@ def started(context: Context, principal: Principal, *, site: str, **asked: Any) 
             raise NotFound("site", site)
     try:
         return ask(context, site=site, by=principal.login, **asked)
-    except TooManyBacktests as full:
+    except TooManyJobs as full:
         raise Problem(429, "too-many", str(full), "Wait until one of them is done, or cancel one.") from full
     except ProfileMistakes as mistakes:
         raise Problem(
@@ -121,16 +121,15 @@ def started(context: Context, principal: Principal, *, site: str, **asked: Any) 
         raise Problem(422, "not-valid", str(refused), "Ask for what was expected.") from refused
 
 
-def _body(job: Job) -> BacktestBody:
-    wish = job.wish
+def _body(job: Backtest) -> BacktestBody:
     return BacktestBody(
         id=job.id,
-        site=wish.site,
-        start=wish.start,
-        end=wish.end,
-        rule=wish.rule,
-        change=wish.change,
-        asked_by=wish.by,
+        site=job.site,
+        start=job.start,
+        end=job.end,
+        rule=job.rule,
+        change=job.change,
+        asked_by=job.by,
         asked_at=job.asked_at,
         state=job.state,
         progress=round(job.share, 3),

@@ -10,20 +10,17 @@ import msgspec
 from sqlalchemy import select
 
 from services.backtest.change import ChangeMistakes, laid_over, with_change
-from services.backtest.history import history_of
-from services.backtest.jobs import Job, Wish
+from services.backtest.jobs import Backtest
 from services.backtest.lanes import Focus, Variant
 from services.backtest.place import RuleKey
-from services.backtest.report import Progress, Report
-from services.backtest.run import run
+from services.backtest.recipe import recipe_of
+from services.ids import new_id
 from services.rules import book_store
 from services.rules.book import RuleBook
 from services.rules.effective import BookInForce, Effective
 from services.tables import devices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from services.context import Context
 
 _HERE = "here"
@@ -42,9 +39,9 @@ def ask(
     change: str | RuleBook = "",
     everything: bool = False,
     by: str,
-) -> Job:
+) -> Backtest:
     """Check what is asked and start it. `change` is text as people write it, or what a rule book says besides; empty:
-    only what is live. Raises ChangeMistakes, ProfileMistakes, ValueError, TooManyBacktests."""
+    only what is live. Raises ChangeMistakes, ProfileMistakes, ValueError, TooManyJobs."""
     if not timedelta(0) < end - start <= LONGEST:
         raise ValueError(
             f"found {start.isoformat()} to {end.isoformat()}, expected an end after the beginning, "
@@ -54,25 +51,19 @@ def ask(
     live, there = live_at(context, site)
     new = _changed(live, change, key, there)
     focus = Focus("all" if everything or new == live else "affected", key)
-    history = history_of(context.settings)
-
-    def work(told: Callable[[Progress], None]) -> Report:
-        return run(
-            context.database,
-            context.telemetry,
-            site,
-            live,
-            new,
-            start,
-            end,
-            focus=focus,
-            history=history,
-            progress=told,
-        )
-
-    written = change if isinstance(change, str) else _written(change)
-    wish = Wish(site=site, start=start, end=end, rule=rule, change=written, by=by)
-    return context.backtests.start(wish, work, context.clock.now())
+    now = context.clock.now()
+    job = Backtest(
+        id=new_id(now),
+        site=site,
+        start=start,
+        end=end,
+        by=by,
+        asked_at=now,
+        rule=rule,
+        change=change if isinstance(change, str) else _written(change),
+    )
+    recipe = recipe_of(context, site=site, there=there, old=live, new=new, start=start, end=end, focus=focus)
+    return context.jobs.start(job, recipe)
 
 
 def rule_key(rule: str) -> RuleKey | None:
@@ -88,9 +79,15 @@ def rule_key(rule: str) -> RuleKey | None:
 def live_at(context: Context, site: str) -> tuple[Variant, dict[str, str]]:
     """What runs at a site, and the profiles of its devices by id."""
     with context.database.read() as connection:
-        there = select(devices.c.id, devices.c.profile).where(devices.c.site == site, devices.c.retired_at.is_(None))
         book = book_store.newest(connection, site).book
-        return Variant(context.library, book), {row.id: row.profile for row in connection.execute(there)}
+    return Variant(context.library, book), devices_at(context, site)
+
+
+def devices_at(context: Context, site: str) -> dict[str, str]:
+    """Those in service -> their profiles."""
+    there = select(devices.c.id, devices.c.profile).where(devices.c.site == site, devices.c.retired_at.is_(None))
+    with context.database.read() as connection:
+        return {row.id: row.profile for row in connection.execute(there)}
 
 
 def _changed(live: Variant, change: str | RuleBook, rule: RuleKey | None, there: Mapping[str, str]) -> Variant:

@@ -1,124 +1,197 @@
-"""Backtests that people have asked for: run one after the other on a thread, followed, cancelled, kept for a while."""
+"""Backtests that people have asked for: one after the other, in turns of the sites, followed, cancelled, kept a while.
+
+Whoever asked looks at his job again until it is over; nothing waits for it.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 
 from gateway.telemetry import TelemetryUnavailable
-from services.ids import new_id
+from services.web.i18n import N_
 
 if TYPE_CHECKING:
+    from services.backtest.recipe import Recipe
     from services.backtest.report import Progress, Report
 
 log = structlog.get_logger("courtyard.backtest")
-MOST_KEPT, MOST_WAITING = 30, 4
+MOST_WAITING = 4
+"""Of one site, the one that runs included."""
+MOST_KEPT = 30
+"""Of one site, of those that are over."""
+_CLOSE_SECONDS = 10.0
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-Work = Callable[[Callable[["Progress"], None]], "Report"]
-"""Runs a backtest and tells how far it is."""
+Runner = Callable[["Recipe", Callable[["Progress"], None], Event], "Report"]
+"""Runs a backtest and tells how far it is; raises Cancelled soon after the event is set."""
+UNAVAILABLE = N_("the telemetry store does not answer; run `courtyard doctor`")
+DIED = N_("its process ended in the middle; was the machine short of memory? Try a shorter time, or fewer devices")
+BROKE = N_("a mistake of the program; the log of services says more")
 
 
-class TooManyBacktests(Exception):
-    """So many are under way that another would wait too long."""
+class TooManyJobs(Exception):
+    """So many of this site are under way that another would wait too long."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What was asked, for people to see it again."""
-
-    site: str
-    start: datetime
-    end: datetime
-    rule: str
-    change: str
-    """As it was written."""
-    by: str
+    def __init__(self, site: str, found: int) -> None:
+        self.site = site
+        self.found = found
+        super().__init__(f"{found} backtests of this site are under way; wait for one of them, or cancel it")
 
 
 @dataclass(kw_only=True)
 class Job:
-    """One backtest. `report` is there once it is done, `error` where it failed."""
+    """One backtest. `report` is there once it is done, `error` (English, a message of the catalog) where it failed."""
 
     id: str
-    wish: Wish
+    site: str
+    start: datetime
+    end: datetime
+    by: str
     asked_at: datetime
     state: State = "waiting"
     share: float = 0.0
+    """0 to 1."""
     readings: int = 0
     report: Report | None = None
     error: str = ""
-    stopping: Event = field(default_factory=Event)
+    stopping: Event = field(default_factory=Event, repr=False, compare=False)
 
     @property
     def is_over(self) -> bool:
         return self.state in ("done", "failed", "cancelled")
 
 
-class Backtests:
-    """One at a time: each takes all processors. The newest are kept until services start again."""
+@dataclass(kw_only=True)
+class Backtest(Job):
+    """Asked for by itself; `rule` and `change` as they were written, for people to see them again."""
 
-    def __init__(self) -> None:
+    rule: str
+    change: str
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Jobs:
+    """One at a time, each in a process of its own (it takes all processors); kept until services end.
+
+    The next is of the site whose turn was longest ago: who asks for four does not keep others waiting for all four.
+    """
+
+    def __init__(self, runner: Runner | None = None) -> None:
+        self._runner = runner or _apart
         self._kept: OrderedDict[str, Job] = OrderedDict()
+        self._waiting: list[tuple[Job, Recipe]] = []
+        self._turns = count(1)
+        self._last_turn: Counter[str] = Counter()
         self._lock = Lock()
-        self._turn = Lock()
+        self._worker: Thread | None = None
+        self._closed = False
         self.failures = 0
         """Ended by what nobody had thought of; the log says why."""
 
-    def start(self, wish: Wish, work: Work, now: datetime) -> Job:
-        """Raises TooManyBacktests."""
-        job = Job(id=new_id(now), wish=wish, asked_at=now)
+    def start(self, job: J, recipe: Recipe) -> J:
+        """Raises TooManyJobs."""
         with self._lock:
-            if sum(1 for one in self._kept.values() if not one.is_over) >= MOST_WAITING:
-                raise TooManyBacktests(f"{MOST_WAITING} backtests are under way; wait for one of them, or cancel it")
+            under_way = sum(1 for one in self._kept.values() if one.site == job.site and not one.is_over)
+            if under_way >= MOST_WAITING:
+                raise TooManyJobs(job.site, under_way)
             self._kept[job.id] = job
-            for old in [one.id for one in self._kept.values() if one.is_over][: max(0, len(self._kept) - MOST_KEPT)]:
-                del self._kept[old]
-        Thread(target=self._work, args=(job, work), name="backtest", daemon=True).start()
+            self._waiting.append((job, recipe))
+            self._forget(job.site)
+            if self._worker is None and not self._closed:
+                self._worker = Thread(target=self._work, name="backtests", daemon=True)
+                self._worker.start()
         return job
 
-    def get(self, id: str) -> Job | None:
+    def get(self, id: str, kind: type[J]) -> J | None:
+        """None where there is none (any more: they are not kept when services start again)."""
         with self._lock:
-            return self._kept.get(id)
+            found = self._kept.get(id)
+        return found if isinstance(found, kind) else None
 
-    def of_sites(self, sites: frozenset[str] | None) -> list[Job]:
+    def of_sites(self, sites: frozenset[str] | None, kind: type[J]) -> list[J]:
         """Newest first; None: of all sites."""
         with self._lock:
-            return [one for one in reversed(self._kept.values()) if sites is None or one.wish.site in sites]
+            found = list(reversed(self._kept.values()))
+        return [one for one in found if isinstance(one, kind) and (sites is None or one.site in sites)]
 
-    def cancel(self, id: str) -> Job | None:
-        """It ends at its next step; one that is over stays as it is."""
-        job = self.get(id)
-        if job is not None:
+    def cancel(self, id: str) -> None:
+        """One that waits is over at once, one that runs soon; one that is over stays as it is."""
+        with self._lock:
+            job = self._kept.get(id)
+            if job is None or job.is_over:
+                return
             job.stopping.set()
-        return job
+            if job.state == "waiting":
+                job.state = "cancelled"
+                self._waiting = [one for one in self._waiting if one[0] is not job]
 
-    def _work(self, job: Job, work: Work) -> None:
+    def close(self) -> None:
+        """Cancel all and wait until the process of the one that runs has ended. What is asked from now on waits."""
+        with self._lock:
+            self._closed = True
+            ids, worker = list(self._kept), self._worker
+        for id in ids:
+            self.cancel(id)
+        if worker is not None:
+            worker.join(_CLOSE_SECONDS)
+
+    def _forget(self, site: str) -> None:
+        over = [one.id for one in self._kept.values() if one.is_over and one.site == site]
+        for id in over[: max(0, len(over) - MOST_KEPT)]:
+            del self._kept[id]
+
+    def _work(self) -> None:
+        while (found := self._next()) is not None:
+            self._do(*found)
+
+    def _next(self) -> tuple[Job, Recipe] | None:
+        """Of the site whose turn was longest ago the oldest; None ends the thread."""
+        with self._lock:
+            if not self._waiting:
+                self._worker = None
+                return None
+            found = min(self._waiting, key=lambda one: self._last_turn[one[0].site])
+            self._waiting.remove(found)
+            self._last_turn[found[0].site] = next(self._turns)
+            found[0].state = "running"
+            return found
+
+    def _do(self, job: Job, recipe: Recipe) -> None:
+        # Imported here: whoever only builds a context needs none of it.
+        from services.backtest.parallel import WorkerDied
         from services.backtest.report import Cancelled
 
         def told(progress: Progress) -> None:
-            if job.stopping.is_set():
-                raise Cancelled
             job.share, job.readings = progress.share, progress.readings
 
-        with self._turn:
-            try:
-                if job.stopping.is_set():
-                    raise Cancelled
-                job.state = "running"
-                job.report = work(told)
-                job.state = "done"
-            except Cancelled:
-                job.state = "cancelled"
-            except (ValueError, TelemetryUnavailable) as refused:  # they say what to do
-                job.error, job.state = str(refused), "failed"
-            except Exception as error:  # the edge of a thread
-                self.failures += 1
-                job.error = f"{type(error).__name__}; the log of services says more"
-                log.error("backtest_failed", site=job.wish.site, exc_info=error)
-                job.state = "failed"
+        try:
+            job.report = self._runner(recipe, told, job.stopping)
+            job.share, job.readings, job.state = 1.0, job.report.readings, "done"
+        except Cancelled:
+            job.state = "cancelled"
+        except ValueError as refused:  # BacktestRefused, NoSuchSite: they say what was expected
+            job.error, job.state = str(refused), "failed"
+        except TelemetryUnavailable:
+            job.error, job.state = UNAVAILABLE, "failed"
+        except WorkerDied as died:
+            log.warning("backtest_died", site=job.site, why=str(died))
+            job.error, job.state = DIED, "failed"
+        except Exception as error:  # the edge of a thread
+            self.failures += 1
+            log.error("backtest_failed", site=job.site, exc_info=error)
+            job.error, job.state = BROKE, "failed"
+
+
+def _apart(recipe: Recipe, told: Callable[[Progress], None], stopping: Event) -> Report:
+    from services.backtest.apart import run_apart
+
+    return run_apart(recipe, told, stopping)

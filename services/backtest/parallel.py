@@ -18,14 +18,15 @@ from typing import Any
 from gateway.telemetry import TelemetryUnavailable
 from services.backtest.history import History
 from services.backtest.lanes import families
+from services.backtest.process import end_with_parent, give_way
 from services.backtest.replay import Slot
 from services.backtest.task import Task, Worked, replay
 
 MOST_PROCESSES = 8
 _SLOTS_AT_ONCE = 200
 _JOIN_SECONDS = 5.0
-_NICENESS = 5
-"""Alarms of today come before those of last week."""
+_NICER = 5
+"""Than who started it."""
 _now = attrgetter("now")
 
 
@@ -45,7 +46,11 @@ def split(task: Task, devices: Sequence[str], into: int) -> list[Task]:
     shares: list[list[str]] = [[] for _ in range(max(1, min(into, len(groups))))]
     for group in sorted(groups, key=len, reverse=True):
         min(shares, key=len).extend(group)
-    return [replace(task, devices=tuple(share)) for share in shares]
+    first = task.gateways
+    return [
+        replace(task, devices=tuple(share), past=task.past.of(frozenset(share)), gateways=() if i else first)
+        for i, share in enumerate(shares)
+    ]
 
 
 def run(tasks: Sequence[Task], history: History, worked: Worked) -> Generator[Slot, None, None]:
@@ -91,13 +96,14 @@ def _received(pipe: Connection, worked: Worked) -> Iterator[Slot]:
 
 def _work(task: Task, history: History, pipe: Connection) -> None:
     """In the other process."""
-    os.nice(_NICENESS)
+    end_with_parent()
+    give_way(_NICER)
     worked = Worked()
     with ExitStack() as stack:
         try:
             store = history.open(stack)
             some: list[Slot] = []
-            for slot in replay(task.lanes(), task.stretch, store, worked):
+            for slot in replay(task, task.lanes(), store, worked):
                 some.append(slot)
                 if len(some) >= _SLOTS_AT_ONCE:
                     pipe.send(("slots", some))

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from services.context import Context
+from services.ids import new_id
 from services.rulebook.desk import RuleBookDesk, Shipping
 from services.rulebook.diff import Difference, compare
 from services.rulebook.previews import Preview
@@ -24,6 +25,9 @@ from services.sites.store import get_site
 from services.web.pagination import Limit, Number, Page, page_of
 from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Crew, Engineer, Principal
+
+if TYPE_CHECKING:
+    from services.backtest.recipe import Recipe
 
 router = APIRouter(prefix="/sites/{site}")
 Id = Annotated[str, Path(max_length=64)]
@@ -74,8 +78,9 @@ class PreviewBody(BaseModel):
     id: str
     site: str
     version: int
-    state: Literal["waiting", "running", "done", "failed"]
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
     share: float = Field(description="How much of it is done: 0 to 1.")
+    readings: int = Field(description="Replayed so far.")
     start: datetime
     end: datetime
     error: str
@@ -202,6 +207,17 @@ def get_preview(
     return preview_body(_preview(context, site, preview))
 
 
+@router.delete("/rule-book/previews/{preview}", tags=_TAG, summary="Cancel a backtest of a change")
+def cancel_preview(
+    context: ContextOf, principal: Engineer, site: Id, preview: Annotated[str, Path(max_length=64)]
+) -> PreviewBody:
+    """It ends at its next step. One that is over stays as it is."""
+    desk_of(context).newest(principal.scope, site)
+    found = _preview(context, site, preview)
+    context.jobs.cancel(found.id)
+    return preview_body(found)
+
+
 @router.post("/rule-book/rollback", tags=_TAG, summary="Go back to an older version")
 def rollback(
     context: ContextOf, principal: Engineer, site: Id, said: RolledBack, response: Response, if_match: IfMatch = None
@@ -232,7 +248,7 @@ def start_preview(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> Preview:
-    """Raises NotFound, BookMoved, BookMistakes, TooManyPreviews, or Problem for a stretch that cannot be tried."""
+    """Raises NotFound, BookMoved, BookMistakes, TooManyJobs, or Problem for a stretch that cannot be tried."""
     before = desk_of(context).check(principal.scope, site, began_with, book)
     now = context.clock.now()
     until = end or now
@@ -246,17 +262,34 @@ def start_preview(
             f"found {since.isoformat()} to {until.isoformat()}",
             f"`end` must be after `start`, by at most {LONGEST_PREVIEW.days} days.",
         )
-    return context.previews.start(
-        context,
+    asked = Preview(
+        id=new_id(now),
         site=site,
         began_with=began_with,
-        old=before.book,
-        new=book,
         content=book_store.content_of(book),
         start=since,
         end=until,
         by=principal.login,
-        now=now,
+        asked_at=now,
+    )
+    return context.jobs.start(asked, _recipe(context, asked, before.book, book))
+
+
+def _recipe(context: Context, asked: Preview, old: RuleBook, new: RuleBook) -> Recipe:
+    # Imported here: the engine and its processes are of no use to who only looks at a page.
+    from services.backtest.asking import devices_at
+    from services.backtest.lanes import Focus, Variant
+    from services.backtest.recipe import recipe_of
+
+    return recipe_of(
+        context,
+        site=asked.site,
+        there=devices_at(context, asked.site),
+        old=Variant(context.library, old),
+        new=Variant(context.library, new),
+        start=asked.start,
+        end=asked.end,
+        focus=Focus("affected"),
     )
 
 
@@ -267,6 +300,7 @@ def preview_body(found: Preview) -> PreviewBody:
         version=found.began_with,
         state=found.state,
         share=round(found.share, 3),
+        readings=found.readings,
         start=found.start,
         end=found.end,
         error=found.error,
@@ -275,7 +309,7 @@ def preview_body(found: Preview) -> PreviewBody:
 
 
 def _preview(context: Context, site: str, id: str) -> Preview:
-    found = context.previews.get(id)
+    found = context.jobs.get(id, Preview)
     if found is None or found.site != site:
         raise not_found("preview", id)
     return found

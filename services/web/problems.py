@@ -18,12 +18,12 @@ from starlette.exceptions import HTTPException
 from gateway.telemetry import TelemetryUnavailable
 from services.accounts.desk import AccountMistake, LoginTaken
 from services.adoption.model import AdoptionConflict, AdoptionMistakes
+from services.backtest.jobs import TooManyJobs
 from services.intake import BatchRefused, CursorMoved
 from services.intake.alarming import SnoozeRefused
 from services.maintenance.planning import WindowOver, WindowRefused
 from services.outages.desk import OutageOver
 from services.rulebook.desk import BookMistakes, PreviewNeeded, where_of
-from services.rulebook.previews import TooManyPreviews
 from services.rules.book_store import BookMoved
 from services.scope import NotFound
 from services.tickets.desk import StepMissing, VersionConflict
@@ -100,7 +100,7 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     PreviewNeeded: lambda error: Problem(
         422, "preview-needed", str(error), "Ask for a preview of this very change, and send its id once it is done."
     ),
-    TooManyPreviews: lambda error: Problem(429, "busy", str(error), "Try again in a minute."),
+    TooManyJobs: lambda error: Problem(429, "too-many", str(error), "Wait until one of them is done, or cancel one."),
     AdoptionConflict: lambda error: Problem(409, "conflict", str(error), error.next_step),
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),
 }

@@ -17,7 +17,7 @@ from device_profiles.yaml_lines import YamlMistake, read_yaml
 from services import tables
 from services.accounts.policy import Role
 from services.backtest.api import JobId, job_of, started
-from services.backtest.jobs import Job
+from services.backtest.jobs import Backtest
 from services.backtest.report import Report
 from services.context import Context
 from services.groups.rule import SITE_RULES
@@ -102,7 +102,7 @@ def result(request: Request, context: ContextOf, principal: Engineer, backtest: 
     if job.is_over and "hx-request" in request.headers:
         return Response(headers={"HX-Refresh": "true"})  # the curves need their scripts
     reader = reader_of(request, principal)
-    site = _site(context, principal, job.wish.site)
+    site = _site(context, principal, job.site)
     zone = zone_of(site.timezone)
     return render(
         request,
@@ -120,7 +120,7 @@ def result(request: Request, context: ContextOf, principal: Engineer, backtest: 
 @router.post("/{backtest}/cancel")
 def cancel(context: ContextOf, principal: Engineer, backtest: JobId) -> Response:
     job = job_of(context, principal, backtest)
-    context.backtests.cancel(job.id)
+    context.jobs.cancel(job.id)
     return RedirectResponse(f"/rules/backtest/{job.id}", status_code=303)
 
 
@@ -206,8 +206,8 @@ def _form(
     )
 
 
-def _lately(context: Context, sites: frozenset[str]) -> list[Job]:
-    return context.backtests.of_sites(sites)[:10]
+def _lately(context: Context, sites: frozenset[str]) -> list[Backtest]:
+    return context.jobs.of_sites(sites, Backtest)[:10]
 
 
 def _rules(context: Context, site: Site, reader: Reader) -> dict[str, str]:

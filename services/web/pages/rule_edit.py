@@ -9,12 +9,13 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from services.backtest.jobs import TooManyJobs
 from services.context import Context
 from services.rulebook.api import desk_of, start_preview
 from services.rulebook.desk import BookMistakes, PreviewNeeded, Shipping
 from services.rulebook.diff import compare
 from services.rulebook.edit import Target, edited, standing
-from services.rulebook.previews import Preview, TooManyPreviews
+from services.rulebook.previews import Preview
 from services.rules import book_store
 from services.rules.book import RuleBook
 from services.rules.book_store import BookMoved
@@ -93,7 +94,7 @@ def _try(
     if not mistakes:
         try:
             asked = start_preview(context, principal, place.id, began_with, found.book)
-        except (BookMistakes, TooManyPreviews) as error:
+        except (BookMistakes, TooManyJobs) as error:
             mistakes[""] = str(error)
         else:
             query = urlencode({"site": place.id, **target._asdict()})
@@ -231,7 +232,7 @@ def _preview_page(
 
 
 def _tried(context: Context, place: Site, id: str) -> Preview:
-    found = context.previews.get(id)
+    found = context.jobs.get(id, Preview)
     if found is None or found.site != place.id:
         raise not_found("preview", id)
     return found

@@ -17,6 +17,8 @@ from gateway.reading import Reading
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services.accounts import store
 from services.accounts.policy import Grant, Role
+from services.backtest.jobs import Jobs
+from services.backtest.recipe import run_here
 from services.clock import to_millis
 from services.context import Context
 from services.database import Database
@@ -43,6 +45,7 @@ class Yard:
             changes=site.changes,
             clock=site.clock,
             intake=site.intake,
+            jobs=Jobs(run_here),
         )
         self.tokens: dict[str, str] = {}
         with site.database.write() as connection:
