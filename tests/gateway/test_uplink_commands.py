@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -20,14 +21,19 @@ from services.commands.api import desk_of
 from services.tables import commands
 from services.web.server import Server
 from tests.gateway.kit import until
-from tests.services.web.world import NOW, World, build, prepare
+from tests.services.web.conftest import Prepared, prepared
+from tests.services.web.world import NOW, World, build
+
+__all__ = ["prepared"]
 
 NAME = "gateway@*"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = build(tmp_path, prepare(tmp_path))
+def world(prepared: Prepared, tmp_path: Path) -> Iterator[World]:
+    folder, tokens = prepared
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    world = build(tmp_path, tokens)
     yield world
     world.context.telemetry.close()
     world.context.database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +15,19 @@ from services.accounts import desk, store
 from services.clock import to_millis
 from services.web.server import Server
 from tests.services.notices.sinks import HttpSink
-from tests.services.web.world import NOW, World, build, prepare
+from tests.services.web.conftest import Prepared, prepared
+from tests.services.web.world import NOW, World, build
+
+__all__ = ["prepared"]
 
 NAME = "gateway@*"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = build(tmp_path, prepare(tmp_path))
+def world(prepared: Prepared, tmp_path: Path) -> Iterator[World]:
+    folder, tokens = prepared
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    world = build(tmp_path, tokens)
     yield world
     world.context.telemetry.close()
     world.context.database.close()
