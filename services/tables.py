@@ -23,6 +23,9 @@ sites = Table(
     Column("params", JSON, nullable=True, default=dict),  # profile -> param -> value, for all its devices here
     Column("rules", JSON, nullable=True, default=list),  # rules across devices, as the site file says
     Column("updated_at", UtcDateTime, nullable=False),
+    # What intake holds in memory besides, and how often it was changed: only that is made anew.
+    Column("book_version", Integer, nullable=False, default=0, server_default="0"),  # of the rule book in force
+    Column("window_changes", Integer, nullable=False, default=0, server_default="0"),
 )
 buildings = Table(
     "buildings",
@@ -215,13 +218,14 @@ rule_corrections = Table(
     "rule_corrections",  # what late data would have said, had they come in time
     metadata,
     Column("id", _id, primary_key=True),
-    Column("site", _id, nullable=False, index=True),
-    Column("device", _id, nullable=False, index=True),
+    Column("site", _id, nullable=False),
+    Column("device", _id, nullable=False),
     Column("child", String(64), nullable=False, default=""),
     Column("rule", _id, nullable=False),
     Column("measured_at", UtcDateTime, nullable=False),
-    Column("known_at", UtcDateTime, nullable=False),
+    Column("known_at", UtcDateTime, nullable=False, index=True),
     Column("data", JSON, nullable=False, default=dict),
+    Index("ix_rule_corrections_device_measured_at", "device", "measured_at"),
 )
 shadow_episodes = Table(
     "shadow_episodes",  # what rules on trial would have raised
@@ -234,7 +238,7 @@ shadow_episodes = Table(
     Column("rule", _id, nullable=False),
     Column("severity", String(16), nullable=False),
     Column("raised_at", UtcDateTime, nullable=False),
-    Column("cleared_at", UtcDateTime, nullable=True),
+    Column("cleared_at", UtcDateTime, nullable=True, index=True),
     Column("reason", JSON, nullable=False, default=dict),
     Index("ix_shadow_episodes_rule", "site", "profile", "rule"),
 )

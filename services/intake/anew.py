@@ -16,6 +16,19 @@ Stood = Mapping[str, tuple[CompiledProfile | None, Mapping[str, Any]]]
 """Device -> the rules and params by which it was judged."""
 
 
+class Alike:
+    """Whether two compiled profiles have the same rules. Devices share them, so each two are compared once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def __call__(self, one: CompiledProfile | None, other: CompiledProfile | None) -> bool:
+        key = (id(one), id(other))
+        if key not in self._known:
+            self._known[key] = one is other or _rules(one) == _rules(other)
+        return self._known[key]
+
+
 def as_they_stand(memory: Memory) -> Stood:
     found = (one for one in memory.devices.values() if not one.rules_changed)
     return {one.id: (one.profile, one.params) for one in found}
@@ -23,13 +36,10 @@ def as_they_stand(memory: Memory) -> Stood:
 
 def mark_changed(memory: Memory, before: Stood) -> None:
     """Every device that was not judged by just these rules and params; after a start of services nobody knows."""
-    same: dict[tuple[int, int], bool] = {}
+    alike = Alike()
     for device in memory.devices.values():
         was, params = before.get(device.id, (None, {}))
-        key = (id(was), id(device.profile))  # devices share their compiled profiles
-        if key not in same:
-            same[key] = _rules(was) == _rules(device.profile)
-        device.rules_changed = not same[key] or params != device.params
+        device.rules_changed = not alike(was, device.profile) or params != device.params
 
 
 def _rules(profile: CompiledProfile | None) -> dict[str, Any]:

@@ -28,12 +28,11 @@ from services.commands.dispatch import Dispatcher
 from services.commands.lifecycle import NotCancellable
 from services.database import Database
 from services.intake.alarming import Alarming, SnoozeRefused
-from services.intake.anew import Stood, as_they_stand, mark_changed
 from services.intake.consequences import Consequences
 from services.intake.hearing import Hearing, clock_put_right, gateway_of, note_gateway, rewind
-from services.intake.loading import load, read_stamp
-from services.intake.memory import Library, Memory, why_gone
+from services.intake.memory import Library, Memory
 from services.intake.passing import Part, Passing
+from services.intake.remembering import Remembered
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
 from services.intake.work import CursorMoved, Work, flush
 from services.presence.breaks import Breaks, Limits
@@ -85,15 +84,9 @@ class Intake:
         self._public_url = public_url
         self._breaks = Breaks(Limits(timedelta(seconds=gateway_silent_after), timedelta(seconds=break_alarm_after)))
         self._commands_enabled = commands_enabled
-        self._storms = StormLimits(storm_over, round(storm_within * 1000))
         self._hearing = Hearing(silent_after=gateway_silent_after)
         self._passing = Passing(silent_after=gateway_silent_after, breaks=self._breaks)
         self._lock = RLock()
-        self._memory: Memory | None = None
-        self._heard: dict[str, tuple[datetime, datetime | None]] = {}
-        """Gateway -> `heard_at` and `spoke_at` of the memory before: to read the state again is not to hear it."""
-        self._stood: Stood = {}
-        """The rules of the memory before."""
         self.readings = 0
         """Taken since start."""
         self.gaps = 0
@@ -102,6 +95,14 @@ class Intake:
         """Readings that could not be judged, and devices that cannot be when time passes."""
         self._benched = self._passing.benched
         """Those devices."""
+        self._remembered = Remembered(
+            database,
+            library,
+            changes,
+            storms=StormLimits(storm_over, round(storm_within * 1000)),
+            follow=self._consequences,
+            benched=self._benched,
+        )
         self.tick_failures = 0
         """How often breaks or commands could not be judged when time passed; the log says why."""
         self._tick_errors: dict[str, str] = {}
@@ -120,15 +121,14 @@ class Intake:
     def reload(self) -> None:
         """Read everything again: after a site import, or when the database was changed by others."""
         with self._lock:
-            self._throw_away()
-            self._benched.clear()
+            self._remembered.start_over()
             with self._transaction(self._clock.now()):
                 pass
 
     def cursor(self, gateway: str) -> int:
         """The last journal sequence committed for this gateway; 0 when none."""
         with self._lock:
-            state = self._loaded(self._clock.now()).gateways.get(gateway)
+            state = self._remembered.at(self._clock.now()).gateways.get(gateway)
             return state.cursor if state is not None else 0
 
     def registry(self) -> Registry:
@@ -145,7 +145,7 @@ class Intake:
         A gateway that could not ask for its devices yet names them "<profile>:<address>".
         """
         with self._lock:
-            claimed = self._loaded(self._clock.now()).by_address
+            claimed = self._remembered.at(self._clock.now()).by_address
         found = []
         for reading in readings:
             place = provisional_address(reading.device)
@@ -257,7 +257,7 @@ class Intake:
         A device that cannot be judged is left out from then on, and the others are judged without it.
         """
         with self._lock:
-            self._reload_if_imported()
+            self._remembered.catch_up(now)
             began = perf_counter()
             try:
                 with self._transaction(now) as parts:
@@ -295,7 +295,7 @@ class Intake:
 
     def _tick_one_by_one(self, now: datetime) -> None:
         """Some device cannot be judged: find out which, and leave it out."""
-        for id in list(self._loaded(now).devices):
+        for id in list(self._remembered.at(now).devices):
             if id in self._benched:
                 continue
             try:
@@ -313,8 +313,8 @@ class Intake:
             with self._database.write() as connection:
                 gone = forget_unclaimed(connection, heard_before=now - _UNCLAIMED_KEPT)
             if gone:
-                self._throw_away()
-                log.info("unclaimed_forgotten", devices=gone)
+                self._remembered.forget(gone)
+                log.info("unclaimed_forgotten", devices=len(gone))
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """Let others write what this memory is a copy of, in one transaction: nothing is taken meanwhile, and all of
@@ -324,17 +324,16 @@ class Intake:
                 with self._database.write() as connection:
                     return work(connection)
             finally:
-                self._throw_away()
-                self._benched.clear()
+                self._remembered.start_over()
 
-    def _reload_if_imported(self) -> None:
-        """A site file may be imported by another process."""
-        if self._memory is None:
-            return
-        with self._database.read() as connection:
-            if read_stamp(connection) != self._memory.stamp:
-                self._throw_away()
-                self._benched.clear()
+    def change_rules(self, work: Callable[[Connection], T]) -> T:
+        """Let others write rule books and maintenance windows, in one transaction. Nothing is taken meanwhile, and what
+        depends on these is made anew before anything is; the rest of the memory stays as it is."""
+        with self._lock:
+            with self._database.write() as connection:
+                found = work(connection)
+            self._remembered.catch_up(self._clock.now())
+            return found
 
     # --- commands --------------------------------------------------------------------------------------------
 
@@ -370,7 +369,7 @@ class Intake:
     def commands_under_way(self, gateway: str) -> bool:
         """Whether some command waits for this gateway; a look that costs nothing."""
         with self._lock:
-            return any(live.gateway == gateway for live in self._loaded(self._clock.now()).commands)
+            return any(live.gateway == gateway for live in self._remembered.at(self._clock.now()).commands)
 
     @property
     def benched(self) -> frozenset[str]:
@@ -390,7 +389,7 @@ class Intake:
     @property
     def unmatched_answers(self) -> int:
         """Answers of devices to commands that are not ours, since the state was read."""
-        memory = self._memory
+        memory = self._remembered.memory
         return 0 if memory is None else memory.commands.unmatched
 
     # --- all or nothing --------------------------------------------------------------------------------------
@@ -398,7 +397,7 @@ class Intake:
     @contextmanager
     def _transaction(self, now: datetime) -> Iterator[tuple[Memory, Work, Consequences]]:
         try:
-            memory = self._loaded(now)
+            memory = self._remembered.at(now)
             work = Work(now)
             yield memory, work, self._consequences(memory, work)
             if work.is_empty:
@@ -406,7 +405,7 @@ class Intake:
             with self._database.write() as connection:
                 flush(connection, work, memory)
         except BaseException:
-            self._throw_away()
+            self._remembered.throw_away()
             raise
         self._changes.publish(work.changes)
 
@@ -419,41 +418,3 @@ class Intake:
             commands_enabled=self._commands_enabled,
             breaks=self._breaks,
         )
-
-    def _throw_away(self) -> None:
-        """What is in memory may not be what is committed: it is read again before it is used."""
-        if self._memory is not None:
-            self._heard |= {one.id: (one.heard_at, one.spoke_at) for one in self._memory.gateways.values()}
-            self._stood = as_they_stand(self._memory)
-        self._memory = None
-
-    def _loaded(self, now: datetime) -> Memory:
-        if self._memory is None:
-            with self._database.read() as connection:
-                memory = load(connection, self._library, now, self._storms)
-            for gateway in memory.gateways.values():
-                gateway.heard_at, gateway.spoke_at = self._heard.get(gateway.id, (now, None))
-            mark_changed(memory, self._stood)
-            self._put_right(memory, now)
-            self._memory = memory
-        return self._memory
-
-    def _put_right(self, memory: Memory, now: datetime) -> None:
-        """What a changed site file or profile means for alarms and outages that were there before it."""
-        work = Work(now)
-        consequences = self._consequences(memory, work)
-        for alarm in memory.orphans:
-            gone = why_gone(memory, alarm)
-            why = {"values": {}, "why": gone.text, "reason": gone.reason, "version": gone.version}
-            consequences.end(alarm, now, why, None)
-        memory.orphans.clear()
-        for episode in memory.shadow_orphans:
-            consequences.end_trial(episode, now)
-        memory.shadow_orphans.clear()
-        consequences.reassess_all(now)
-        work.moved = {device.id: device for device in memory.devices.values() if device.moved}
-        work.moved |= {"/".join(group.key): group.state for group in memory.groups if group.state.moved}
-        if not work.is_empty:
-            with self._database.write() as connection:
-                flush(connection, work, memory)
-            self._changes.publish(work.changes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from services.intake.memory import (
     Library,
     Memory,
     OngoingOutage,
+    SiteStamp,
     SiteState,
     Stamp,
     impairment_of,
@@ -34,11 +35,13 @@ from services.intake.memory import (
 )
 from services.intake.standing import Standing
 from services.maintenance.store import BACKLOG, load_windows
+from services.maintenance.windows import Windows
 from services.notices.store import audience_of
 from services.outages.impact import Loss, MemberShape, Served, SupplyShape
 from services.presence.branches import Branches
 from services.presence.breaks import BREAKS
 from services.rules.automaton import Mark, Phase
+from services.rules.compiled import CompiledRule
 from services.rules.effective import Effective
 from services.rules.in_force import effective_rules
 from services.rules.state import DeviceState, restore_rule
@@ -63,8 +66,8 @@ _LONGEST_BACKLOG, _RAISES_KEPT = timedelta(days=7), timedelta(hours=1)
 
 def read_stamp(connection: Connection) -> Stamp:
     """Of each site, because the newest time of all of them may be of a clock that has gone back since."""
-    query = select(sites.c.id, sites.c.updated_at).order_by(sites.c.id)
-    return tuple((row.id, row.updated_at) for row in connection.execute(query))
+    columns = (sites.c.id, sites.c.updated_at, sites.c.book_version, sites.c.window_changes)
+    return tuple(SiteStamp(*row) for row in connection.execute(select(*columns).order_by(sites.c.id)))
 
 
 def load(connection: Connection, library: Library, now: datetime, storms: Limits = _STORMS) -> Memory:
@@ -86,23 +89,29 @@ def load(connection: Connection, library: Library, now: datetime, storms: Limits
         gateways={row.id: _gateway(row, now) for row in connection.execute(select(gateways))},
         active=Standing(),
         orphans=[],
+        own_params={row.id: row.params for row in rows if row.retired_at is None and row.params},
         last_ticket_number=connection.scalar(select(func.max(tickets.c.number))) or 0,
         commands=load_outstanding(connection, library),
-        windows=load_windows(connection, now - BACKLOG),
+        windows=windows_of(connection, now),
     )
     _set_zones(connection, memory)
     memory.branches = Branches(memory.devices)
     _load_groups(connection, memory, library)
     _load_states(connection, memory)
     _load_marks(connection, memory)
-    memory.cause_rules = _cause_rules(memory)
+    memory.cause_rules = cause_rules(memory)
     memory.raises = _raises(connection, storms, _earliest_raise(memory, now))
     for alarm in active_rows:
         _adopt(memory, alarm)
     _load_shadows(connection, memory)
-    _forget_marks_without_alarm(memory)
+    forget_marks_without_alarm(memory, (*memory.devices.values(), *(group.state for group in memory.groups)))
     _load_outages(connection, memory)
     return memory
+
+
+def windows_of(connection: Connection, now: datetime) -> Windows:
+    """Of all sites, as far back as some gateway may still judge."""
+    return load_windows(connection, now - BACKLOG)
 
 
 def _active(connection: Connection) -> list[ActiveAlarm]:
@@ -257,46 +266,64 @@ def _load_marks(connection: Connection, memory: Memory) -> None:
         rule = rule_of(memory, row.device, row.rule)
         if device is not None and rule is not None:
             restore_rule(device, (row.child, row.rule), rule, row.state)
+        elif device is not None and device.profile is not None:
+            device.moved.add((row.child, row.rule))  # a rule that comes back later begins anew
 
 
 def _adopt(memory: Memory, alarm: ActiveAlarm) -> None:
     """Take an active alarm over; the alarm table is right about what is active, whatever the automaton says."""
-    if alarm.profile in (BREAKS, STORMS):
+    if is_built_in(alarm):
         # The next tick judges a broken link; a storm is over with the last alarm under it.
         memory.active[alarm.device, alarm.child, alarm.rule] = alarm
         return
-    rule = rule_of(memory, alarm.device, alarm.rule)
-    device, key = state_of(memory, alarm.device, alarm.rule), (alarm.child, alarm.rule)
-    if device is None or rule is None or rule.rule.mode == "shadow" or device.site != alarm.site:
+    rule = judging(memory, alarm)
+    device = state_of(memory, alarm.device, alarm.rule)
+    if rule is None or device is None:
         memory.orphans.append(alarm)
         return
     memory.active[alarm.device, alarm.child, alarm.rule] = alarm
-    device.adopt(key, to_millis(alarm.raised_at), alarm.severity)
+    device.adopt((alarm.child, alarm.rule), to_millis(alarm.raised_at), alarm.severity)
     impairment = impairment_of(alarm, rule) if alarm.suppressed_by is None else None
     if impairment is not None:
         memory.sites[alarm.site].impairments[alarm.device][alarm.id] = impairment
 
 
+def is_built_in(alarm: ActiveAlarm) -> bool:
+    """It is about a broken link or a storm: no profile or site file has its rule."""
+    return alarm.profile in (BREAKS, STORMS)
+
+
+def judging(memory: Memory, alarm: ActiveAlarm) -> CompiledRule | None:
+    """The rule by which an alarm stands; None where there is none that raises any."""
+    state, rule = state_of(memory, alarm.device, alarm.rule), rule_of(memory, alarm.device, alarm.rule)
+    if state is None or rule is None or rule.rule.mode == "shadow" or state.site != alarm.site:
+        return None
+    return rule
+
+
+def is_on_trial(memory: Memory, site: str, device: str, rule_id: str) -> bool:
+    rule, state = rule_of(memory, device, rule_id), state_of(memory, device, rule_id)
+    return state is not None and rule is not None and rule.rule.mode == "shadow" and state.site == site
+
+
 def _load_shadows(connection: Connection, memory: Memory) -> None:
     """What rules on trial have begun. One that is on trial no longer ends, and is judged anew."""
     for row in connection.execute(select(shadow_episodes).where(shadow_episodes.c.cleared_at.is_(None))):
-        rule = rule_of(memory, row.device, row.rule)
-        state = state_of(memory, row.device, row.rule)
-        if state is None or rule is None or rule.rule.mode != "shadow" or state.site != row.site:
-            memory.shadow_orphans.append(row.id)
-        else:
+        if is_on_trial(memory, row.site, row.device, row.rule):
             memory.shadows[row.device, row.child, row.rule] = row.id
+        else:
+            memory.shadow_orphans.append(row.id)
 
 
-def _forget_marks_without_alarm(memory: Memory) -> None:
-    for device in (*memory.devices.values(), *(group.state for group in memory.groups)):
+def forget_marks_without_alarm(memory: Memory, states: Iterable[DeviceState]) -> None:
+    for device in states:
         for key, mark in list(device.marks.items()):
             known = (device.id, *key) in memory.active or (device.id, *key) in memory.shadows
             if mark.phase in (Phase.ACTIVE, Phase.CLEARING) and not known:
                 device.set_mark(key, Mark())
 
 
-def _cause_rules(memory: Memory) -> frozenset[str]:
+def cause_rules(memory: Memory) -> frozenset[str]:
     profiles = {id(one.profile): one.profile for one in memory.devices.values() if one.profile is not None}
     rules = (rule for profile in profiles.values() for rule in profile.rules.values())
     return frozenset(cause for rule in rules for cause in rule.rule.suppressed_by)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from device_profiles.schema import DeviceProfile, Text
 from gateway.presence import PresenceReason
@@ -27,7 +27,21 @@ from services.rules.engine import GatewayView
 from services.rules.state import DeviceState
 
 Library = Mapping[str, DeviceProfile]
-Stamp = tuple[tuple[str, datetime], ...]
+
+
+class SiteStamp(NamedTuple):
+    """By this a change is seen that others have written, in whatever process."""
+
+    site: str
+    updated_at: datetime
+    """When its site file was imported, or a device adopted: all of it is read again."""
+    book: int
+    """The version of its rule book."""
+    windows: int
+    """How often its maintenance windows were changed."""
+
+
+Stamp = tuple[SiteStamp, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +134,7 @@ class SiteState:
 @dataclass(kw_only=True)
 class Memory:
     stamp: Stamp
-    """Changes when a site file was imported, by whatever process."""
+    """What of each site was read."""
     effective: Effective
     """Every profile as its site's rule book has it, and what of the books cannot be done."""
     devices: dict[str, DeviceState]
@@ -135,6 +149,8 @@ class Memory:
     orphans: list[ActiveAlarm]
     """Active alarms whose device left service, or whose rule is gone, off or on trial: see `why_gone`."""
     last_ticket_number: int
+    own_params: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Device -> what the site file gives it, of those that are given anything."""
     commands: Outstanding = field(default_factory=Outstanding)
     branches: Branches = field(default_factory=lambda: Branches({}))
     windows: Windows = field(default_factory=Windows)

@@ -96,7 +96,7 @@ def cancel_window(context: ContextOf, principal: Engineer, window: str) -> Windo
 
 def desk_of(context: Context) -> MaintenanceDesk:
     return MaintenanceDesk(
-        database=context.database, write=context.intake.change, changes=context.changes, library=context.library
+        database=context.database, write=context.intake.change_rules, changes=context.changes, library=context.library
     )
 
 

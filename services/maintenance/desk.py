@@ -28,7 +28,7 @@ _MOST = 500
 
 
 class Write(Protocol):
-    """One transaction; where services run in this process it is `Intake.change`, so that they know of it at once."""
+    """One transaction; where services run in this process it is `Intake.change_rules`: they know of it at once."""
 
     def __call__(self, work: Callable[[Connection], T], /) -> T: ...
 
@@ -78,9 +78,10 @@ class MaintenanceDesk:
         def work(connection: Connection) -> Shown:
             place = self._place(connection, scope, wish.site)
             window = planning.plan(wish, place, id=new_id(now), by=by, now=now)
+            store.claim(connection, wish.site)
             if len(store.list_windows(connection, scope, site=wish.site, since=now)) >= _MOST:
                 raise WindowRefused([Mistake("site", f"{_MOST} windows", "fewer: cancel those that nobody needs")])
-            store.add_window(connection, window, now)
+            store.add_window(connection, window)
             return self._recorded(connection, "maintenance.added", window, place, by, now)
 
         return self._done(work)
@@ -125,10 +126,11 @@ class MaintenanceDesk:
         change: Callable[[Window, ZoneInfo, datetime], Window],
     ) -> Shown:
         def work(connection: Connection) -> Shown:
-            window = _find(connection, scope, id)
+            store.claim(connection, _find(connection, scope, id).site)
+            window = _find(connection, scope, id)  # as it stands now that nobody else changes it
             place = self._place(connection, scope, window.site)
             changed = change(window, place.zone, now)
-            store.change_window(connection, changed, now)
+            store.change_window(connection, changed)
             return self._recorded(connection, action, changed, place, by, now)
 
         return self._done(work)

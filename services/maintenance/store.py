@@ -51,21 +51,22 @@ def get_window(connection: Connection, scope: Scope, id: str) -> Window | None:
     return None if row is None else Window.of_row(dict(row))
 
 
-def add_window(connection: Connection, window: Window, now: datetime) -> None:
+def add_window(connection: Connection, window: Window) -> None:
+    """Whoever calls has made the `claim`."""
     connection.execute(insert(maintenance_windows).values(**_row(window)))
-    _touch(connection, window.site, now)
 
 
-def change_window(connection: Connection, window: Window, now: datetime) -> None:
-    """Write it as it is now: ended early, or cancelled."""
+def change_window(connection: Connection, window: Window) -> None:
+    """Write it as it is now: ended early, or cancelled. Whoever calls has made the `claim` and read it after that."""
     table = maintenance_windows
     connection.execute(update(table).where(table.c.id == window.id).values(**_row(window)))
-    _touch(connection, window.site, now)
 
 
-def _touch(connection: Connection, site: str, now: datetime) -> None:
-    """Whoever holds this site in memory sees by this that it must be read again."""
-    connection.execute(update(sites).where(sites.c.id == site).values(updated_at=now))
+def claim(connection: Connection, site: str) -> None:
+    """To change windows of a site: of several who do, each waits until the one before has committed, and then reads
+    what that one has written. Whoever holds the windows in memory sees by this that they must be read again."""
+    changes = sites.c.window_changes + 1
+    connection.execute(update(sites).where(sites.c.id == site).values(window_changes=changes))
 
 
 def _not_over(since: datetime) -> ColumnElement[bool]:

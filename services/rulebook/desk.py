@@ -189,7 +189,7 @@ class RuleBookDesk:
 
     def _done(self, work: Callable[[Connection], T], site: str) -> T:
         if self._intake is not None:
-            found = self._intake.change(work)
+            found = self._intake.change_rules(work)
         else:
             with self._database.write() as connection:
                 found = work(connection)

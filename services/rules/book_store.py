@@ -132,7 +132,7 @@ def append(
     preview: Mapping[str, Any] | None,
     now: datetime,
 ) -> Version:
-    """The next version, in the caller's transaction; whoever holds this site in memory reads it again.
+    """The next version, in the caller's transaction; whoever holds this site in memory takes its rules anew.
 
     Raises BookMoved when the newest is not the one that the change began with.
     """
@@ -151,8 +151,8 @@ def append(
         "preview": None if preview is None else dict(preview),
     }
     connection.execute(insert(rule_books).values(**row))
-    # By this stamp other processes see that they must read the site again.
-    connection.execute(update(sites).where(sites.c.id == site).values(updated_at=now))
+    # By this other processes see that they must take the rules of the site anew.
+    connection.execute(update(sites).where(sites.c.id == site).values(book_version=found.version + 1))
     return Version(**row)
 
 

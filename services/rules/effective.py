@@ -73,6 +73,14 @@ class Effective:
         """Profile -> its rules that cannot be evaluated, of the profiles that were asked for."""
         self._sound: dict[str, DeviceProfile] = {}
 
+    def with_book(self, site: str, found: BookInForce) -> Effective:
+        """The same with another rule book at one site; what others have compiled is shared."""
+        made = Effective(self.library, {**self._books, site: found}, self._site_params)
+        made._compiled = {key: one for key, one in self._compiled.items() if key[0] != site}
+        made._params = {key: one for key, one in self._params.items() if key[0] != site}
+        made._sound, made.broken = dict(self._sound), dict(self.broken)
+        return made
+
     def book(self, site: str | None) -> BookInForce:
         return self._books.get(site or "", NOTHING)
 

@@ -13,6 +13,12 @@ from services.rules.effective import BookInForce, Effective
 Library = Mapping[str, DeviceProfile]
 
 
+def book_in_force(connection: Connection, site: str) -> BookInForce:
+    """The newest rule book of a site."""
+    found = book_store.newest(connection, site)
+    return BookInForce(found.version, *book_store.read_content(found.content))
+
+
 def effective_rules(connection: Connection, library: Library) -> Effective:
     """The rules that run: profiles, rule books and the params of the site files, as they stand in the database."""
     books = {

@@ -311,8 +311,8 @@ def device_entries(connection: Connection) -> list[DeviceEntry]:
     ]
 
 
-def forget_unclaimed(connection: Connection, *, heard_before: datetime) -> int:
-    """Drop devices that stand in no site file and have not been heard since; returns how many went."""
+def forget_unclaimed(connection: Connection, *, heard_before: datetime) -> list[str]:
+    """Drop devices that stand in no site file and have not been heard since; returns which went."""
     heard = select(device_states.c.device).where(
         device_states.c.child == "", device_states.c.last_heard_at >= heard_before
     )
@@ -322,7 +322,7 @@ def forget_unclaimed(connection: Connection, *, heard_before: datetime) -> int:
         part = gone[start : start + 500]
         connection.execute(delete(device_states).where(device_states.c.device.in_(part)))
         connection.execute(delete(devices).where(devices.c.id.in_(part), devices.c.site.is_(None)))
-    return len(gone)
+    return gone
 
 
 def list_supplies(connection: Connection, scope: Scope, site: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -109,9 +109,9 @@ def test_a_clock_that_leaps_over_years_does_not_live_through_their_nights(tmp_pa
     site.clock.time += timedelta(hours=12)
     site.deliver(*(site._reading(id, "", {"temp": 60.0}) for id in devices))
     site.clock.time += timedelta(days=56 * 365)
-    began = perf_counter()
+    began = thread_time()
     site.reading("h0", gas=1.0).intake.tick(site.clock.time)
-    assert perf_counter() - began < 5
+    assert thread_time() - began < 5
     site.expect_no_alarm("h0").at(f"+{56 * 365} 22:00:40")
     assert {one.device for one in site.alarms(rule="hot", state="active")} >= devices.keys()
     site.close()
@@ -195,7 +195,9 @@ def test_fire_is_held_back_only_by_a_window_that_names_it(
     """Somebody cleans the tank of a building, and forgets to say what else stands there."""
     devices = {"h0": {"profile": "heater", "building": "1"}}
     site = Timeline(tmp_path, DETECTOR, devices=devices, more={"recipients": CHIEF}).at("00:01")
-    desk = MaintenanceDesk(database=site.database, write=site.intake.change, changes=Changes(), library=site.library)
+    desk = MaintenanceDesk(
+        database=site.database, write=site.intake.change_rules, changes=Changes(), library=site.library
+    )
     ends = site.clock.time + timedelta(days=1)
     wish = Wish.model_validate({"site": "yard", "title": "Tank cleaning", "scope": scope, "ends_at": ends})
     desk.add(EVERYWHERE, wish, by="li", now=site.clock.time)

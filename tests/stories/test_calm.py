@@ -12,7 +12,7 @@ from sqlalchemy import select
 from gateway.reading import Presence
 from services.clock import to_millis
 from services.database import Database
-from services.maintenance.store import add_window
+from services.maintenance.store import add_window, claim
 from services.maintenance.windows import Scope, Window
 from services.rules.automaton import Outcome
 from services.rules.compiled import compile_profile
@@ -169,7 +169,8 @@ def at_work(site: Story, begin: int, end: int, **scope: frozenset[str]) -> Story
         created_by="mei",
     )
     with site.database.write() as connection:
-        add_window(connection, window, MIDNIGHT)
+        add_window(connection, window)
+        claim(connection, window.site)
     return site.restart()
 
 

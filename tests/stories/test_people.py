@@ -37,7 +37,9 @@ def people(site: Story) -> AlarmDesk:
 
 
 def windows(site: Story) -> MaintenanceDesk:
-    return MaintenanceDesk(database=site.database, write=site.intake.change, changes=site.changes, library=site.library)
+    return MaintenanceDesk(
+        database=site.database, write=site.intake.change_rules, changes=site.changes, library=site.library
+    )
 
 
 def the_alarm(site: Story, state: str = "active") -> str:

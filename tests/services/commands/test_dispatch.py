@@ -341,7 +341,7 @@ def test_what_is_long_over_is_forgotten_and_what_is_under_way_is_not(stage: Stag
 def test_a_refusal_costs_nobody_else_the_state(stage: Stage) -> None:
     id, order = under_way(stage)
     stage.sent(order)
-    before = stage.intake._memory
+    before = stage.intake._remembered.memory
     assert before is not None
     with pytest.raises(CommandRefused, match="under way"):
         stage.ask()
@@ -349,4 +349,4 @@ def test_a_refusal_costs_nobody_else_the_state(stage: Stage) -> None:
         stage.ask("level", "", to="high")
     with pytest.raises(NotCancellable):
         stage.desk.cancel(None, id, by="li.wei")
-    assert stage.intake._memory is before and stage.state(id)[0] == "sent"
+    assert stage.intake._remembered.memory is before and stage.state(id)[0] == "sent"

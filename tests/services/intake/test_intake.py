@@ -176,8 +176,8 @@ def test_the_alarm_table_is_right_whatever_the_automaton_believes(site: Story) -
     with site.database.write() as connection:
         connection.execute(rule_states.delete())
     site.restart().at("00:01").expect_alarms("pump_fault@pump:1").expect_tickets(1)
-    assert site.intake._memory is not None
-    mark = site.intake._memory.devices["pumps"].marks["pump:1", "pump_fault"]
+    assert site.intake._remembered.memory is not None
+    mark = site.intake._remembered.memory.devices["pumps"].marks["pump:1", "pump_fault"]
     assert mark.phase is Phase.ACTIVE
     with site.database.write() as connection:
         connection.execute(alarms.update().values(state="cleared", cleared_at=MIDNIGHT))
