@@ -141,6 +141,17 @@ gateways = Table(
     Column("watching_since", UtcDateTime, nullable=True),  # it had not been listening before
 )
 
+gateway_gaps = Table(
+    "gateway_gaps",  # when a gateway heard nothing, or nothing was heard of it; written once it is over
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("gateway", _id, nullable=False),
+    Column("kind", String(16), nullable=False),  # gateway | broker | uplink
+    Column("begins_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Index("ix_gateway_gaps_gateway", "gateway", "ends_at"),
+)
+
 events = Table(
     "events",  # what happened; the id follows from what was said, so the same one again is the same row
     metadata,

@@ -5,36 +5,54 @@ The same code decides as in the product (suppressed, folded, told to whom); its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from device_profiles.schema import DeviceProfile, Severity
+from device_profiles.schema import DeviceProfile, Severity, Text
 from gateway.reading import Millis
+from services.backtest.listening import SILENT_AFTER
+from services.backtest.past import Act
 from services.backtest.place import Lane
 from services.backtest.replay import BREAK_AFTER, Clearing, Shot, Slot
-from services.backtest.report import Episode
-from services.backtest.result import Side
+from services.backtest.report import Episode, Side
 from services.clock import from_millis, to_millis
+from services.intake.alarming import Alarming, SnoozeRefused
 from services.intake.consequences import Consequences
-from services.intake.memory import Memory, rule_of, state_of
+from services.intake.escalation import Escalation
+from services.intake.memory import ActiveAlarm, Memory, rule_of, state_of
 from services.intake.work import Work
+from services.notices.steps import top_step
 from services.presence.breaks import BREAKS, Breaks, Limits
 from services.rules.automaton import Mark, Outcome
 from services.rules.engine import Firing
 from services.rules.state import DeviceState
+from services.rules.store import Alarm
 
 _RANK = {severity.value: rank for rank, severity in enumerate(reversed(Severity))}
-_BREAKS = Breaks(Limits(timedelta(seconds=60), BREAK_AFTER))
+_BREAKS = Breaks(Limits(SILENT_AFTER, BREAK_AFTER))
 
 
 class Desk:
     """`follow` slots in order of time, then ask what it has `found`."""
 
-    def __init__(self, lane: Lane, memory: Memory, library: Mapping[str, DeviceProfile], start: Millis) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        memory: Memory,
+        library: Mapping[str, DeviceProfile],
+        start: Millis,
+        acts: Sequence[Act] = (),
+    ) -> None:
+        """`acts`: what people said about alarms in that time."""
         self._lane = lane
         self._memory = memory
+        self._acts = deque(acts)
+        self._escalation = Escalation()
+        self._has_steps = any(top_step(site.audience) for site in memory.sites.values())
         # Commands are what an alarm orders from devices: nothing is ordered here.
         self._library = {id: profile.model_copy(update={"commands": {}}) for id, profile in library.items()}
         self._start = start
@@ -46,26 +64,59 @@ class Desk:
         """About outages, to everybody."""
 
     def follow(self, slot: Slot) -> None:
-        """First what fired, one by one, then what was suppressed is looked at again: as intake does."""
+        """First what fired and what people said, one by one, then what was suppressed is looked at again: as intake
+        does."""
         shots = [shot for shot in slot.shots if shot.lane is Lane.BOTH or shot.lane is self._lane]
-        if not shots and not self._memory.active.suppressed():
-            return
-        work = Work(from_millis(slot.now))
-        consequences = Consequences(
-            memory=self._memory,
-            work=work,
-            library=self._library,
-            public_url="",
-            commands_enabled=False,
-            breaks=_BREAKS,
-        )
-        self._note_clearing(slot.clearing)
+        self._note_clearing(slot.clearing if shots or self._memory.active.suppressed() else ())
         for shot in shots:
+            self._people(shot.at)
             firing = self._firing(shot)
             if firing is not None:
-                consequences.follow(firing)
-        consequences.tick({None: slot.now})
+                self._do(shot.at, partial(Consequences.follow, firing=firing))
+        self._people(slot.now)
+        if shots or self._memory.active.suppressed():
+            self._do(slot.now, lambda parts: parts.tick({None: slot.now}))
+
+    def _do(self, now: Millis, act: Callable[[Consequences], None]) -> None:
+        """One transaction of intake, as it were."""
+        work = Work(from_millis(now))
+        act(
+            Consequences(
+                memory=self._memory,
+                work=work,
+                library=self._library,
+                public_url="",
+                commands_enabled=False,
+                breaks=_BREAKS,
+            )
+        )
         self._read_off(work)
+
+    def _people(self, until: Millis) -> None:
+        """What they said up to a moment, and whom else alarms went up to because nobody said anything."""
+        while self._acts and self._acts[0].at <= until:
+            act = self._acts.popleft()
+            self._climb(act.at)
+            self._say(act)
+        self._climb(until)
+
+    def _climb(self, at: Millis) -> None:
+        if self._has_steps and self._memory.active:
+            self._do(at, lambda parts: self._escalation.tick(parts.work.now, self._memory, parts.work, parts))
+
+    def _say(self, act: Act) -> None:
+        """About the alarm that stands there on this side; where none does, it was about nothing."""
+        standing = self._memory.active.get((act.device, act.child, act.rule))
+        if standing is None:
+            return
+        alarming, alarm, by = Alarming(memory=self._memory, work=Work(from_millis(act.at))), about(standing), "somebody"
+        if act.kind == "acknowledged":
+            alarming.acknowledge(alarm, by=by)
+        elif act.kind == "unsnoozed":
+            alarming.unsnooze(alarm, by=by)
+        elif act.until is not None:
+            with suppress(SnoozeRefused):  # it was made for another moment of another alarm
+                alarming.snooze(alarm, from_millis(act.until), by=by)
 
     def _firing(self, shot: Shot) -> Firing | None:
         if shot.profile == BREAKS:
@@ -145,6 +196,32 @@ class Desk:
             if one.cleared_at is None or one.cleared_at >= self._start
         ]
         return Side(sorted(found, key=lambda one: (one.raised_at, one.key)), self._outage_notices)
+
+
+def about(standing: ActiveAlarm) -> Alarm:
+    """As people see it who say something about it."""
+    name = Text(zh=standing.rule, en=standing.rule)
+    return Alarm(
+        id=standing.id,
+        site=standing.site,
+        device=standing.device,
+        device_name=name,
+        building=None,
+        child=standing.child,
+        rule=standing.rule,
+        rule_name=name,
+        profile=standing.profile,
+        severity=standing.severity,
+        state="active",
+        reason=standing.reason,
+        pending_since=None,
+        raised_at=standing.raised_at,
+        cleared_at=None,
+        acknowledged_at=standing.acknowledged_at,
+        acknowledged_by=None,
+        ticket=standing.ticket,
+        ticket_number=None,
+    )
 
 
 def _episode(row: Mapping[str, Any]) -> Episode:

@@ -86,6 +86,30 @@ class Lanes:
     silence_matters: bool
     """A reading without any of these values still says something: that its device is there."""
 
+    @property
+    def by_silence(self) -> frozenset[RuleKey]:
+        """Judged rules that ask how long something was not heard."""
+        profiles = [one.state.profile for some in self.judged.values() for one in some if one.state.profile is not None]
+        return frozenset(
+            (profile.id, id)
+            for profile in {id(one): one for one in profiles}.values()
+            for id, rule in profile.rules.items()
+            if rule.timed or rule.aging
+        )
+
+    @property
+    def moments(self) -> frozenset[str]:
+        """Events that judged rules count."""
+        profiles = {id(one.state.profile): one.state.profile for some in self.judged.values() for one in some}
+        return frozenset(
+            look.look.moment
+            for profile in profiles.values()
+            if profile is not None
+            for rule in profile.rules.values()
+            for look in rule.watched
+            if look.look.moment
+        )
+
     def only(self, devices: Iterable[str]) -> Lanes:
         """The same for some of the devices."""
         chosen = frozenset(devices)
@@ -235,6 +259,7 @@ class _Builder:
             params={} if found is None else found.params,
             zone=self._yard.timezone,
             parent=place.parent,
+            gateway=place.gateway,
         )
 
     def _compile(self, profile: DeviceProfile, rules: frozenset[str]) -> CompiledProfile:

@@ -32,6 +32,8 @@ class Place(NamedTuple):
     """As the site file has them."""
     name: Text
     building: str = ""
+    gateway: str = ""
+    """That it was heard by last."""
 
 
 class Yard(NamedTuple):
@@ -44,3 +46,5 @@ class Yard(NamedTuple):
     places: tuple[Place, ...]
     site_rules: tuple[Mapping[str, Any], ...] = ()
     """Over several devices, as the site file has them."""
+    gateways: tuple[str, ...] = ()
+    """Those whose own alarms stand here."""

@@ -1,7 +1,7 @@
 """History through the live engine, in event time. No SQL, no clock.
 
 Readings come in the order in which they were heard; between them time passes on a grid, and the engine ticks as it does
-in the product. A history cannot tell whether the gateway itself was cut off, so it counts as listening throughout.
+in the product. Where a gap of its gateway is on record no time passes for a device, as none did live.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ import msgspec
 from gateway.presence import Liveness
 from gateway.reading import Millis, Quality, Reading
 from services.backtest.lanes import Judged, Lanes
+from services.backtest.listening import SILENT_AFTER, ears_of
 from services.backtest.place import SIDES, Lane
-from services.groups.groups import GatewayTime, Groups
+from services.clock import from_millis
+from services.groups.groups import Groups
 from services.presence.branches import Branches
-from services.presence.breaks import PARENT_DOWN, Breaks, Limits, judge_parent
+from services.presence.breaks import BREAKS, PARENT_DOWN, Breaks, Limits, Verdict, judge_gateway, judge_parent
+from services.presence.gaps import Gap
+from services.presence.gateways import gateway_device
 from services.rules import engine
 from services.rules.automaton import Phase
-from services.rules.engine import Firing, GatewayView
+from services.rules.engine import Firing
 from services.rules.state import DeviceState, Evidence
 
 TICK: Millis = 1000
 BREAK_AFTER = timedelta(seconds=180)
-_LIMITS = Limits(timedelta(seconds=60), BREAK_AFTER)
-_GATEWAY = "history"
+_LIMITS = Limits(SILENT_AFTER, BREAK_AFTER)
 _PAGES_NOBODY = frozenset({Quality.LATE, Quality.HISTORIC})
 
 
@@ -78,11 +81,17 @@ class Replay:
     start: Millis
     end: Millis
     grid: Millis
+    gaps: Sequence[Gap] = ()
+    gateways: Sequence[str] = ()
+    """Those that are judged themselves."""
+    site: str = ""
 
     def __post_init__(self) -> None:
         self._judged = self.lanes.judged
         self._all = [one for some in self._judged.values() for one in some]
         self._branches = Branches({one.state.id: one.state for one in self._all if one.lane is Lane.BOTH})
+        heard_by = {*self.gateways, *(one.state.gateway or "" for one in self._all)}
+        self._ears = ears_of(sorted(heard_by), self.gaps, self.start)
         self._has_parents = any(True for _ in self._branches.parents())
         self._breaks = Breaks(_LIMITS)
         self._broken: dict[tuple[str, str], str] = {}
@@ -135,11 +144,10 @@ class Replay:
 
     def _take(self, one: Judged, reading: Reading) -> None:
         device, one.waiting = one.state, None
-        view = self._view(self._progress)
+        view = self._ears[device.gateway or ""].heard(self._progress)
         if device.parent and device.liveness != Liveness.ONLINE:
             view = self._branches.view_of(device, view)
         if self._tally:
-            device.gateway = _GATEWAY
             self._touched.add(device.id)
         fired = engine.take(device, reading, view)
         if fired:
@@ -154,36 +162,34 @@ class Replay:
         long_ago = reading.measured_at - self.grid
         gap = device.heard_at < reading.received_at - self.grid
         if gap or (state is not None and any(state.times.get(name, long_ago) < long_ago for name in reading.values)):
-            view = self._view(before)
+            view = self._ears[device.gateway or ""].passed(before)
             fired = engine.tick(device, self._branches.view_of(device, view) if device.parent else view)
             self._shots += [_shot(one.lane, firing) for firing in fired]
 
-    def _view(self, progress: Millis) -> GatewayView:
-        return GatewayView(progress, True, self.start)
-
     def _tick(self, now: Millis) -> Slot:
-        plain, self._ticked = self._view(now), now
+        views, self._ticked = {id: ears.passed(now) for id, ears in self._ears.items()}, now
         for one in self._all:
             if one.waiting is not None:
                 self._take(one, msgspec.structs.replace(one.waiting, values={}))
         view_of = self._branches.views()
         for one in self._all:
             device = one.state
-            fired = engine.tick(device, view_of(device, plain) if device.parent else plain)
+            view = views[device.gateway or ""]
+            fired = engine.tick(device, view_of(device, view) if device.parent else view)
             if fired:
                 self._shots += [_shot(one.lane, firing) for firing in fired]
         if self._tally:
             self._touched.update(self._judged)
             self._count_members(now)
-        if self._has_parents:
-            self._watch_parents(now)
+        if self._has_parents or self.gateways:
+            self._watch_links(now)
         slot = Slot(now, tuple(sorted(self._shots, key=_at)), tuple(self._clearing()), self._count)
         self._shots, self._count = [], 0
         return slot
 
     def _count_members(self, now: Millis) -> None:
         """Rules over several devices, as the product judges them at its ticks."""
-        clock = {_GATEWAY: GatewayTime(now, self.start)}
+        clock = {id: ears.time(now) for id, ears in self._ears.items()}
         for lane, groups in self._tally:
             groups.touch(self._touched)
             for _, _, fired in groups.judge(clock):
@@ -204,18 +210,28 @@ class Replay:
                     if mark.phase is Phase.CLEARING:
                         yield Clearing(lane, group.state.id, *key, tuple(mark))
 
-    def _watch_parents(self, now: Millis) -> None:
-        """The built-in rule on what others hang on; see services.presence.breaks."""
-        verdicts = [
-            (parent, PARENT_DOWN, judge_parent(parent, below, now, self._breaks.limits))
-            for parent, below in self._branches.parents()
-            if parent.profile is None or PARENT_DOWN not in parent.profile.rules
-        ]
+    def _watch_links(self, now: Millis) -> None:
+        """The built-in rules on gateways and on what others hang on; see services.presence.breaks."""
+        verdicts = [*self._parents(now), *self._gateways(now)]
         for firing in self._breaks.firings(verdicts, dict(self._broken), lambda _: None, now):
-            key = (firing.device.id, PARENT_DOWN)
+            key = (firing.device.id, firing.rule.rule.id)
             if self._broken.pop(key, None) is None:
                 self._broken[key] = firing.device.site or ""
             self._shots.append(_shot(Lane.BOTH, firing))
+
+    def _parents(self, now: Millis) -> Iterator[tuple[DeviceState, str, Verdict]]:
+        for parent, below in self._branches.parents():
+            if parent.profile is None or PARENT_DOWN not in parent.profile.rules:
+                progress = self._ears[parent.gateway or ""].time(now).progress
+                yield parent, PARENT_DOWN, judge_parent(parent, below, progress, _LIMITS)
+
+    def _gateways(self, now: Millis) -> Iterator[tuple[DeviceState, str, Verdict]]:
+        for id in self.gateways:
+            name = gateway_device(id)
+            device = DeviceState(id=name, site=self.site, profile_id=BREAKS, profile=None, params={})
+            for rule, verdict in judge_gateway(self._ears[id].seen(now), from_millis(now), _LIMITS).items():
+                if verdict.broken or (name, rule) in self._broken:
+                    yield device, rule, verdict
 
 
 def _moves(one: Judged, reading: Reading) -> bool:
@@ -227,6 +243,7 @@ def _moves(one: Judged, reading: Reading) -> bool:
         or bool(device.waiting)
         or device.due_at <= reading.measured_at
         or not one.names.isdisjoint(reading.values)
+        or bool(reading.events)
         or reading.child not in device.children
         or reading.quality in _PAGES_NOBODY
     )

@@ -58,6 +58,13 @@ class Episode:
         return max(0, min(self.cleared_at or end, end) - max(self.raised_at, start))
 
 
+class Side(NamedTuple):
+    """What was found on one side."""
+
+    episodes: list[Episode]
+    outage_notices: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """Counts of one side."""
@@ -88,6 +95,8 @@ class DeviceResult:
     name: Text
     old: Tally
     new: Tally
+    actual: Tally = Tally()
+    """As it really was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +109,8 @@ class RuleResult:
     old: Tally
     new: Tally
     devices: tuple[DeviceResult, ...]
+    actual: Tally = Tally()
+    """As it really was."""
 
 
 DifferenceKind = Literal["only_old", "only_new", "moved", "changed"]
@@ -118,6 +129,42 @@ class Difference:
         found = self.new or self.old
         assert found is not None, "a difference is of some episode"
         return found
+
+
+UnlikeKind = Literal["only_actual", "only_replayed", "moved", "changed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlike:
+    """An episode in which the replay of the old rules differs from what really happened, and why, as far as is known:
+    codes, see `services.backtest.agreement.REASONS`."""
+
+    kind: UnlikeKind
+    actual: Episode | None
+    replayed: Episode | None
+    why: tuple[str, ...]
+
+    @property
+    def either(self) -> Episode:
+        found = self.actual or self.replayed
+        assert found is not None, "it is of some episode"
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How the replay of the old rules compares with what really happened. Where the two agree, what a backtest says of
+    other rules can be trusted."""
+
+    actual: Tally
+    outage_notices: int
+    within_seconds: float
+    """Times that are off by no more than this count as the same."""
+    compared: int
+    """Episodes, of either."""
+    unlike: tuple[Unlike, ...]
+    unexplained: int
+    """Of these, how many for no known reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +203,8 @@ class Report:
     old_outage_notices: int = 0
     """About outages, to all recipients of the site."""
     new_outage_notices: int = 0
+    agreement: Agreement | None = None
+    """None where nobody asked for it."""
     notes: tuple[Note, ...] = ()
     misfits: tuple[str, ...] = ()
     """Changes that could not be made, in words; the profile's own rule was judged instead."""
@@ -176,6 +225,16 @@ class Report:
         plain["differences"] = [
             {"kind": one.kind, "old": _episode(one.old), "new": _episode(one.new)} for one in self.differences
         ]
+        if self.agreement is not None:
+            plain["agreement"]["unlike"] = [
+                {
+                    "kind": one.kind,
+                    "actual": _episode(one.actual),
+                    "replayed": _episode(one.replayed),
+                    "why": [*one.why],
+                }
+                for one in self.agreement.unlike
+            ]
         return plain | {"readings_per_second": self.readings_per_second}
 
 
@@ -185,6 +244,15 @@ def _plain(part: Any) -> Any:
     if isinstance(part, dict):
         return {name: _plain(one) for name, one in part.items()}
     return [_plain(one) for one in part] if isinstance(part, list | tuple) else part
+
+
+def _unlike(one: Unlike) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "actual": _episode(one.actual),
+        "replayed": _episode(one.replayed),
+        "why": list(one.why),
+    }
 
 
 def _episode(episode: Episode | None) -> dict[str, Any] | None:

@@ -11,21 +11,28 @@ from typing import Protocol
 from device_profiles.schema import DeviceProfile
 from gateway.telemetry import TelemetryStore
 from services.backtest import parallel
+from services.backtest.actual import Actual, late_readings, oldest_notice, read_actual
+from services.backtest.agreement import Known
 from services.backtest.desk import Desk
 from services.backtest.history import History, Readable, history_of
-from services.backtest.lanes import EVERYTHING, Focus, Variant, build
+from services.backtest.lanes import EVERYTHING, Focus, Lanes, Variant, build
+from services.backtest.past import Past
+from services.backtest.past_store import read_past
 from services.backtest.place import SIDES, RuleKey, Yard
 from services.backtest.report import Progress, Report
 from services.backtest.result import Found, report_of
 from services.backtest.several import ids_of_rules
 from services.backtest.task import Stretch, Task, Worked, replay
-from services.backtest.world import load_world
-from services.clock import to_millis
+from services.backtest.world import World, load_world
+from services.clock import from_millis, to_millis
 from services.database import Database
 from services.groups.rule import SITE_RULES
+from services.rules import book_store
 from services.rules.book import RuleBook
 
 GRID = timedelta(seconds=30)
+_LONGEST_WARM_UP = timedelta(days=2)
+"""What rules need to warm up is not known before the site is read; windows that were over by then change nothing."""
 _WORTH_A_PROCESS = timedelta(days=2)
 """Device time: below, to start a process takes longer than it saves."""
 Told = Callable[[Progress], None]
@@ -102,14 +109,21 @@ def run(
         raise BacktestRefused(f"the end must be after the beginning; found {start.isoformat()} to {end.isoformat()}")
     began = perf_counter()
     with database.read() as connection:
-        world = load_world(connection, site, end)
+        world = load_world(connection, site, start - _LONGEST_WARM_UP, end)
     _check(focus.rule, world.yard, old, new)
     old, new = (_of_site(side, world.yard) for side in (old, new))
     lanes = build(world.yard, old, new, focus)
     stretch = Stretch(to_millis(start) - lanes.warm_up, to_millis(end), round(grid.total_seconds() * 1000))
-    devices = tuple(lanes.judged)
+    past = _past(database, world, lanes, stretch, end)
     task = Task(
-        yard=lanes.over_several.alone(world.yard), old=old, new=new, focus=focus, stretch=stretch, devices=devices
+        yard=lanes.over_several.alone(world.yard),
+        old=old,
+        new=new,
+        focus=focus,
+        stretch=stretch,
+        devices=tuple(lanes.judged),
+        past=past,
+        gateways=world.yard.gateways if focus.rule is None and focus.extent == "all" else (),
     )
     tasks = _split(task, processes) if history is not None else [task]
     desks = [
@@ -118,12 +132,13 @@ def run(
             world.empty_memory(lanes.sides[lane], lanes.over_several, lane),
             side.library,
             to_millis(start),
+            past.acts,
         )
         for lane, side in zip(SIDES, (old, new), strict=True)
     ]
     worked, readings = Worked(), 0
     several = history is not None and len(tasks) > 1
-    slots = parallel.run(tasks, history, worked) if history and several else replay(lanes, stretch, store, worked)
+    slots = parallel.run(tasks, history, worked) if history and several else replay(task, lanes, store, worked)
     with closing(slots):
         for slot in slots:
             readings += slot.readings
@@ -131,6 +146,7 @@ def run(
                 desk.follow(slot)
             if progress is not None:
                 progress(Progress(readings, slot.now, stretch.share(slot.now)))
+    actual, known = _really(database, world, lanes, past, start, end)
     found = Found(
         yard=world.yard,
         names={id: card.name for id, card in world.memory.cards.items()},
@@ -138,6 +154,8 @@ def run(
         focus=focus,
         start=to_millis(start),
         stretch=stretch,
+        actual=actual,
+        known=known,
         sides=(desks[0].found(), desks[1].found()),
         readings=readings,
         worked=worked,
@@ -152,6 +170,38 @@ def _split(task: Task, processes: int | None) -> list[Task]:
     if processes is None and span < _WORTH_A_PROCESS:
         return [task]
     return parallel.split(task, task.devices, processes or parallel.cores())
+
+
+def _past(database: Database, world: World, lanes: Lanes, stretch: Stretch, end: datetime) -> Past:
+    with database.read() as connection:
+        return read_past(
+            connection,
+            world.yard.site,
+            gateways={place.gateway for place in world.yard.places} | set(world.yard.gateways),
+            devices=lanes.judged.keys(),
+            moments=lanes.moments,
+            start=from_millis(stretch.start),
+            end=end,
+        )
+
+
+def _really(
+    database: Database, world: World, lanes: Lanes, past: Past, start: datetime, end: datetime
+) -> tuple[Actual, Known]:
+    """What really happened in that time, and what may explain where the replay differs from it."""
+    site = world.yard.site
+    with database.read() as connection:
+        known = Known(
+            past=past,
+            rules=lanes.rules,
+            by_silence=lanes.by_silence,
+            quiet=(),
+            late=late_readings(connection, site, start, end),
+            gateways={place.id: place.gateway for place in world.yard.places},
+            versions=tuple(reversed(book_store.list_versions(connection, site))),
+            notices_since=oldest_notice(connection, site),
+        )
+        return read_actual(connection, site, start, end), known
 
 
 def _check(rule: RuleKey | None, yard: Yard, old: Variant, new: Variant) -> None:

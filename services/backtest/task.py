@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from gateway.reading import Millis, Reading
 from gateway.telemetry import Only
+from services.backtest.happened import with_events
 from services.backtest.history import Readable
 from services.backtest.lanes import Focus, Lanes, Variant, build
 from services.backtest.order import as_heard
+from services.backtest.past import NOTHING, Past
 from services.backtest.place import Yard
 from services.backtest.replay import Replay, Slot
 
@@ -39,6 +41,9 @@ class Task:
     focus: Focus
     stretch: Stretch
     devices: tuple[str, ...]
+    past: Past = NOTHING
+    gateways: tuple[str, ...] = ()
+    """Judged themselves in this process."""
 
     def lanes(self) -> Lanes:
         return build(self.yard, self.old, self.new, self.focus).only(self.devices)
@@ -67,13 +72,23 @@ class Worked:
             self.seen[device] |= names
 
 
-def replay(lanes: Lanes, stretch: Stretch, store: Readable, worked: Worked) -> Generator[Slot, None, None]:
-    """Read and judge; `worked` is kept up to date."""
+def replay(task: Task, lanes: Lanes, store: Readable, worked: Worked) -> Generator[Slot, None, None]:
+    """Read and judge; `worked` is kept up to date. `lanes`: those of the task."""
+    stretch, past = task.stretch, task.past
     began = perf_counter()
     only = Only(lanes.names, "kept" if lanes.silence_matters else "left_out")
     readings = store.scan(devices=sorted(lanes.judged), start=stretch.start, end=stretch.end, only=only)
-    parts = _timed(as_heard(readings), worked)
-    for slot in Replay(lanes=lanes, start=stretch.start, end=stretch.end, grid=stretch.grid).run(parts):
+    parts = with_events(_timed(as_heard(readings), worked), past.events)
+    again = Replay(
+        lanes=lanes,
+        start=stretch.start,
+        end=stretch.end,
+        grid=stretch.grid,
+        gaps=past.gaps,
+        gateways=task.gateways,
+        site=task.yard.site,
+    )
+    for slot in again.run(parts):
         worked.total_seconds = perf_counter() - began
         yield slot
 

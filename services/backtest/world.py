@@ -22,7 +22,11 @@ from services.groups.places import behind_place, building_place, site_place
 from services.intake.loading import card_of_place, join_supplies, load
 from services.intake.memory import Card, Memory, SiteState
 from services.intake.standing import Standing
+from services.intake.watch import home_of
+from services.maintenance.store import load_windows
+from services.maintenance.windows import Windows
 from services.presence.branches import Branches
+from services.presence.gateways import gateway_device, gateway_name
 from services.rules.state import DeviceState
 from services.tables import devices, sites
 
@@ -82,20 +86,36 @@ def _cards_of_places(connection: Connection, site: str, devices: Iterable[Row[An
     return {id: card_of_place(found) for id, found in names_of_places(connection, ids).items()}
 
 
-def load_world(connection: Connection, site: str, now: datetime) -> World:
-    """Raises NoSuchSite."""
+def _card_of_gateway(id: str) -> Card:
+    return Card(name=gateway_name(id), place=Text(zh="", en=""), building=None)
+
+
+def windows_between(connection: Connection, start: datetime) -> Windows:
+    """Those that were open at `start` or later, from when they were known: one that people entered too late covered
+    nothing before."""
+    found = load_windows(connection, start)
+    return found.changed(lambda one: one if one.repeats else replace(one, starts_at=max(one.starts_at, one.created_at)))
+
+
+def load_world(connection: Connection, site: str, start: datetime, end: datetime) -> World:
+    """Raises NoSuchSite. With the maintenance windows of that stretch."""
     row = connection.execute(select(sites).where(sites.c.id == site)).one_or_none()
     if row is None:
         raise NoSuchSite(site, list(connection.scalars(select(sites.c.id).order_by(sites.c.id))))
     mine = connection.execute(
         select(devices).where(devices.c.site == site, devices.c.retired_at.is_(None)).order_by(devices.c.id)
     ).all()
-    memory = load(connection, {}, now)  # without profiles: the sides compile their own
+    memory = load(connection, {}, end)  # without profiles: the sides compile their own
     ids = {one.id for one in mine}
+    heard_by = {one.id: one.gateway or "" for one in memory.devices.values()}
+    gateways = tuple(id for id in sorted(memory.gateways) if home_of(memory, id) == site)
+    cards = {id: card for id, card in memory.cards.items() if id in ids}
+    cards |= _cards_of_places(connection, site, mine) | {gateway_device(id): _card_of_gateway(id) for id in gateways}
     memory = replace(
         memory,
         devices={},
-        cards={id: card for id, card in memory.cards.items() if id in ids} | _cards_of_places(connection, site, mine),
+        cards=cards,
+        windows=windows_between(connection, start),
         by_address={},
         retired=set(),
         unclaimed=0,
@@ -118,10 +138,12 @@ def load_world(connection: Connection, site: str, now: datetime) -> World:
                     own_params=one.params or {},
                     name=Text(zh=one.name_zh, en=one.name_en),
                     building=one.building or "",
+                    gateway=heard_by.get(one.id, ""),
                 )
                 for one in mine
             ),
             tuple(row.rules or ()),
+            gateways,
         ),
         memory=memory,
     )

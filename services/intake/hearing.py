@@ -11,10 +11,12 @@ import structlog
 from device_profiles.schema import Text
 from gateway.presence import Liveness, announced
 from gateway.reading import Batch, Millis, Quality, Reading, provisional_address
+from services.clock import to_millis
 from services.events.store import rows_of
 from services.intake.consequences import Consequences
 from services.intake.memory import Card, GatewayState, Memory
 from services.intake.work import Work
+from services.presence.gaps import Gap
 from services.rules import engine
 from services.rules.state import DeviceState
 from services.wire_names import LONGEST_ADDRESS, LONGEST_ID, UNWRITABLE, writable
@@ -139,12 +141,14 @@ def clock_put_right(gateway: GatewayState, batch: Batch, readings: Sequence[Read
     return begins if begins < gateway.progress - _CLOCK_WENT_BACK_MILLIS else None
 
 
-def note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading], now: datetime) -> None:
-    """What a batch says about the gateway itself: how far it has seen time pass, and whether it was listening."""
+def note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading], now: datetime) -> Gap | None:
+    """What a batch says about the gateway itself: how far it has seen time pass, and whether it was listening. The gap
+    that it ends, if it does."""
     connected = batch.status.connected if batch.status is not None else True
     begins = readings[0].received_at if readings else batch.progress_at
     came_back = connected and not gateway.connected
     was_away = gateway.progress is not None and begins - gateway.progress > _LISTENING_GAP_MILLIS
+    gap = _gap_ended(gateway, batch, begins, now, came_back=came_back, was_away=was_away)
     if came_back or was_away:
         # What its devices said meanwhile it could not hear: their silence counts from now on.
         gateway.watching_since = max(batch.progress_at if came_back else begins, gateway.progress or 0)
@@ -153,3 +157,21 @@ def note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading
     gateway.broker_lost_at = None if connected else gateway.broker_lost_at or now
     if batch.status is not None:
         gateway.status = msgspec.to_builtins(batch.status)
+    return gap
+
+
+def _gap_ended(
+    gateway: GatewayState, batch: Batch, begins: Millis, now: datetime, *, came_back: bool, was_away: bool
+) -> Gap | None:
+    """Before the gateway's state is moved."""
+    progress, spoke = gateway.progress, gateway.spoke_at or gateway.last_heard_at
+    if progress is None:
+        return None
+    if came_back:
+        lost = progress if gateway.broker_lost_at is None else min(progress, to_millis(gateway.broker_lost_at))
+        return Gap(gateway.id, "broker", lost, max(batch.progress_at, progress))
+    if was_away:
+        return Gap(gateway.id, "gateway", progress, begins)
+    if spoke is not None and (now - spoke).total_seconds() * 1000 > _LISTENING_GAP_MILLIS:
+        return Gap(gateway.id, "uplink", progress, max(batch.progress_at, progress))
+    return None

@@ -36,6 +36,7 @@ from services.intake.remembering import Remembered
 from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
 from services.intake.work import CursorMoved, Work, flush
 from services.presence.breaks import Breaks, Limits
+from services.presence.gap_store import row_of as gap_row
 from services.scope import NotFound
 from services.sites.store import device_entries, forget_unclaimed
 from services.wire_names import writable
@@ -186,7 +187,9 @@ class Intake:
             put_right = clock_put_right(gateway, batch, readings)
             if put_right is not None:
                 rewind(gateway, put_right, memory, work)
-            note_gateway(gateway, batch, readings, now)
+            gap = note_gateway(gateway, batch, readings, now)
+            if gap is not None:
+                work.gaps.append(gap_row(gap, now))
             began = perf_counter()
             for reading in readings:
                 # A backlog is judged by the time it was heard, not by the time it is handed over.

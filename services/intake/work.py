@@ -27,6 +27,7 @@ from services.tables import (
     alarms,
     device_states,
     devices,
+    gateway_gaps,
     gateways,
     outage_updates,
     outages,
@@ -81,6 +82,8 @@ class Work:
     events: list[Row] = field(default_factory=list)
     """What happened at devices."""
     commands: CommandWork = field(default_factory=CommandWork)
+    gaps: list[Row] = field(default_factory=list)
+    """Times in which the gateway heard nothing, now that they are over."""
     gateway: GatewayState | None = None
     gateway_cursor_before: int = 0
     changes: dict[Change, None] = field(default_factory=dict)
@@ -115,6 +118,7 @@ class Work:
 def flush(connection: Connection, work: Work, memory: Memory) -> None:
     """Write it all, within the caller's transaction."""
     _write_gateway(connection, work)
+    _insert(connection, gateway_gaps, work.gaps)
     if work.new_devices:
         connection.execute(insert(devices), work.new_devices)
     _write_announced(connection, work)

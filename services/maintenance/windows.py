@@ -9,7 +9,7 @@ and ends at the second, and a time that the clock skips is the moment at which i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -172,6 +172,11 @@ class Windows:
         self._days: dict[tuple[str, int], tuple[_Open, ...]] = {}
         self._edges: dict[str, tuple[Millis, Millis | None]] = {}
         """Site -> (asked at, the next edge after that)."""
+
+    def changed(self, change: Callable[[Window], Window]) -> Windows:
+        """The same with each window changed."""
+        every = [change(one) for some in self._of_site.values() for one in some]
+        return Windows(every, {site: zone.key for site, zone in self._zones.items()})
 
     def covering(self, site: str, building: str | None, family: str, device: str, at: Millis) -> str | None:
         """The id of the window that covers a device at that (event) time; of several the oldest."""
