@@ -36,8 +36,10 @@ def settings_page() -> str:
 
 
 def commands_page() -> str:
-    from services.cli.main import app
+    from services.cli import app
+    from services.cli.index import read_all
 
+    read_all()
     return _COMMANDS_INTRO + "".join(_sections(typer.main.get_command(app), "courtyard"))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ColumnElement, true
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column, ColumnElement
 
 Scope = frozenset[str] | None
 """Site ids; None is every site (and devices that belong to none yet)."""
@@ -11,6 +14,8 @@ EVERYWHERE: Scope = None
 
 
 def in_scope(column: Column[str], scope: Scope) -> ColumnElement[bool]:
+    from sqlalchemy import true  # not for those who only need to know what a scope is
+
     return true() if scope is None else column.in_(sorted(scope))
 
 

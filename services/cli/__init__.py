@@ -1,14 +1,16 @@
-"""The `courtyard` command. Each module here adds its own commands to `app`; `main` gathers them."""
+"""The `courtyard` command. Each module here adds its own commands to `app`; `index` knows all of them unread."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from services.cli.index import Index
+
 app = typer.Typer(
     name="courtyard",
+    cls=Index,
     help="Watches the shared equipment of residential communities, and makes sure that what breaks is repaired.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -18,6 +20,8 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"courtyard {version('courtyard')}")
         raise typer.Exit
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from services.accounts import audit, desk, store
-from services.accounts.passwords import random_password
 from services.accounts.policy import ANYWHERE, Grant, Role
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import open_installed, the_site
 from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
-from services.database import Database
-from services.scope import EVERYWHERE
-from services.sites.store import list_sites
+
+if TYPE_CHECKING:
+    from services.database import Database
 
 account = typer.Typer(name="account", help="People who sign in.", no_args_is_help=True)
 token = typer.Typer(name="token", help="Tokens for programs: gateways and API clients.", no_args_is_help=True)
@@ -54,6 +53,9 @@ def account_add(
 
       courtyard account add chen --role engineer          (every site)
     """
+    from services.accounts import desk, store
+    from services.accounts.passwords import random_password
+
     with _opened(data) as (database, now):
         _check_site(database, site)
         with database.read() as connection:
@@ -84,6 +86,9 @@ def account_password(
 
     This is also the way back in when the admin's password is lost: courtyard account password admin
     """
+    from services.accounts import desk, store
+    from services.accounts.passwords import random_password
+
     with _opened(data) as (database, now):
         with database.read() as connection:
             known = store.person_by_login(connection, login)
@@ -100,6 +105,8 @@ def account_password(
 @explained
 def account_list(data: Data = None) -> None:
     """Who may sign in, and what each may do where."""
+    from services.accounts import store
+
     with _opened(data) as (database, _), database.read() as connection:
         people = store.list_people(connection, limit=10_000)
     table = Table("login", "name", "roles", "state")
@@ -115,6 +122,8 @@ def account_disable(
     login: Annotated[str, typer.Argument(help="Who may no longer sign in.")], data: Data = None
 ) -> None:
     """Let somebody in no more. Tickets and history keep the name."""
+    from services.accounts import desk, store
+
     with _opened(data) as (database, now):
         with database.read() as connection:
             known = store.person_by_login(connection, login)
@@ -127,7 +136,9 @@ def account_disable(
 @account.command("audit")
 @explained
 def account_audit(data: Data = None) -> None:
-    """Check that nobody has changed or removed a row of the audit log."""
+    """Check that nobody has changed or removed a row of the audit log. Exit code 1 where somebody has."""
+    from services.accounts import audit
+
     with _opened(data) as (database, _):
         found = audit.verify(database)
     if isinstance(found, audit.Broken):
@@ -154,6 +165,8 @@ def token_create(
 
     Only the token goes to the standard output, everything else to the standard error, so it can be sent into a file.
     """
+    from services.accounts import desk
+
     with _opened(data) as (database, now):
         _check_site(database, site)
         made, secret = desk.add_token(database, name=name, role=role, site=site, now=now, who=None)
@@ -165,6 +178,8 @@ def token_create(
 @explained
 def token_list(data: Data = None) -> None:
     """Which tokens there are."""
+    from services.accounts import store
+
     with _opened(data) as (database, _), database.read() as connection:
         found = store.list_tokens(connection)
     table = Table(Column("id", min_width=26, no_wrap=True), "name", "role", "created (UTC)", "state")
@@ -181,6 +196,8 @@ def token_revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="See `courtyard token list`.")], data: Data = None
 ) -> None:
     """Make a token useless, at once and for good."""
+    from services.accounts import desk
+
     with _opened(data) as (database, now):
         if not desk.revoke_token(database, token_id, now=now, who=None):
             raise ValueError(f"There is no token {token_id!r} in use. See `courtyard token list`.")
@@ -189,27 +206,14 @@ def token_revoke(
 
 @contextmanager
 def _opened(data: Path | None) -> Iterator[tuple[Database, datetime]]:
-    settings = settings_with(data_dir=data)
-    if not settings.database_url and not (settings.data_dir / "courtyard.db").exists():
-        raise ValueError(
-            f"There is no Courtyard in {settings.data_dir}. Start it once (`courtyard up`), or name it: --data DIR"
-        )
-    database = Database(settings.effective_database_url)
-    database.start()
-    try:
-        yield database, SystemClock().now()
-    finally:
-        database.close()
+    with ExitStack() as stack:
+        yield open_installed(stack, settings_with(data_dir=data)), SystemClock().now()
 
 
 def _check_site(database: Database, site: str) -> None:
     """A role at a misspelt site would quietly open nothing."""
-    if site == ANYWHERE:
-        return
-    with database.read() as connection:
-        known = [one.id for one in list_sites(connection, EVERYWHERE)]
-    if site not in known:
-        raise ValueError(f"There is no site {site!r}; there are: {', '.join(known) or 'none yet'}.")
+    if site != ANYWHERE:
+        the_site(database, site)
 
 
 def _place(site: str) -> str:

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import open_installed, the_site
 from services.cli.shared import errors, explained, settings_with
 from services.clock import SystemClock, from_millis
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from services.backtest.place import RuleKey
     from services.backtest.report import Progress as Told
     from services.database import Database
-    from services.settings import Settings
 
 out = Console(highlight=False, soft_wrap=True)
 _COLUMNS = ("alarms", "tickets", "notices", "flaps", "time in alarm", "suppressed", "folded")
@@ -92,8 +92,9 @@ def backtest(
 
     settings = settings_with(data_dir=data)
     with ExitStack() as stack:
-        database = _database(stack, settings)
-        site, zone, devices = _site(database, site)
+        database = open_installed(stack, settings)
+        site, zone = the_site(database, site)
+        devices = _devices(database, site)
         start, until = _stretch(begin, end, zone)
         key = _rule_key(rule)
         live = _live(database, load_library(settings), site)
@@ -132,38 +133,15 @@ def backtest(
 # --- what is asked ----------------------------------------
 
 
-def _database(stack: ExitStack, settings: Settings) -> Database:
-    """As it stands: a backtest migrates nothing. Raises ValueError where there is none."""
-    from services.database import Database
-
-    url = settings.effective_database_url
-    path = settings.data_dir / "courtyard.db"
-    if not settings.database_url and not path.exists():
-        raise ValueError(f"there is no database at {path}; name the data folder with --data")
-    database = Database(url)
-    database.start()
-    stack.callback(database.close)
-    return database
-
-
-def _site(database: Database, site: str) -> tuple[str, ZoneInfo, dict[str, str]]:
-    """Its id, its zone, and the profiles of its devices by id."""
+def _devices(database: Database, site: str) -> dict[str, str]:
+    """The profiles of its devices by id."""
     from sqlalchemy import select
 
-    from services.backtest.world import NoSuchSite
-    from services.tables import devices, sites
+    from services.tables import devices
 
+    there = select(devices.c.id, devices.c.profile).where(devices.c.site == site, devices.c.retired_at.is_(None))
     with database.read() as connection:
-        known = {row.id: row.timezone for row in connection.execute(select(sites.c.id, sites.c.timezone))}
-        site = next(iter(known)) if not site and len(known) == 1 else site
-        if not site:
-            raise ValueError(
-                f"--site: expected one of: {', '.join(sorted(known)) or 'none yet; courtyard site import'}"
-            )
-        if site not in known:
-            raise NoSuchSite(site, sorted(known))
-        there = select(devices.c.id, devices.c.profile).where(devices.c.site == site, devices.c.retired_at.is_(None))
-        return site, ZoneInfo(known[site]), {row.id: row.profile for row in connection.execute(there)}
+        return {row.id: row.profile for row in connection.execute(there)}
 
 
 def _stretch(begin: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime]:

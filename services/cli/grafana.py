@@ -24,6 +24,7 @@ from services.cli.grafana_wanted import (
     url_of,
     wanted_datasources,
 )
+from services.cli.installed import open_installed
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.clock import SystemClock
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 grafana = typer.Typer(
     name="grafana",
     no_args_is_help=True,
-    help="Put dashboards, folders, datasources and annotations into a Grafana (10 to 13), and keep them as they should "
-    "be. Without its API: `courtyard grafana provision` writes files that Grafana reads when it starts.",
+    help="Put dashboards, folders, datasources and annotations into a Grafana, and keep them as they should be.\n\n"
+    "It knows Grafana 10 to 13. Without its API: `courtyard grafana provision` writes files that it reads at its start.",
 )
 app.add_typer(grafana)
 
@@ -293,13 +294,12 @@ def annotate(
     For a Grafana that cannot ask PostgreSQL. The last 30 days first, then what begins and ends; again changes nothing.
     Services do the same by themselves where COURTYARD_GRAFANA_URL and COURTYARD_GRAFANA_TOKEN are set.
     """
-    from services.bootstrap import open_database
     from services.grafana.annotate import annotator
 
     settings = settings_with(data_dir=data)
     clock = SystemClock()
     with ExitStack() as stack:
-        database = open_database(stack, settings)
+        database = open_installed(stack, settings)
         keeper = annotator(settings, database, clock, url=url_of(settings, url), token=token_of(settings, token_file))
         stack.callback(keeper.stop)
         written = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.cli.console import Console
+from services.cli.installed import open_installed
 
 if TYPE_CHECKING:
     from dashboards.capabilities import Capabilities
@@ -84,12 +85,11 @@ def boards_of(settings: Settings, folder: Path | None, language: Language) -> li
 
 
 def places_of(settings: Settings) -> list[Place]:
-    from services.bootstrap import open_database
     from services.grafana.places import places
     from services.profiles import load_library
 
     with ExitStack() as stack:
-        database = open_database(stack, settings)
+        database = open_installed(stack, settings)
         with database.read() as connection:
             return places(connection, load_library(settings))
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import open_installed, the_site
 from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
 
 if TYPE_CHECKING:
     from services.maintenance.desk import MaintenanceDesk, Shown
-    from services.maintenance.planning import Wish
+    from services.maintenance.planning import Mistake, Wish
 
 maintenance = typer.Typer(
     name="maintenance", help="Windows in which what is being worked on disturbs nobody.", no_args_is_help=True
@@ -30,6 +32,20 @@ app.add_typer(maintenance)
 out = Console(highlight=False, soft_wrap=True)
 _BY = "courtyard"
 """Whom the audit log names: who can write to the database needs no account."""
+_ARGUMENTS = {
+    "site": "SITE",
+    "title": "TITLE",
+    "starts_at": "--from",
+    "ends_at": "--to",
+    "scope.buildings": "--building",
+    "scope.families": "--family",
+    "scope.devices": "--device",
+    "repeats": "--days",
+    "repeats.days": "--days",
+    "repeats.until": "--until",
+}
+"""Where on the command line people say what a window is made of."""
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:\+\d\d:\d\d|Z)")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder.")]
 Id = Annotated[str, typer.Argument(help="The window's id, as `courtyard maintenance list` prints it.")]
@@ -46,7 +62,7 @@ def list_(
 ) -> None:
     """What is on now, and what comes."""
     now = SystemClock().now()
-    with _desk(data) as desk:
+    with _desk(data, site, "--site") as desk:
         found = desk.all(None, now, site=site, since=None if past else now)
     if as_json:
         typer.echo(json.dumps([_plain(one) for one in found], ensure_ascii=False, indent=2))
@@ -87,11 +103,12 @@ def add(
       courtyard maintenance add lotus "Night tests" --from "2026-03-07 23:00" --for 3h --days sat --until 2026-06-30
     """
     now = SystemClock().now()
-    with _desk(data) as desk:
+    with _desk(data, site) as desk:
         scope = {"buildings": building or [], "families": family or [], "devices": device or []}
         times = _times(desk, site, starts, ends, lasts, now)
         wish = _wish({"site": site, "title": title, "scope": scope, **times, "repeats": _repeats(days, until)})
-        found = desk.preview(None, wish, by=_BY, now=now) if dry_run else desk.add(None, wish, by=_BY, now=now)
+        with _in_words_of_the_command_line(desk.place(None, site).zone, "--to" if lasts is None else "--for"):
+            found = desk.preview(None, wish, by=_BY, now=now) if dry_run else desk.add(None, wish, by=_BY, now=now)
     if as_json:
         typer.echo(json.dumps(_plain(found), ensure_ascii=False, indent=2))
         return
@@ -122,35 +139,59 @@ def cancel(window: Id, data: Data = None) -> None:
 
 
 @contextmanager
-def _desk(data: Path | None) -> Iterator[MaintenanceDesk]:
-    """Services that run see within a second what was written here."""
-    from services.bootstrap import open_database
+def _desk(data: Path | None, site: str | None = None, argument: str = "SITE") -> Iterator[MaintenanceDesk]:
+    """At a site, if it is named. Services that run see within a second what was written here."""
     from services.changes import Changes
     from services.maintenance.desk import MaintenanceDesk, plain_write
-    from services.maintenance.planning import WindowOver, WindowRefused
+    from services.maintenance.planning import WindowOver
     from services.profiles import load_library
     from services.scope import NotFound
 
     settings = settings_with(data_dir=data)
-    library = load_library(settings)
     with ExitStack() as stack:
-        database = open_database(stack, settings)
+        database = open_installed(stack, settings)
+        if site is not None:
+            the_site(database, site, argument)
+        library = load_library(settings)
         try:
             yield MaintenanceDesk(database=database, write=plain_write(database), changes=Changes(), library=library)
         except NotFound as error:
-            known = "the board" if error.kind == "site" else "courtyard maintenance list --past"
-            raise ValueError(f"{error}; {known} names those there are") from error
-        except (WindowOver, WindowRefused) as error:
+            raise ValueError(f"{error}; courtyard maintenance list --past names those there are") from error
+        except WindowOver as error:
             raise ValueError(str(error)) from error
 
 
+@contextmanager
+def _in_words_of_the_command_line(zone: ZoneInfo, end: str) -> Iterator[None]:
+    """What is wrong with a wish, by the options that said it and on the clock of the site."""
+    from services.maintenance.planning import WindowRefused
+
+    try:
+        yield
+    except WindowRefused as error:
+        raise ValueError("\n".join(_mistake(one, zone, end) for one in error.mistakes)) from error
+
+
+def _mistake(one: Mistake, zone: ZoneInfo, end: str) -> str:
+    where = end if one.field == "ends_at" else _ARGUMENTS.get(one.field, one.field)
+    return _INSTANT.sub(
+        lambda found: f"{datetime.fromisoformat(found[0]).astimezone(zone):%Y-%m-%d %H:%M}",
+        f"{where}: found {one.found}, expected {one.expected}",
+    )
+
+
 def _wish(said: dict[str, Any]) -> Wish:
+    from pydantic import ValidationError
+
     from services.maintenance.planning import Wish
 
     try:
         return Wish.model_validate(said)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: found {one['input']!r}: {one['msg']}" for one in error.errors()]
+        wrong = []
+        for one in error.errors():
+            field = ".".join(part for part in one["loc"] if isinstance(part, str))
+            wrong.append(f"{_ARGUMENTS.get(field, field)}: found {one['input']!r}: {one['msg']}")
         raise ValueError("\n".join(wrong)) from error
 
 

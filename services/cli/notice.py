@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from device_profiles.schema import Text
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import open_installed
+from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
-from services.database import Database
-from services.ids import new_id
-from services.notices import outbox
-from services.notices.channels import Delivered, Message, Outcome, RetryLater
-from services.notices.sending import masked
-from services.settings import Settings
-from services.sites.store import list_recipients
+
+if TYPE_CHECKING:
+    from services.notices.channels import Outcome
+    from services.settings import Settings
 
 notice = typer.Typer(name="notice", help="Messages to engineers, crews and residents.", no_args_is_help=True)
 app.add_typer(notice)
 out = Console()
 
-_TITLE = Text(zh="Courtyard 测试消息", en="Courtyard test message")
-_BODY = Text(
-    zh="这是一条测试消息,说明 Courtyard 可以通知到您。无需处理。",
-    en="This is a test: Courtyard can reach you. Nothing needs to be done.",
-)
+_TITLE = {"zh": "Courtyard 测试消息", "en": "Courtyard test message"}
+_BODY = {
+    "zh": "这是一条测试消息,说明 Courtyard 可以通知到您。无需处理。",
+    "en": "This is a test: Courtyard can reach you. Nothing needs to be done.",
+}
 
 
 class RecipientUnknown(Exception):
@@ -35,11 +35,13 @@ class RecipientUnknown(Exception):
 
 
 @notice.command("test")
+@explained
 def send_test(
     to: Annotated[
         str,
         typer.Argument(metavar="RECIPIENT|URL", help="Id of a recipient in a site file, an e-mail address, or a URL."),
     ],
+    data: Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder, for recipients.")] = None,
 ) -> None:
     """Send a test message now, past the outbox, and print what came of it.
 
@@ -51,7 +53,11 @@ def send_test(
       courtyard notice test 'wecombot://BOTKEY'              any Apprise URL
       courtyard notice test env:CREW_HOOK                    the URL is in the environment variable CREW_HOOK
     """
-    settings = Settings()
+    from services.ids import new_id
+    from services.notices import outbox
+    from services.notices.channels import Message
+
+    settings = settings_with(data_dir=data)
     try:
         channel, target, shown, language = _resolve(settings, to)
     except (RecipientUnknown, outbox.TargetMissing) as error:
@@ -62,8 +68,8 @@ def send_test(
     message = Message(
         key=key,
         target=target,
-        title=_TITLE.zh if language == "zh" else _TITLE.en,
-        body=_BODY.zh if language == "zh" else _BODY.en,
+        title=_TITLE.get(language, _TITLE["en"]),
+        body=_BODY.get(language, _BODY["en"]),
         data={"kind": "test", "key": key},
     )
     channels = outbox.channels_of(settings)
@@ -90,6 +96,9 @@ def channel_of(url: str) -> str:
 
 def _resolve(settings: Settings, to: str) -> tuple[str, str, str, str]:
     """(channel, target, the target as it may be shown, language)."""
+    from services.notices import outbox
+    from services.notices.sending import masked
+
     known = [] if "://" in to or to.startswith("env:") else _recipients(settings)
     # In the database a recipient is `site:id`; people type what stands in the site file.
     named = [row for row in known if to in (row["id"], row["id"].partition(":")[2])]
@@ -102,18 +111,17 @@ def _resolve(settings: Settings, to: str) -> tuple[str, str, str, str]:
 
 
 def _recipients(settings: Settings) -> list[dict[str, Any]]:
+    from services.sites.store import list_recipients
+
     if not settings.database_url and not (settings.data_dir / "courtyard.db").exists():
-        return []
-    database = Database(settings.effective_database_url)
-    database.start()
-    try:
-        with database.read() as connection:
-            return list_recipients(connection, None)
-    finally:
-        database.close()
+        return []  # an address can be tried before anything is installed
+    with ExitStack() as stack, open_installed(stack, settings).read() as connection:
+        return list_recipients(connection, None)
 
 
 def _report(outcome: Outcome) -> None:
+    from services.notices.channels import Delivered, RetryLater
+
     if isinstance(outcome, Delivered):
         out.print("[green]Delivered.[/green] The other side has taken it.")
         return

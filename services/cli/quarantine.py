@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from gateway.journal import JournalReader
-from gateway.quarantine import QuarantineEntry
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import file_of
 from services.cli.shared import explained, settings_with
+
+if TYPE_CHECKING:
+    from gateway.quarantine import QuarantineEntry
 
 quarantine = typer.Typer(no_args_is_help=True, help="Messages that could not be decoded.")
 app.add_typer(quarantine, name="quarantine")
@@ -34,9 +36,9 @@ def list_(
     Try a message against a mended profile with [bold]courtyard decode[/bold]; replay all of it on the page
     /quarantine or with POST /api/v1/quarantine/replay, which the running gateway carries out.
     """
-    path = settings_with(data_dir=data).data_dir / "journal.db"
-    if not path.exists():
-        raise ValueError(f"there is no journal at {path}; name the gateway's folder with --data")
+    from gateway.journal import JournalReader
+
+    path = file_of(settings_with(data_dir=data), "journal.db")
     reader = JournalReader(path)
     try:
         entries = reader.quarantine(limit=limit)

@@ -9,10 +9,10 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.cli.installed import open_installed, the_site
 from services.cli.shared import errors, settings_with
 from services.clock import SystemClock
 
@@ -49,7 +49,7 @@ class Yard:
         self.database = database
         self.library = library
         self.now = SystemClock().now()
-        self.site, self.zone = _site(database, site)
+        self.site, self.zone = the_site(database, site)
         self.desk = RuleBookDesk(database=database, library=library)
         self.newest = self.desk.newest(None, self.site)
         self.version = self.newest.version
@@ -196,19 +196,14 @@ class Yard:
 
 @contextmanager
 def yard_of(data: Path | None, site: str) -> Iterator[Yard]:
-    from services.bootstrap import open_database
     from services.profiles import load_library
     from services.rulebook.desk import BookMistakes, PreviewNeeded
     from services.rules.book_store import BookMoved
     from services.scope import NotFound
 
     settings = settings_with(data_dir=data)
-    if not settings.database_url and not (settings.data_dir / "courtyard.db").exists():  # asking makes no installation
-        raise ValueError(
-            f"there is no database at {settings.data_dir / 'courtyard.db'}; name the data folder with --data"
-        )
     with ExitStack() as stack:
-        database = open_database(stack, settings)
+        database = open_installed(stack, settings)
         try:
             yield Yard(settings, database, load_library(settings), site)
         except (BookMoved, BookMistakes, PreviewNeeded, NotFound) as error:
@@ -221,22 +216,6 @@ def _no_such_rule(name: str, known: list[str]) -> str:
     if near:
         return f"found {name!r}, expected PROFILE/RULE that runs here; perhaps {' or '.join(near)}"
     return f"found {name!r}, expected PROFILE/RULE that runs here; `courtyard rules list` says all {len(known)}"
-
-
-def _site(database: Database, site: str) -> tuple[str, ZoneInfo]:
-    from sqlalchemy import select
-
-    from services.tables import sites
-
-    with database.read() as connection:
-        known = {row.id: row.timezone for row in connection.execute(select(sites.c.id, sites.c.timezone))}
-    site = next(iter(known)) if not site and len(known) == 1 else site
-    if site not in known:
-        raise ValueError(
-            f"--site: found {site or 'nothing'}, expected one of: "
-            f"{', '.join(sorted(known)) or 'none yet; courtyard site import'}"
-        )
-    return site, ZoneInfo(known[site])
 
 
 def _bar(*, quiet: bool) -> Progress:

@@ -21,7 +21,7 @@ def sbom(
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Write it there instead of printing it.")] = None,
 ) -> None:
-    """Print the bill of materials (CycloneDX 1.6, JSON): every Python package of this installation with its licence.
+    """Print the bill of materials (CycloneDX 1.6, JSON): every Python package installed, with its licence.
 
     The image carries its own as /opt/courtyard/sbom.json. Packages of the operating system are not in it.
     """

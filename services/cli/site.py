@@ -10,6 +10,7 @@ import typer
 
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import open_installed, the_site
 from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
 
@@ -59,17 +60,13 @@ def site_export(
 
     Import what it wrote, and the file owns them as well.
     """
-    from services.bootstrap import open_database
-    from services.scope import NotFound
     from services.sites.export import export_site
 
     with ExitStack() as stack:
-        database = open_database(stack, settings_with(data_dir=data))
-        try:
-            with database.read() as connection:
-                text = export_site(connection, name)
-        except NotFound as error:
-            raise ValueError(f"{error}; the board names those there are") from error
+        database = open_installed(stack, settings_with(data_dir=data))
+        the_site(database, name, "SITE")
+        with database.read() as connection:
+            text = export_site(connection, name)
     if to is None:
         typer.echo(text, nl=False)
         return

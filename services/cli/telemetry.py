@@ -19,15 +19,16 @@ from rich.table import Table
 from gateway.reading import Millis, Reading
 from services.cli import app
 from services.cli.console import Console
+from services.cli.installed import file_of, folder_of, open_installed
 from services.cli.shared import errors, explained, settings_with
 from services.clock import SystemClock, from_millis, to_millis
-from services.settings import Settings
 
 if TYPE_CHECKING:
     from device_profiles.telemetry import Level
     from gateway.telemetry.influx import InfluxTelemetry
     from gateway.telemetry.influxql import InfluxQl
     from gateway.telemetry.rollup import Rollup
+    from services.settings import Settings
     from services.telemetry_status import TelemetryStatus
 
 telemetry = typer.Typer(
@@ -97,7 +98,7 @@ def status(data: Data = None, url: Url = None, as_json: AsJson = False) -> None:
         with _asking(settings) as ql, out.status("Asking InfluxDB …"):
             found = of_influx(ql)
     else:
-        found = of_embedded(settings.data_dir / "telemetry.db")
+        found = of_embedded(file_of(settings, "telemetry.db"))
     wait = waiting(settings.data_dir)
     if as_json:
         print(json.dumps({**found.plain(), "waiting": wait}, indent=1))
@@ -133,7 +134,7 @@ def rollup(begin: From = None, end: To = None, data: Data = None, url: Url = Non
 
     settings = _with_influx(settings_with(data_dir=data, influx_url=url))
     if end is not None and begin is None:
-        raise ValueError("--to needs --from: say where to begin")
+        raise ValueError("found --to without --from, expected both: say where to begin")
     now = SystemClock().now()
     library = load_library(settings)
     points: dict[str, int] = {}
@@ -179,7 +180,7 @@ def refused(
     """
     from gateway.telemetry.refused import FILE, listing, total
 
-    path = settings_with(data_dir=data).data_dir / FILE
+    path = folder_of(settings_with(data_dir=data)) / FILE
     entries = listing(path, limit)
     for entry in entries:
         when, which = _shown(entry.measured_at), f"{entry.device}/{entry.child}" if entry.child else entry.device
@@ -281,9 +282,7 @@ def copy(
     from gateway.telemetry.sqlite_scan import contents
 
     settings = _with_influx(settings_with(data_dir=data, influx_url=url))
-    path, mark = settings.data_dir / "telemetry.db", settings.data_dir / "telemetry-copied.json"
-    if not path.exists():
-        raise ValueError(f"there is no time series at {path}; name the data folder with --data")
+    path, mark = file_of(settings, "telemetry.db"), settings.data_dir / "telemetry-copied.json"
     span = contents(path)[1]
     if span is None:
         out.print("The embedded time series is empty.")
@@ -335,12 +334,11 @@ def _asking(settings: Settings) -> Iterator[InfluxQl]:
 
 def _writing(stack: ExitStack, settings: Settings) -> InfluxTelemetry:
     """The writing half, as services have it: devices stand where the database says."""
-    from services.bootstrap import open_database
     from services.influx import make_influx
     from services.profiles import load_library
     from services.sites.known import KnownDevices
 
-    database = open_database(stack, settings)
+    database = open_installed(stack, settings)
     store = make_influx(settings, SystemClock(), load_library(settings), KnownDevices(database).registry)
     store.start()
     stack.callback(store.close)
@@ -356,9 +354,7 @@ def _scan(
         return InfluxReader(stack.enter_context(_asking(settings))).scan(devices=devices, start=start, end=end)
     from gateway.telemetry.sqlite import SqliteTelemetry
 
-    path = settings.data_dir / "telemetry.db"
-    if not path.exists():
-        raise ValueError(f"there is no time series at {path}; name the data folder with --data")
+    path = file_of(settings, "telemetry.db")
     return SqliteTelemetry(path).scan(devices=devices, start=start, end=end)
 
 

@@ -97,7 +97,6 @@ def test_without_a_change_it_says_what_the_live_rules_would_have_done(run: Run) 
         (["--rule", "pressure_low"], "expected PROFILE/RULE"),
         (["--rule", "booster_set/nosuch"], "no rule 'nosuch'"),
         (["--with", "/nowhere.yaml"], "there is no file"),
-        (["--data", "/nowhere"], "name the data folder with --data"),
     ],
 )
 def test_what_is_wrong_is_said(run: Run, options: list[str], said: str) -> None:

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import insert
 from typer.testing import CliRunner, Result
 
+from services import migrations
 from services.accounts import desk, store
 from services.accounts.policy import Grant, Role
 from services.cli import account, app, notice
-from services.database import Database, metadata
+from services.database import Database
 from services.tables import recipients, sites
 from tests.services.notices.sinks import HttpSink, SmtpSink
 
@@ -24,7 +25,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COURTYARD_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
     database = opened(tmp_path)
-    metadata.create_all(database.engine)
+    migrations.upgrade(database)
     with database.write() as connection:
         row = {"id": "lotus", "name_zh": "莲", "name_en": "Lotus", "timezone": "Asia/Shanghai", "updated_at": NOW}
         connection.execute(insert(sites).values(**row))
@@ -100,7 +101,8 @@ def test_mistakes_are_said_in_words(data: Path, arguments: tuple[str, ...]) -> N
 
 def test_without_an_installation_it_says_where_it_looked(tmp_path: Path) -> None:
     said = courtyard("account", "list", "--data", str(tmp_path / "none"))
-    assert said.exit_code == 1
+    assert said.exit_code == 2
+    assert f"there is no Courtyard in {tmp_path / 'none'}" in said.output
     assert not (tmp_path / "none").exists()
 
 

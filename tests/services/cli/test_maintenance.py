@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -67,11 +69,13 @@ def test_a_window_from_plan_to_end(database: Database) -> None:
 
 def test_one_that_recurs_is_taken_back(database: Database) -> None:
     database.close()
-    again = ("--days", "sat,sun", "--until", "2027-03-01")
-    said = courtyard("add", "lotus", "Night tests", "--from", "2026-12-01 23:00", "--for", "3h", *again)
+    today = SystemClock().now().date()
+    until = str(today + timedelta(days=90))
+    again = ("--days", "sat,sun", "--until", until)
+    said = courtyard("add", "lotus", "Night tests", "--from", f"{today} 23:00", "--for", "3h", *again)
     assert said.exit_code == 0, said.output
     [window] = listed()
-    assert window["repeats"] == {"days": ["sat", "sun"], "until": "2027-03-01"}
+    assert window["repeats"] == {"days": ["sat", "sun"], "until": until}
     assert courtyard("cancel", str(window["id"])).exit_code == 0
     assert [one["state"] for one in listed("--past")] == ["cancelled"]
 
@@ -80,10 +84,18 @@ def test_one_that_recurs_is_taken_back(database: Database) -> None:
     ("arguments", "said"),
     [
         (("lotus", "X"), "both --to and --for or neither"),
-        (("nowhere", "X", "--for", "2h"), "no site 'nowhere'"),
+        (("nowhere", "X", "--for", "2h"), "SITE: found 'nowhere', expected one of: lotus"),
         (("lotus", "X", "--for", "2 hours"), "expected a length such as 30m, 2h or 1d"),
-        (("lotus", "X", "--for", "2h", "--building", "9"), "scope.buildings: found '9', expected of 3, 4"),
+        (("lotus", "X", "--for", "2h", "--building", "9"), "--building: found '9', expected of 3, 4"),
         (("lotus", "X", "--for", "2h", "--days", "sat"), "only one of --days and --until"),
+        (("lotus", "X", "--for", "2h", "--days", "sat,son", "--until", "2099-01-01"), "--days: found 'son': "),
+        (
+            ("lotus", "X", "--from", "2020-03-07 22:00", "--for", "2h"),
+            "--from: found 2020-03-07 22:00, expected from a",
+        ),
+        (("lotus", "X", "--to", "2020-03-07 22:00"), "--to: found 2020-03-07 22:00, expected a time after it begins"),
+        (("lotus", "X", "--for", "90d"), "--for: found "),
+        (("lotus", "", "--for", "2h"), "TITLE: found '', expected what is done"),
     ],
 )
 def test_what_cannot_be_planned_says_what_was_expected(
@@ -93,3 +105,11 @@ def test_what_cannot_be_planned_says_what_was_expected(
     refused = courtyard("add", *arguments)
     assert refused.exit_code == 1
     assert said in refused.output
+    assert not re.search(r"\dT\d|starts_at|ends_at|scope\.", refused.output), refused.output
+
+
+def test_a_site_that_is_not_there_has_no_empty_list(database: Database) -> None:
+    database.close()
+    refused = courtyard("list", "--site", "lotos")
+    assert refused.exit_code == 1
+    assert "--site: found 'lotos', expected one of: lotus (did you mean lotus?)" in refused.output
