@@ -30,6 +30,7 @@ _STATUS = {
     "not_valid": 422,
     "unclaimed": 409,
     "outstanding": 409,
+    "overruled": 409,
     "switched_off": 409,
     "no_gateway": 409,
 }
@@ -181,6 +182,7 @@ def problem_of(refused: CommandRefused) -> Problem:
         "not_valid": "Mend the value; GET /api/v1/devices/{device}/commands says what is expected.",
         "unclaimed": "Adopt the device into a site first.",
         "outstanding": "Look at the command that is under way.",
+        "overruled": "See to the alarm first; ask again when what it ordered has ended.",
         "switched_off": "Set COURTYARD_COMMANDS=on and start services again.",
         "no_gateway": "Wait until a message of the device has arrived.",
     }

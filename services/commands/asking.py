@@ -16,7 +16,7 @@ _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "of
 
 class CommandRefused(Exception):
     """It cannot be queued. `field` is the param or "child" at fault, "" where it is none of them; `code` one of
-    unknown, not_valid, outstanding, switched_off, no_gateway, unclaimed."""
+    unknown, not_valid, outstanding, overruled, switched_off, no_gateway, unclaimed."""
 
     def __init__(self, code: str, found: str, expected: str, field: str = "") -> None:
         super().__init__(f"{field + ': ' if field else ''}found {found}, expected {expected}")

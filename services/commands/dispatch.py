@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from device_profiles.expression import command_state
-from device_profiles.schema import Command, DeviceProfile
+from device_profiles.schema import Command, DeviceProfile, Severity
 from gateway.reading import Millis, Quality, Reading, Reply, Value
 from gateway.uplink import CommandOrder, CommandOutcome
 from services.clock import from_millis, to_millis
@@ -27,6 +27,8 @@ from services.commands.lifecycle import (
     Handed,
     Happening,
     Life,
+    OrderedToo,
+    Overruled,
     Reason,
     Said,
     State,
@@ -36,7 +38,7 @@ from services.commands.lifecycle import (
     begin,
     stillborn,
 )
-from services.commands.outstanding import Live, Watched, values_since, watch
+from services.commands.outstanding import Live, Watched, meet, values_since, watch
 from services.ids import new_id
 from services.rules import engine
 from services.rules.engine import Firing
@@ -67,6 +69,8 @@ class Asked:
     key: str | None = None
     alarm: str | None = None
     rule: str | None = None
+    last_word: bool = False
+    """Of a rule: its alarm is critical, and what else is under way to this part has to give way."""
 
 
 @dataclass(kw_only=True)
@@ -110,6 +114,10 @@ class Dispatcher:
         if same is not None:
             found = f"the same command, {same.life.state.value} since {same.asked_at:%H:%M:%S} UTC"
             raise CommandRefused("outstanding", found, "none under way: wait for it to end")
+        ordered = self.memory.commands.in_the_way(device.id, child, asked.command)
+        if ordered is not None and asked.by is not None:
+            found = f"{ordered.command}, ordered by a critical alarm and {ordered.life.state.value}"
+            raise CommandRefused("overruled", found, "none under way: wait for it to end")
         if self._gateway_of(device) is None:
             raise CommandRefused("no_gateway", "a device that no gateway has heard yet", "one that has been heard")
         return self._add(asked, device, profile, child, params, begin(now=self.work.now, expires=command.expires))
@@ -128,7 +136,7 @@ class Dispatcher:
         params: dict[str, Value],
         life: Life,
     ) -> str:
-        terms = asking.terms_of(profile, asked.command)
+        terms = replace(asking.terms_of(profile, asked.command), last_word=asked.last_word)
         assert device.site is not None
         live = Live(
             id=new_id(self.work.now),
@@ -180,6 +188,7 @@ class Dispatcher:
                 key=f"alarm:{alarm}/{child}",
                 alarm=alarm,
                 rule=rule.id,
+                last_word=(firing.severity or rule.severity.value) == Severity.CRITICAL.value,
             )
             self._order_one(asked, device, profile, command)
 
@@ -191,11 +200,9 @@ class Dispatcher:
         return list(asking.children_for(profile, command.scope, firing.device.params, firing.device.children))
 
     def _order_one(self, asked: Asked, device: DeviceState, profile: DeviceProfile, command: Command) -> None:
-        same = self.memory.commands.same(device.id, asked.child, asked.command)
-        if same is not None and self.enabled:
-            self._record(same, Step(same.life, "ordered_too", {"alarm": asked.alarm, "rule": asked.rule}), None)
-            return
         try:
+            if self.enabled and self._is_under_way(asked, asking.check_params(command, asked.params)):
+                return
             self._queue(asked, device, profile, command)
         except CommandRefused as refused:
             log.error("order_not_queued", device=device.id, command=asked.command, reason=str(refused))
@@ -203,6 +210,23 @@ class Dispatcher:
             life = stillborn(now=self.work.now, expires=command.expires, reason=reason)
             life = replace(life, detail={"why": str(refused)})
             self._add(asked, device, profile, asked.child, {}, life)
+
+    def _is_under_way(self, asked: Asked, params: Mapping[str, Value]) -> bool:
+        """Whether just this is on its way already, so that it is the rule's as well; others may have to give way."""
+        if asked.last_word:
+            self._overrule(asked, params)
+        same = self.memory.commands.same(asked.device, asked.child, asked.command)
+        if same is None or same.params != params:
+            return False
+        self._happens(same, OrderedToo(self.work.now, asked.alarm or "", asked.rule or ""))
+        return True
+
+    def _overrule(self, asked: Asked, params: Mapping[str, Value]) -> None:
+        """What people asked for must not undo what a critical alarm orders, by coming late or by being said again."""
+        for live in self.memory.commands.of(asked.device):
+            wanted = live.command == asked.command and live.params == params
+            if meet(live.child, asked.child) and not wanted and not live.terms.last_word:
+                self._happens(live, Overruled(self.work.now, asked.alarm or "", asked.rule or ""))
 
     # --- gateways -----------------------------------------------------------------------------------------------------
 

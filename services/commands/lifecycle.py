@@ -56,6 +56,7 @@ class Reason(StrEnum):
     NOT_REPORTED = "not_reported"  # the gateway took it and said nothing of it
     TOO_LATE = "too_late"  # the gateway had it, and could not send it in time
     BY_PERSON = "by_person"
+    OVERRULED = "overruled"  # a critical alarm has ordered something else for this part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,8 @@ class Terms:
     effect: str | None = None
     """What telemetry must show."""
     within: timedelta = timedelta(0)
+    last_word: bool = False
+    """Ordered by a critical alarm: nothing else is said to this part meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +138,24 @@ class Cancel:
 
 
 @dataclass(frozen=True)
+class OrderedToo:
+    """A rule wants just this, and asks for no second one: from now on it is the rule's as well."""
+
+    now: datetime
+    alarm: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Overruled:
+    """A critical alarm has ordered something else: it is not sent any more, and not sent again."""
+
+    now: datetime
+    alarm: str
+    rule: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed; `progress` is how far the gateway has seen it pass. `seen` is what telemetry shows meanwhile."""
 
@@ -143,7 +164,9 @@ class Tick:
     seen: Mapping[str, Any] = field(default_factory=dict)
 
 
-Happening = Handed | Said | Answered | EffectSeen | Cancel | Tick
+Happening = Handed | Said | Answered | EffectSeen | Cancel | OrderedToo | Overruled | Tick
+_KEPT = ("ordered_by", "overruled_by")
+"""What a command that is under way does not forget when it is sent."""
 
 
 class Step(NamedTuple):
@@ -154,10 +177,11 @@ class Step(NamedTuple):
 
 
 class NotCancellable(Exception):
-    """It has been fetched by the gateway, or it is over."""
+    """It has been fetched by the gateway, or it is over, or a rule has ordered it as well."""
 
-    def __init__(self, state: State) -> None:
-        super().__init__(f"a command can be cancelled only while it waits for its gateway; this one is {state.value}")
+    def __init__(self, state: State, why: str = "") -> None:
+        found = why or f"this one is {state.value}"
+        super().__init__(f"a command can be cancelled only while it waits for its gateway; {found}")
         self.state = state
 
 
@@ -199,7 +223,10 @@ def _said(life: Life, terms: Terms, it: Said) -> Step:
 
 def _sent(life: Life, terms: Terms, now: datetime, at: datetime, unsure: str | None) -> Step:
     told = {"attempt": life.attempt, **({} if unsure is None else {"unsure": unsure})}
-    sent = replace(life, state=State.SENT, sent_at=at, moved_at=now, detail={} if unsure is None else told)
+    kept = {key: life.detail[key] for key in _KEPT if key in life.detail}
+    sent = replace(
+        life, state=State.SENT, sent_at=at, moved_at=now, detail={**({} if unsure is None else told), **kept}
+    )
     if terms.answers:
         return Step(sent, "sent", told)
     if terms.effect is not None:
@@ -235,7 +262,24 @@ def _effect_seen(life: Life, _: Terms, it: EffectSeen) -> Step:
 def _cancel(life: Life, _: Terms, it: Cancel) -> Step:
     if life.state is not State.QUEUED or life.handed_at is not None or life.attempt > 1:
         raise NotCancellable(life.state)
+    if "ordered_by" in life.detail:
+        raise NotCancellable(life.state, "a rule has ordered this one as well")
     return _ended(life, State.CANCELLED, Reason.BY_PERSON, it.now)
+
+
+def _ordered_too(life: Life, _: Terms, it: OrderedToo) -> Step:
+    noted = replace(life, detail={**life.detail, "ordered_by": it.alarm}) if life.state is State.QUEUED else life
+    return Step(noted, "ordered_too", {"alarm": it.alarm, "rule": it.rule})
+
+
+def _overruled(life: Life, _: Terms, it: Overruled) -> Step:
+    by = {"alarm": it.alarm, "rule": it.rule}
+    if life.state is State.QUEUED and life.handed_at is None:
+        never_said = life.attempt == 1
+        return _ended(life, State.CANCELLED if never_said else State.FAILED, Reason.OVERRULED, it.now, by)
+    if life.state not in (State.QUEUED, State.SENT) or "overruled_by" in life.detail:
+        return Step(life, "")
+    return Step(replace(life, detail={**life.detail, "overruled_by": it.alarm}), "overruled", by)
 
 
 def _tick(life: Life, terms: Terms, it: Tick) -> Step:
@@ -261,6 +305,8 @@ def _waits_for_gateway(life: Life, it: Tick) -> Step:
 
 
 def _unanswered(life: Life, terms: Terms, it: Tick) -> Step:
+    if "overruled_by" in life.detail:
+        return _ended(life, State.FAILED, Reason.OVERRULED, it.now, {"alarm": life.detail["overruled_by"]})
     if life.attempt > terms.retries or it.now >= life.expires_at:
         return _ended(life, State.FAILED, Reason.NO_ANSWER, it.now, {"attempts": life.attempt, "seen": dict(it.seen)})
     again = replace(
@@ -284,5 +330,7 @@ _TABLE: dict[type[Happening], Callable[[Life, Terms, Any], Step]] = {
     Answered: _answered,
     EffectSeen: _effect_seen,
     Cancel: _cancel,
+    OrderedToo: _ordered_too,
+    Overruled: _overruled,
     Tick: _tick,
 }

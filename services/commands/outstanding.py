@@ -74,6 +74,11 @@ class Outstanding:
         """One of the same kind for the same part."""
         return next((one for one in self.of(device) if (one.child, one.command) == (child, command)), None)
 
+    def in_the_way(self, device: str, child: str, command: str) -> Live | None:
+        """What a critical alarm has ordered for this part, or for all of the device, if it is something else."""
+        ordered = (one for one in self.of(device) if one.terms.last_word and one.command != command)
+        return next((one for one in ordered if meet(one.child, child)), None)
+
     def next_nonce(self, device: str) -> int:
         """From 1 to 65535, round and round, so that a late answer meets no newer command."""
         taken = {live.nonce for live in self.of(device)}
@@ -84,6 +89,11 @@ class Outstanding:
 
     def __iter__(self) -> Iterator[Live]:
         return iter(list(self.by_id.values()))
+
+
+def meet(child: str, other: str) -> bool:
+    """Whether two commands are about one part: the whole device has every part."""
+    return child == other or not child or not other
 
 
 def watch(profile: DeviceProfile | None, command: str, terms: Terms) -> Watched | None:

@@ -63,7 +63,8 @@ class CommandRecord:
 
     @property
     def is_cancellable(self) -> bool:
-        return self.state == State.QUEUED.value and self.handed_at is None and self.attempt == 1
+        waits = self.state == State.QUEUED.value and self.handed_at is None and self.attempt == 1
+        return waits and "ordered_by" not in self.detail
 
 
 @dataclass
@@ -133,6 +134,7 @@ def dump_terms(terms: Terms) -> dict[str, Any]:
         "retries": terms.retries,
         "effect": terms.effect,
         "within_seconds": terms.within.total_seconds(),
+        "last_word": terms.last_word,
     }
 
 
@@ -143,6 +145,7 @@ def _load_terms(kept: Mapping[str, Any]) -> Terms:
         retries=kept["retries"],
         effect=kept["effect"],
         within=timedelta(seconds=kept["within_seconds"]),
+        last_word=kept.get("last_word", False),  # those of older versions do not say
     )
 
 

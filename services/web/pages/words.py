@@ -132,12 +132,14 @@ COMMAND_WHY = {
     "not_reported": N_("Its gateway took it and fell silent. Whether it was sent cannot be told."),
     "too_late": N_("It could not be sent in time, and was not sent."),
     "by_person": N_("It was taken back before it was sent."),
+    "overruled": N_("A critical alarm has ordered something else for this part, so it was not sent, or not again."),
 }
 """By reason, or by state where there is none."""
 COMMAND_REFUSED = {
     "unknown": N_("The device does not have this command."),
     "unclaimed": N_("This device stands in no site file yet."),
     "outstanding": N_("The same command is under way. Wait until it has ended."),
+    "overruled": N_("A critical alarm has ordered something else for this part. Wait until that has ended."),
     "switched_off": N_("Commands are switched off here (COURTYARD_COMMANDS=off)."),
     "no_gateway": N_("No gateway has heard this device yet, so nobody could say it."),
 }

@@ -89,6 +89,9 @@ class Stage:
     def sent(self, order: CommandOrder) -> None:
         self.desk.report("g", [CommandOutcome(order.id, order.attempt, "sent", self.ms)])
 
+    def answers(self, order: CommandOrder, result: str = "ok") -> None:
+        self.says(replies=(Reply(order.command, str(order.nonce), result == "ok", result),))
+
     def look(self, id: str) -> CommandRecord:
         return self.desk.get(None, id)
 
