@@ -3,7 +3,7 @@
 import os
 
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.fixtures_mosquitto import *  # noqa: F403
 from tests.fixtures_postgresql import *  # noqa: F403
@@ -11,7 +11,9 @@ from tests.fixtures_postgresql import *  # noqa: F403
 # As the product writes them. With every local variable, one traceback of the intake takes half a minute to print.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)])
 
-# The same cases on every run: whether the product is sound is no matter of luck. `HYPOTHESIS_PROFILE=search` looks on.
-settings.register_profile("courtyard", derandomize=True)
-settings.register_profile("search", derandomize=False, print_blob=True)
+# The same cases on every run, however busy the machine is: whether the product is sound is no matter of luck.
+# `HYPOTHESIS_PROFILE=search` looks on.
+PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("courtyard", derandomize=True, database=None, **PATIENT)
+settings.register_profile("search", derandomize=False, print_blob=True, **PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "courtyard"))

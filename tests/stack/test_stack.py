@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.postgresql,
     pytest.mark.influxdb,
 ]
-_START_SECONDS = 110
+_START_SECONDS = 200
 _SHOWN_SECONDS = 60
 TELEMETRY = "courtyard/osmanthus/gates/gate-9/telemetry"
 

@@ -20,7 +20,7 @@ from gateway.ports import free_port
 from services.bench.mosquitto import Mosquitto
 from tests.stories import tutorial
 
-pytestmark = [pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.timeout(600)]
 _COURTYARD = [sys.executable, "-c", "from services.cli.main import app; app()"]
 
 

@@ -30,7 +30,7 @@ words = st.text(st.characters(exclude_categories=("Cs",), include_characters='\n
 numbers = st.floats(allow_nan=False, allow_infinity=False, max_value=1.7e308, min_value=-1.7e308)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(names, names, words, numbers), min_size=1, max_size=12))
 def test_names_and_values_come_back_as_they_were(
     database: Influx, tmp_path: Path, rows: list[tuple[str, str, str, float]]
