@@ -58,10 +58,12 @@ from device_profiles.expression.vocabulary import (
     Value,
     at_most,
     command_state,
+    failed_by,
     met_by,
     names_of,
     names_of_effect,
     names_of_reading,
+    unknown_of,
 )
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "Value",
     "at_most",
     "command_state",
+    "failed_by",
     "met_by",
     "names_of",
     "names_of_effect",
@@ -95,6 +98,7 @@ __all__ = [
     "parse",
     "parse_number",
     "stretch_text",
+    "unknown_of",
 ]
 
 

@@ -164,6 +164,16 @@ def met_by(key: str) -> str:
     return f"{key} met by"
 
 
+def unknown_of(key: str) -> str:
+    """And under which those of whom it is not known."""
+    return f"{key} unknown of"
+
+
+def failed_by(key: str) -> str:
+    """And those that are known not to meet it; of few members only."""
+    return f"{key} not met by"
+
+
 def command_state(command: str) -> str:
     """The name under which rules see how a command fares; its words are COMMAND_WORDS."""
     return f"{command}_command"

@@ -61,6 +61,8 @@ class Judged:
     """Values that can move one of its rules."""
     by_silence: bool
     """One of its rules asks how long something was not heard."""
+    each_word: bool = False
+    """A rule over several devices asks for how long it has said nothing."""
     waiting: Reading | None = None
     """The newest reading that moved none, until the next look."""
 
@@ -106,9 +108,9 @@ class Lanes:
             for profile in profiles.values()
             if profile is not None
             for rule in profile.rules.values()
-            for look in rule.watched
+            for look in (*rule.watched, *rule.watched_of_members)
             if look.look.moment
-        )
+        ).union(self.over_several.moments)
 
     def only(self, devices: Iterable[str]) -> Lanes:
         """The same for some of the devices."""
@@ -151,6 +153,8 @@ class _Builder:
         self._differing: dict[tuple[int, int, frozenset[str]], frozenset[str]] = {}
         self._compiled: dict[tuple[int, frozenset[str]], tuple[DeviceProfile, CompiledProfile]] = {}
         self._names: dict[int, frozenset[str]] = {}
+        self._silent: frozenset[str] = frozenset()
+        """Devices whose silence rules over several of them ask for."""
 
     def build(self) -> Lanes:
         fits = {place.id: {lane: self._fit(lane, place) for lane in SIDES} for place in self._yard.places}
@@ -170,6 +174,7 @@ class _Builder:
         )
         shown, wanted = _chosen(every, changed, self._focus)
         several = several.chosen(self._focus.extent, self._focus.rule)
+        self._silent = several.by_silence
         wanted |= several.alarms
         judged: dict[str, tuple[Judged, ...]] = {}
         sides: dict[Lane, dict[str, DeviceState]] = {lane: {} for lane in SIDES}
@@ -205,7 +210,7 @@ class _Builder:
             rules={key: rule for key, rule in every.items() if key in shown} | several.shown,
             judged_rules=frozenset(wanted),
             misfits=tuple(self._misfits()),
-            warm_up=max([_SHORTEST_WARM_UP, *map(warm_up_of, (*known, *several.profiles))]),
+            warm_up=max([_SHORTEST_WARM_UP, several.warm_up, *map(warm_up_of, (*known, *several.profiles))]),
             names=several.names.union(*(self._names_of(profile) for profile in known)),
             over_several=several,
             silence_matters=bool(related) or any(map(_waits_for_silence, known)),
@@ -248,7 +253,13 @@ class _Builder:
             return Judged(lane=lane, state=state, names=frozenset(), by_silence=False)
         by_silence = bool(profile.timed or profile.aging)
         names = self._names_of(profile) | counted
-        return Judged(lane=lane, state=state, names=names, by_silence=by_silence or bool(counted))
+        return Judged(
+            lane=lane,
+            state=state,
+            names=names,
+            by_silence=by_silence or bool(counted),
+            each_word=place.id in self._silent,
+        )
 
     def _state(self, place: Place, found: Fit | None, rules: frozenset[str]) -> DeviceState:
         return DeviceState(
@@ -334,13 +345,14 @@ def _names(profile: CompiledProfile) -> Iterator[str]:
     yield from profile.fed_by_parent
     for rule in profile.rules.values():
         yield from (read.key for read in _reads(rule) if read.source in (Source.OWN, Source.PARENT))
-        yield from (look.look.name.removeprefix("parent.") for look in rule.watched if look.look.name)
+        looks = (*rule.watched, *rule.watched_of_members)
+        yield from (look.look.name.removeprefix("parent.") for look in looks if look.look.name)
 
 
 def _reads(rule: CompiledRule) -> Iterator[Read]:
     yield from rule.reads
     yield from rule.grade_reads
-    for look in rule.watched:
+    for look in (*rule.watched, *rule.watched_of_members):
         yield from look.reads
     for counted in rule.members:
         yield from counted.reads
@@ -361,7 +373,7 @@ def warm_up_of(profile: CompiledProfile) -> Millis:
     offline = profile.availability.offline_after
     needs.append(round(offline.total_seconds() * 1000) if offline else 0)
     for rule in profile.rules.values():
-        back = max((look.stretch.length for look in rule.watched), default=0)
+        back = max((look.stretch.length for look in (*rule.watched, *rule.watched_of_members)), default=0)
         fresh = max((one for one in rule.fresh_for.values() if one < FOREVER), default=0)
         needs.append(max(back, fresh, rule.flapping_within) + rule.delays.raise_after + rule.delays.clear_after)
     return max(needs)

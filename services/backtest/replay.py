@@ -19,7 +19,7 @@ from services.backtest.lanes import Judged, Lanes
 from services.backtest.listening import SILENT_AFTER, ears_of
 from services.backtest.place import SIDES, Lane
 from services.clock import from_millis
-from services.groups.groups import Groups
+from services.groups.groups import GatewayTime, Groups
 from services.presence.branches import Branches
 from services.presence.breaks import BREAKS, PARENT_DOWN, Breaks, Limits, Verdict, judge_gateway, judge_parent
 from services.presence.gaps import Gap
@@ -96,8 +96,6 @@ class Replay:
         self._breaks = Breaks(_LIMITS)
         self._broken: dict[tuple[str, str], str] = {}
         self._tally = list(self._groups())
-        self._touched: set[str] = set()
-        self._counted = self.start
         self._shots: list[Shot] = []
         self._count = 0
         self._progress = self._ticked = self.start
@@ -113,11 +111,11 @@ class Replay:
                 while heard >= due:
                     yield self._tick(due)
                     due += self.grid
-                if self._tally and self._touched and heard >= self._counted + TICK:
-                    self._count_members(self._progress)
                 if heard > self._progress:
                     self._progress = heard
                 self._count += 1
+                if self._tally:
+                    self._pass_for_groups(reading)
                 for one in judged[reading.device]:
                     if _moves(one, reading):
                         if one.by_silence:
@@ -147,9 +145,10 @@ class Replay:
         view = self._ears[device.gateway or ""].heard(self._progress)
         if device.parent and device.liveness != Liveness.ONLINE:
             view = self._branches.view_of(device, view)
-        if self._tally:
-            self._touched.add(device.id)
         fired = engine.take(device, reading, view)
+        for _, groups in self._tally:
+            if groups.counts(device):
+                groups.heard(device, reading, fired=bool(fired))
         if fired:
             self._shots += [_shot(one.lane, firing) for firing in fired]
 
@@ -179,7 +178,6 @@ class Replay:
             if fired:
                 self._shots += [_shot(one.lane, firing) for firing in fired]
         if self._tally:
-            self._touched.update(self._judged)
             self._count_members(now)
         if self._has_parents or self.gateways:
             self._watch_links(now)
@@ -191,11 +189,17 @@ class Replay:
         """Rules over several devices, as the product judges them at its ticks."""
         clock = {id: ears.time(now) for id, ears in self._ears.items()}
         for lane, groups in self._tally:
-            groups.touch(self._touched)
+            groups.touch(self._judged)
             for _, _, fired in groups.judge(clock):
                 self._shots += [_shot(lane, firing) for firing in fired]
-        self._touched.clear()
-        self._counted = now
+
+    def _pass_for_groups(self, reading: Reading) -> None:
+        """What changes by itself before a reading comes, it changes by what was known until then."""
+        gateway = self._judged[reading.device][0].state.gateway or ""
+        for _, groups in self._tally:
+            if reading.device in groups:
+                view = self._ears[gateway].heard(reading.received_at)
+                groups.pass_to(gateway, GatewayTime(view.progress, view.watching_since))
 
     def _clearing(self) -> Iterator[Clearing]:
         for one in self._all:
@@ -244,6 +248,7 @@ def _moves(one: Judged, reading: Reading) -> bool:
         or device.due_at <= reading.measured_at
         or not one.names.isdisjoint(reading.values)
         or bool(reading.events)
+        or one.each_word
         or reading.child not in device.children
         or reading.quality in _PAGES_NOBODY
     )

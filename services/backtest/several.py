@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from device_profiles.schema import DeviceProfile, Rule
+from gateway.reading import Millis
 from services.backtest.place import SIDES, Lane, Place, RuleKey, Yard
 from services.groups.groups import Groups
 from services.groups.places import Placed, members_of
 from services.groups.rule import SITE_RULES, GroupRule
 from services.groups.store import read_rules
-from services.rules.compiled import CompiledProfile, Source
+from services.rules.compiled import PARENT, CompiledLook, CompiledProfile, Source
 from services.rules.state import DeviceState
 from services.sites.model import SiteRule
 
@@ -81,6 +82,26 @@ class OverSeveral:
             for asked in some
             for _, rule in asked.alarms
         )
+
+    @property
+    def moments(self) -> frozenset[str]:
+        """Events that they count."""
+        return frozenset(one.look.moment.removeprefix(PARENT) for one in self._looks) - {""}
+
+    @property
+    def warm_up(self) -> Millis:
+        """How long before the beginning what looks back at members must be fed."""
+        return max((one.stretch.length for one in self._looks), default=0)
+
+    @property
+    def _looks(self) -> list[CompiledLook]:
+        return [look for one in self.every for some in one.asked.values() for asked in some for look in asked.looks]
+
+    @property
+    def by_silence(self) -> frozenset[str]:
+        """Devices of which they ask for how long they have said nothing."""
+        asking = [one for one in self.every if any(asked.by_silence for some in one.asked.values() for asked in some)]
+        return frozenset(device.id for one in asking for device in members_of(one.rule.of, self.placed))
 
     @property
     def names(self) -> frozenset[str]:
@@ -171,10 +192,7 @@ def without_rules(profile: DeviceProfile) -> DeviceProfile:
 
 
 def _names(rule: GroupRule, profile: str) -> frozenset[str]:
-    looked_at = (Source.OWN, Source.PARENT)
-    return frozenset(
-        read.key for asked in rule.asked.get(profile, ()) for read in asked.reads if read.source in looked_at
-    )
+    return frozenset().union(*(asked.moved_by for asked in rule.asked.get(profile, ())))
 
 
 def ids_of_rules(yard: Yard) -> list[str]:

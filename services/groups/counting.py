@@ -1,31 +1,37 @@
 """What one device adds to the counts of a rule. Pure.
 
-Of a device that is there, what it measured counts. Of one that is late or gone only its presence is known; of one that
-cannot be seen nothing is. A device that was never heard is no member yet.
+Of a device that is there, what it measured counts. Of one that is late or gone only its presence, its silence and the
+ages of its values are known; of one that cannot be seen, or on which people are at work, nothing is. A device that was
+never heard is no member yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gateway.presence import Liveness
 from gateway.reading import Millis, Value, child_kind
-from services.groups.rule import DEVICE, Asked, GroupRule
-from services.rules.automaton import FOREVER, IDLE, Phase
-from services.rules.compiled import Source
-from services.rules.seen import visible
+from services.groups.rule import Asked, GroupRule
+from services.rules.automaton import FOREVER, IDLE, Mark, Phase, elapse
+from services.rules.compiled import DEVICE, Source
+from services.rules.evaluation import delays_of
+from services.rules.members import ages
+from services.rules.seen import add_looks, visible
 from services.rules.state import DeviceState
 
 _ACTIVE = frozenset({Phase.ACTIVE, Phase.CLEARING})
+_MOMENT: Millis = 1000
+"""How often a condition is asked again that can change at any time."""
 
 
 class Count(NamedTuple):
-    """Of one device, by one function of a rule."""
+    """Of one device, by one function of a rule: members as people read them, such as "charger-1 port:3"."""
 
     met: tuple[str, ...] = ()
-    """Members that meet it, as people read them: "charger-1 port:3"."""
-    known: int = 0
-    members: int = 0
+    unknown: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    """Those that are known not to meet it."""
 
 
 class Counted(NamedTuple):
@@ -33,7 +39,7 @@ class Counted(NamedTuple):
 
     counts: tuple[Count, ...]
     until: Millis
-    """Event time of the device until which all this can be trusted."""
+    """Event time of the device until which all this stands, unless something is heard."""
 
 
 def counted(rule: GroupRule, device: DeviceState, at: Millis) -> Counted:
@@ -41,56 +47,138 @@ def counted(rule: GroupRule, device: DeviceState, at: Millis) -> Counted:
     asked = rule.asked.get(device.profile_id, ())
     if device.heard_at is None and not device.said:
         return Counted((Count(),) * len(rule.functions), FOREVER)
-    until = min((_until(device, one, at) for one in asked), default=FOREVER)
-    return Counted(tuple(_count(rule, device, one, at) for one in asked), until)
+    there = device.liveness == Liveness.ONLINE
+    until = min((_until(rule, device, one, at, there=there) for one in asked), default=FOREVER)
+    return Counted(tuple(_count(rule, device, one, at, there=there) for one in asked), until)
+
+
+def set_aside(rule: GroupRule, device: DeviceState) -> Counted:
+    """What a device adds on which people are at work: whatever it says means nothing now."""
+    if device.heard_at is None and not device.said:
+        return Counted((Count(),) * len(rule.functions), FOREVER)
+    asked = rule.asked.get(device.profile_id, ())
+    names = (tuple(_name(device, child) for child in _members(device, one.kind)) for one in asked)
+    return Counted(tuple(Count(unknown=some) for some in names), FOREVER)
 
 
 def _members(device: DeviceState, kind: str) -> list[str]:
     return [""] if kind == DEVICE else [child for child in device.children if child_kind(child) == kind]
 
 
-def _count(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis) -> Count:
-    met, known, members = [], 0, 0
+def _name(device: DeviceState, child: str) -> str:
+    return f"{device.id} {child}" if child else device.id
+
+
+def _count(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, there: bool) -> Count:
+    found: dict[Value, list[str]] = {True: [], None: [], False: []}
     for child in _members(device, asked.kind):
-        members += 1
-        holds = asked.holds(_values(rule, device, child, asked, at), _ageless)
-        known += holds is not None
-        if holds is True:
-            met.append(f"{device.id} {child}" if child else device.id)
-    return Count(tuple(met), known, members)
+        holds = asked.holds(_values(rule, device, child, asked, at, there=there), _age_in(device, child, asked, at))
+        found[None if holds is None else holds is True].append(_name(device, child))
+    return Count(tuple(found[True]), tuple(found[None]), tuple(found[False]))
 
 
-def _values(rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis) -> dict[str, Value]:
-    there = device.liveness == Liveness.ONLINE
+def _values(
+    rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis, *, there: bool
+) -> dict[str, Value]:
     found = visible(device, child, rule.compiled, asked.reads if there else asked.steady, at)
+    if "silence" in found:
+        found["silence"] = _silence(device, at)
+    if there and asked.looks:
+        add_looks(found, device, (child, rule.watcher_id), asked.looks, at)
     for name, id in asked.alarms:
-        found[name] = _has_alarm(device, child, id)
+        found[name] = _has_alarm(device, child, id, at)
     return found
 
 
-def _has_alarm(device: DeviceState, child: str, rule: str) -> bool | None:
+def _age_in(device: DeviceState, child: str, asked: Asked, at: Millis) -> Callable[[str], float | None]:
+    """Nobody knows what was said meanwhile by a device that cannot be seen."""
+    if not asked.limited or device.liveness == Liveness.UNKNOWN:
+        return _ageless
+    return ages(device, child, at)
+
+
+def _ageless(_name: str) -> float | None:
+    return None
+
+
+def _silence(device: DeviceState, at: Millis) -> float | None:
+    """Seconds; None while it cannot be seen."""
+    since = _quiet_since(device)
+    if since is None or device.liveness == Liveness.UNKNOWN:
+        return None
+    return max(0, at - since) / 1000
+
+
+def _quiet_since(device: DeviceState) -> Millis | None:
+    """Event time since which it has said nothing, as far as anybody listened."""
+    if device.heard_at is None:
+        return None
+    return max(device.event_now(device.heard_at), device.listening_from or 0)
+
+
+def _has_alarm(device: DeviceState, child: str, rule: str, at: Millis) -> bool | None:
     """Whether a rule has an alarm on it: one that stands is known, that there is none only while the device is."""
     own = device.profile.rules.get(rule) if device.profile is not None else None
     if own is None or own.rule.mode == "shadow":
         return False
-    if device.marks.get((child, rule), IDLE).phase in _ACTIVE:
+    mark = device.marks.get((child, rule), IDLE)
+    # A delay may be over by now, whoever was the last to look.
+    if elapse(mark, delays_of(device, (child, rule), own), at).mark.phase in _ACTIVE:
         return True
     return False if device.liveness in (Liveness.ONLINE, Liveness.STALE) else None
 
 
-def _until(device: DeviceState, asked: Asked, at: Millis) -> Millis:
+# --- until when ------------------------------------------------------------------------------------------------------
+
+
+def _until(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, there: bool) -> Millis:
+    """When something about it changes by itself, or may."""
+    until = (at // asked.rest + 1) * asked.rest - 1 if asked.rest else FOREVER
+    for child in _members(device, asked.kind):
+        if there:
+            until = min(until, _grows_old(device, child, asked, at))
+        for turns in (*_ages_turn(rule, device, child, asked, at), *_alarms_turn(device, child, asked)):
+            # At that moment it is asked again, and right after: `>` turns later than `>=`.
+            if turns >= at:
+                until = min(until, max(at, turns - 1))
+    return until
+
+
+def _grows_old(device: DeviceState, child: str, asked: Asked, at: Millis) -> Millis:
     """When the first value that counts now is too old to count."""
     until = FOREVER
     for read in asked.reads:
         if read.fresh_for >= FOREVER:
             continue
-        for child in _members(device, asked.kind) if read.source is Source.OWN else [""]:
-            measured = device.children[child].times.get(read.key)
-            if measured is not None and measured + read.fresh_for >= at:
-                until = min(until, measured + read.fresh_for)
+        state = device.children[child if read.source is Source.OWN else ""]
+        measured = state.times.get(read.key)
+        if measured is not None and measured + read.fresh_for >= at:
+            until = min(until, measured + read.fresh_for)
     return until
 
 
-def _ageless(_name: str) -> float | None:
-    """Conditions on members know no ages: the grammar refuses them."""
-    return None
+def _ages_turn(rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis) -> Iterator[Millis]:
+    """When a name is as old as what its age is compared with."""
+    if not asked.limits or device.liveness == Liveness.UNKNOWN:
+        return
+    values = visible(device, child, rule.compiled, asked.reads, at)
+    age = ages(device, child, at)
+    for name, seconds in asked.limits:
+        old = _silence(device, at) if name == "silence" else age(name)
+        limit = seconds(values, _ageless)
+        if old is not None and isinstance(limit, float | int):
+            yield at - round(old * 1000) + round(limit * 1000)
+
+
+def _alarms_turn(device: DeviceState, child: str, asked: Asked) -> Iterator[Millis]:
+    """When a delay is over after which there is an alarm, or is none any more."""
+    for _, id in asked.alarms:
+        own = device.profile.rules.get(id) if device.profile is not None else None
+        mark = device.marks.get((child, id), IDLE)
+        if own is not None and mark.counting:
+            yield _over(mark, mark.held, *delays_of(device, (child, id), own), phase=mark.phase)
+
+
+def _over(mark: Mark, held: Millis, raise_after: Millis, clear_after: Millis, *, phase: Phase) -> Millis:
+    over = mark.at + max(0, (raise_after if phase is Phase.PENDING else clear_after) - held)
+    return over if over <= mark.valid_until else FOREVER

@@ -1,28 +1,36 @@
 """The rules of all sites over their devices, judged by event time. No SQL, no clock.
 
-Each device adds its part to the counts of the rules it belongs to, and is asked again only when it was touched, or when
-a value of it grows too old: what a reading costs does not depend on how many devices there are. The counts are told to
-the engine as values of a place, so delays, grades, schedules and flapping are those of every other rule.
+Each device adds its part to the counts of the rules it belongs to, and is asked again only when something it is asked
+for was heard, or when an answer of it changes by time alone: what a reading costs does not depend on how many devices
+there are. The counts are told to the engine as values of a place, so delays, grades, schedules and flapping are those
+of every other rule.
+
+The clocks of devices differ, so what happens to several is told by the clock of their gateway: a reading counts from
+when it was heard, an age from the moment at which it turns. However readings are cut into batches, the same is told at
+the same times: a moment is told when the next one begins, or at the next tick.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from gateway.presence import Liveness
-from gateway.reading import Millis, Value
-from services.groups.counting import Counted, counted
+from gateway.reading import Millis, Presence, Reading, Value
+from services.groups.counting import Count, Counted, counted, set_aside
 from services.groups.places import Placed, members_of, place_of
 from services.groups.rule import SITE_RULES, GroupRule
 from services.rules import engine
 from services.rules.automaton import FOREVER
-from services.rules.members import Tally, met_and_most, values_of_tally
+from services.rules.compiled import CompiledProfile, with_watchers
+from services.rules.members import Tally, keys_beside, values_of_tally
 from services.rules.state import DeviceState
 
 _CLOCK_WENT_BACK: Millis = 60_000
+_NAMED_WHOLE = 64
+"""Up to so many members those are known by name that do not meet a condition."""
 
 
 class GatewayTime(NamedTuple):
@@ -35,6 +43,51 @@ class GatewayTime(NamedTuple):
 Clock = Mapping[str, GatewayTime]
 Key = tuple[str, str]
 """(place, rule)"""
+
+
+class Told(NamedTuple):
+    """What has become of a rule for one place."""
+
+    key: Key
+    state: DeviceState
+    fired: list[engine.Firing]
+
+
+class _Names:
+    """The members of one function of a rule, by what is known of them, in the order in which they came to it."""
+
+    __slots__ = ("met", "other", "others", "unknown")
+
+    def __init__(self) -> None:
+        self.met: dict[str, None] = {}
+        self.unknown: dict[str, None] = {}
+        self.other: dict[str, None] = {}
+        """Only kept of few members."""
+        self.others = 0
+
+    def exchange(self, before: Count, after: Count, *, few: bool) -> None:
+        _exchange(self.met, before.met, after.met)
+        _exchange(self.unknown, before.unknown, after.unknown)
+        self.others += len(after.other) - len(before.other)
+        if few:
+            _exchange(self.other, before.other, after.other)
+
+    @property
+    def tally(self) -> Tally:
+        known = len(self.met) + self.others
+        return Tally(len(self.met), known, known + len(self.unknown))
+
+
+def _exchange(names: dict[str, None], before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    if before == after:
+        return
+    for name in before:
+        if name not in after:
+            del names[name]
+    names.update(dict.fromkeys(after))
+
+
+_NOTHING = Count()
 
 
 class Group:
@@ -53,11 +106,11 @@ class Group:
             looked_at=True,
         )
         self.at: Millis | None = None
-        """Event time up to which it was judged."""
-        self._met: tuple[dict[str, None], ...] = tuple({} for _ in rule.functions)
-        """Members that meet each function, in the order in which they came to."""
-        self._known = [0] * len(rule.functions)
-        self._members = [0] * len(rule.functions)
+        """Time up to which it was judged."""
+        self.moved_at: Millis | None = None
+        """Since when its counts are others than it was told."""
+        self.devices = 0
+        self._names = tuple(_Names() for _ in rule.functions)
         self.gateways: Counter[str] = Counter()
 
     @property
@@ -71,48 +124,73 @@ class Group:
         return bool(state.marks or state.past) or self.rule.compiled.timetable is not None
 
     def exchange(self, before: Counted | None, after: Counted) -> None:
-        for i in range(len(self.rule.functions)):
-            old, new = before.counts[i] if before is not None else None, after.counts[i]
-            if old == new:
-                continue
-            if old is not None:
-                self._known[i] -= old.known
-                self._members[i] -= old.members
-                for name in old.met:
-                    if name not in new.met:
-                        del self._met[i][name]
-            self._known[i] += new.known
-            self._members[i] += new.members
-            self._met[i].update(dict.fromkeys(new.met))
+        few = self.devices <= _NAMED_WHOLE
+        for i, names in enumerate(self._names):
+            old, new = before.counts[i] if before is not None else _NOTHING, after.counts[i]
+            if old != new:
+                names.exchange(old, new, few=few)
 
     def told(self) -> dict[str, Value]:
-        """What the rule reads; None where it is unknown."""
-        found: dict[str, Value] = {}
-        for i, (key, function) in enumerate(self.rule.functions):
-            tally = Tally(len(self._met[i]), self._known[i], self._members[i])
-            found |= dict.fromkeys((key, *met_and_most(key)))
-            found |= values_of_tally(key, function, tally, self._met[i])
+        """What the rule reads, and who it was; None where it is unknown."""
+        found = self.unknown()
+        least = self.rule.rule.known_at_least
+        for (key, function), names in zip(self.rule.functions, self._names, strict=True):
+            found |= values_of_tally(key, function, names.tally, names.met, names.unknown, names.other, least)
         return found
 
     def unknown(self) -> dict[str, Value]:
-        return {name: None for key, _ in self.rule.functions for name in (key, *met_and_most(key))}
+        return {name: None for key, _ in self.rule.functions for name in (key, *keys_beside(key))}
+
+    def tallies(self) -> dict[str, Tally]:
+        """By function."""
+        return {key: one.tally for (key, _), one in zip(self.rule.functions, self._names, strict=True)}
 
 
 class _Part:
     """What one device adds to one group."""
 
-    __slots__ = ("counted", "gateway", "group", "waits")
+    __slots__ = ("alarms", "by_silence", "children", "counted", "gateway", "group", "liveness", "moved_by", "waits")
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, profile: str) -> None:
+        asked = group.rule.asked[profile]
         self.group = group
+        self.moved_by: frozenset[str] = frozenset().union(*(one.moved_by for one in asked))
+        self.alarms = any(one.alarms for one in asked)
+        self.by_silence = any(one.by_silence for one in asked)
         self.counted: Counted | None = None
         self.gateway = ""
+        self.liveness = ""
+        self.children = 0
         self.waits: Millis = FOREVER
-        """Until when it stands in the queue of what grows old, on its gateway's time."""
+        """Until when it stands in the queue of what changes by time, on its gateway's clock."""
+
+    def may_move(self, device: DeviceState, names: Collection[str], *, alarms: bool) -> bool:
+        return (
+            self.by_silence
+            or not self.moved_by.isdisjoint(names)
+            or (self.alarms and (alarms or self.waits < FOREVER))
+            or self.liveness != device.liveness
+            or self.children != len(device.children)
+        )
+
+
+class _Watch:
+    """The clock of one gateway: what has changed at its moment and is not told yet, and what changes by itself."""
+
+    __slots__ = ("moment", "moved", "queue", "since")
+
+    def __init__(self) -> None:
+        self.moment: Millis = 0
+        self.since: Millis = 0
+        """Since when it has been listening."""
+        self.moved: set[Key] = set()
+        self.queue: list[tuple[Millis, str]] = []
+        """(its time, device) whose answers change then."""
 
 
 class Groups:
-    """Made anew whenever the memory is read; `touch` and `judge` from then on."""
+    """Made anew whenever the memory is read. From then on `pass_to` before each reading, `heard` after it, and at each
+    tick `judge`; `news` is what has become of it."""
 
     def __init__(
         self,
@@ -124,15 +202,25 @@ class Groups:
         self._devices = devices or {}
         self._by_key: dict[Key, Group] = {}
         self._parts: dict[str, list[_Part]] = {}
+        self._placed: dict[str, Placed] = {}
+        self._watchers: dict[tuple[str, str], list[GroupRule]] = {}
+        """(site, profile) -> rules for which devices must remember something."""
+        self._watching: dict[tuple[str, int], tuple[CompiledProfile, CompiledProfile]] = {}
         self._touched: set[str] = set()
-        self._old: dict[str, list[tuple[Millis, str]]] = {}
-        """Gateway -> (its time, device): whose values grow too old then."""
+        self._aside: frozenset[str] = frozenset()
+        """Devices on which people are at work."""
+        self._watches: dict[str, _Watch] = {}
         self._restless: set[Key] = set()
+        self._news: list[Told] = []
         here = list(placed)
         for rule in rules:
             zone = (zones or {}).get(rule.site, "UTC")
+            for profile in rule.watchers:
+                self._watchers.setdefault((rule.site, profile), []).append(rule)
             for device in members_of(rule.rule.of, (one for one in here if one.site == rule.site)):
                 self._join(rule, device, zone)
+        for id in self._parts:
+            self._devices[id].profile = self.remembering(self._devices[id], self._devices[id].profile)
         self._touched.update(self._parts)
         self._restless.update(self._by_key)
 
@@ -143,89 +231,203 @@ class Groups:
         key = (place, rule.rule.id)
         if key not in self._by_key:
             self._by_key[key] = Group(rule, place, zone)
-        self._parts.setdefault(device.id, []).append(_Part(self._by_key[key]))
+        self._by_key[key].devices += 1
+        self._placed[device.id] = device
+        self._parts.setdefault(device.id, []).append(_Part(self._by_key[key], device.profile))
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._by_key.values())
 
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
+    def __contains__(self, device: str) -> bool:
+        return device in self._parts
+
+    def counts(self, device: DeviceState) -> bool:
+        """Whether it is this state of the device that is counted."""
+        return device.id in self._parts and self._devices[device.id] is device
+
     def get(self, place: str, rule: str) -> Group | None:
         return self._by_key.get((place, rule))
 
+    def remembering(self, device: DeviceState, profile: CompiledProfile | None) -> CompiledProfile | None:
+        """A device's profile, with what it must remember for these rules."""
+        wanted = self._watchers.get((device.site or "", device.profile_id)) if profile is not None else None
+        if profile is None or not wanted or device.id not in self._parts:
+            return profile
+        key = (device.site or "", id(profile))
+        if key not in self._watching:
+            made = with_watchers(profile, [one.watchers[device.profile_id] for one in wanted])
+            self._watching[key] = (profile, made)  # kept with it: an id is only good as long as what it is of lives
+        return self._watching[key][1]
+
     def touch(self, devices: Iterable[str]) -> None:
-        """Something about these has changed."""
+        """Something about these has changed, and it was no reading."""
         self._touched.update(one for one in devices if one in self._parts)
 
-    def judge(self, clock: Clock) -> Iterator[tuple[Key, DeviceState, list[engine.Firing]]]:
-        """What has changed for each place since, and what it raises or clears."""
-        if not self._by_key:
+    def at_work(self, covered: Callable[[Placed], bool]) -> None:
+        """People are at work on these devices now, and on no others."""
+        aside = frozenset(id for id, one in self._placed.items() if covered(one))
+        self.touch(aside ^ self._aside)
+        self._aside = aside
+
+    def news(self) -> list[Told]:
+        """What has become of which rule where, each once."""
+        found, self._news = self._news, []
+        return found
+
+    # --- time and readings -------------------------------------------------------------------------------------------
+
+    def pass_to(self, gateway: str, time: GatewayTime) -> None:
+        """A gateway has seen time pass: what it moved before is told, and what changes by itself until then."""
+        at = time.progress
+        if at is None or not self._by_key:
             return
-        for key in sorted(self._count(clock) | self._restless):
-            group = self._by_key[key]
-            yield key, group.state, self._judge(group, clock)
-            (self._restless.add if group.restless else self._restless.discard)(key)
+        watch = self._watches.get(gateway)
+        if watch is None:
+            watch = self._watches[gateway] = _Watch()
+        watch.since = time.watching_since or 0
+        if at < watch.moment - _CLOCK_WENT_BACK:
+            self._begin_anew(gateway, watch, at)
+        while watch.queue and watch.queue[0][0] <= at:
+            due, id = heappop(watch.queue)
+            self._advance(watch, due)
+            self._turn(id, due, watch)
+        self._advance(watch, at)
 
-    # --- counting ------------------------------------------------------------------------------------------------
+    def heard(self, device: DeviceState, reading: Reading, *, fired: bool) -> None:
+        """The engine has taken a reading; `fired`: something came of it."""
+        parts = self._parts.get(device.id)
+        if not parts:
+            return
+        at = reading.received_at
+        watch = self._watches.get(device.gateway or "")
+        if watch is None or device.id in self._touched:
+            self._touched.add(device.id)  # all of it is asked at the next tick
+            return
+        names: Collection[str] = reading.values
+        if reading.flags or reading.events:
+            names = {*reading.values, *reading.flags, *(one.id for one in reading.events)}
+        said = reading.presence is not Presence.UNSAID
+        alarms = fired or bool(device.waiting)
+        for part in parts:
+            if said or part.may_move(device, names, alarms=alarms):
+                self._ask(part, device, at, watch)
 
-    def _count(self, clock: Clock) -> set[Key]:
-        """Ask those again that were touched, and those whose values have grown old."""
-        moved: set[Key] = set()
-        self._touched.update(self._grown_old(clock))
+    def judge(self, clock: Clock) -> list[Told]:
+        """Everything that has changed up to now, whatever moment it was, and the news of it."""
+        if not self._by_key:
+            return []
+        for gateway, time in clock.items():
+            self.pass_to(gateway, time)
         for id in self._touched:
             device = self._devices[id]
-            time = clock.get(device.gateway or "")
-            at = device.event_now(time.progress if time is not None and time.progress is not None else 0)
+            watch = self._watches.get(device.gateway or "")
+            at = watch.moment if watch is not None else 0
             for part in self._parts[id]:
-                self._ask(part, device, at, moved)
+                self._ask(part, device, at, watch)
         self._touched.clear()
-        return moved
+        for watch in self._watches.values():
+            self._settle(watch)
+        for key in sorted(self._restless):
+            self._look(self._by_key[key])
+        return self.news()
 
-    def _ask(self, part: _Part, device: DeviceState, at: Millis, moved: set[Key]) -> None:
-        after, gateway = counted(part.group.rule, device, at), device.gateway or ""
+    # --- counting ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, part: _Part, device: DeviceState, at: Millis, watch: _Watch | None) -> None:
+        """`at` on the gateway's clock."""
+        rule, group = part.group.rule, part.group
+        after = set_aside(rule, device) if device.id in self._aside else counted(rule, device, device.event_now(at))
+        self._follow_gateway(part, device.gateway or "")
+        part.liveness, part.children = device.liveness, len(device.children)
         if part.counted is None or after.counts != part.counted.counts:
-            part.group.exchange(part.counted, after)
-            moved.add(part.group.key)
+            if group.moved_at is not None and group.moved_at < at:
+                self._tell(group, group.moved_at)
+            group.exchange(part.counted, after)
+            group.moved_at = at if group.moved_at is None else max(at, group.moved_at)
+            if watch is not None:
+                watch.moved.add(group.key)
+            else:
+                self._restless.add(group.key)
+        part.counted = after
+        if watch is not None:
+            self._await(part, device, watch)
+
+    @staticmethod
+    def _follow_gateway(part: _Part, gateway: str) -> None:
         if gateway != part.gateway:
             part.group.gateways.subtract([part.gateway])
             part.group.gateways.update([gateway])
-            part.gateway = gateway
-        part.counted = after
-        self._await_age(part, device, gateway)
+            part.gateway, part.waits = gateway, FOREVER
 
-    def _await_age(self, part: _Part, device: DeviceState, gateway: str) -> None:
-        if part.counted is None or part.counted.until >= FOREVER or not gateway:
+    @staticmethod
+    def _await(part: _Part, device: DeviceState, watch: _Watch) -> None:
+        if part.counted is None or part.counted.until >= FOREVER:
             return
         # Event time of the device -> time of its gateway.
         ahead = 0 if device.last_measured is None else device.last_measured - device.last_received
         until = part.counted.until - ahead + 1
-        if part.waits > until or part.waits >= FOREVER:
+        if part.waits > until:
             part.waits = until
-            heappush(self._old.setdefault(gateway, []), (until, device.id))
+            heappush(watch.queue, (until, device.id))
 
-    def _grown_old(self, clock: Clock) -> Iterator[str]:
-        for gateway, queue in self._old.items():
-            time = clock.get(gateway)
-            while queue and time is not None and time.progress is not None and queue[0][0] <= time.progress:
-                until, id = heappop(queue)
-                for part in self._parts[id]:
-                    if part.waits <= until:
-                        part.waits = FOREVER
-                yield id
+    def _turn(self, id: str, due: Millis, watch: _Watch) -> None:
+        device = self._devices[id]
+        if self._watches.get(device.gateway or "") is not watch:
+            return  # another gateway hears it now
+        for part in self._parts[id]:
+            if part.waits <= due:
+                part.waits = FOREVER
+                self._ask(part, device, due, watch)
 
-    # --- judging -------------------------------------------------------------------------------------------------
+    def _begin_anew(self, gateway: str, watch: _Watch, at: Millis) -> None:
+        """The gateway's clock had been ahead and was put right."""
+        watch.moment = at
+        watch.queue.clear()
+        for id, parts in self._parts.items():
+            if self._devices[id].gateway == gateway:
+                self._touched.add(id)
+                for part in parts:
+                    part.waits = FOREVER
+                    part.group.moved_at = None if part.group.moved_at is None else min(part.group.moved_at, at)
 
-    def _judge(self, group: Group, clock: Clock) -> list[engine.Firing]:
-        times = [clock[id] for id, members in group.gateways.items() if members > 0 and id in clock]
-        known = [one.progress for one in times if one.progress is not None]
-        if not known:
-            return []
-        at, state = max(known), group.state
+    # --- judging -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, watch: _Watch, at: Millis) -> None:
+        if at > watch.moment:
+            self._settle(watch)
+            watch.moment = at
+
+    def _settle(self, watch: _Watch) -> None:
+        """What has changed at its moment is told."""
+        if watch.moved:
+            for key in sorted(watch.moved):
+                group = self._by_key[key]
+                if group.moved_at is not None:
+                    self._tell(group, group.moved_at)
+            watch.moved.clear()
+
+    def _look(self, group: Group) -> None:
+        """Time has passed."""
+        times = [watch.moment for id, watch in self._watches.items() if group.gateways[id] > 0]
+        if times:
+            self._tell(group, max(times))
+
+    def _tell(self, group: Group, at: Millis) -> None:
+        state = group.state
+        group.moved_at = None
         if group.at is None:
             group.at = max((mark.at for mark in state.marks.values()), default=at)
         if at < group.at - _CLOCK_WENT_BACK:
             engine.rewind(state, at)
+            group.at = at
         fired: list[engine.Firing] = []
-        if any((one.watching_since or 0) > group.at for one in times) and state.waiting:
+        if state.waiting and any(self._watches[id].since > group.at for id in group.gateways if id in self._watches):
             # Nobody listened for a while: what was known then says nothing about that time, and delays stand still.
             fired += engine.tell(state, "", group.unknown(), group.at)
-        group.at = at
-        return fired + engine.tell(state, "", group.told(), at)
+        group.at = max(at, group.at)
+        fired += engine.tell(state, "", group.told(), group.at)
+        self._news.append(Told(group.key, state, fired))
+        (self._restless.add if group.restless else self._restless.discard)(group.key)

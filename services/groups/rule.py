@@ -11,15 +11,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from device_profiles.expression import Condition, Expression, ExpressionError, Names, Type, names_of, parse
+from device_profiles.expression import (
+    AgeLimit,
+    Condition,
+    Expression,
+    ExpressionError,
+    Members,
+    Names,
+    Type,
+    names_of,
+    parse,
+)
+from device_profiles.expression.node import mentioned
 from device_profiles.schema import DeviceProfile
-from services.rules.compiled import CompiledProfile, CompiledRule, Read, Source, compile_profile, read_of
+from services.rules.compiled import (
+    DEVICE,
+    PARENT,
+    CompiledLook,
+    CompiledMembers,
+    CompiledProfile,
+    CompiledRule,
+    Read,
+    Source,
+    compile_members,
+    compile_profile,
+)
 from services.sites.model import SiteRule
 
 SITE_RULES = "courtyard_site_rules"
 """The profile of these alarms."""
-DEVICE = "device"
+WATCHER = "site:"
+"""Before the id of a rule under which devices remember what it looks back at; rules of profiles have no colon."""
 ALARM = "alarm."
+_OFTEN, _SELDOM, _LOOKS = 1000, 60_000, 60
+"""Milliseconds, and how often a stretch of time is looked at while it passes."""
+_STEADY = (Source.PRESENCE, Source.SILENCE, Source.PARAM)
 _BOOLEAN = Type("boolean")
 
 Where = tuple[str | int, ...]
@@ -43,9 +69,21 @@ class Asked(NamedTuple):
     holds: Condition
     reads: tuple[Read, ...]
     steady: tuple[Read, ...]
-    """Those of them that can be told of a device which is not there: its presence and params."""
+    """Those of them that can be told of a device which is not there: its presence, silence and params."""
     alarms: tuple[tuple[str, str], ...]
     """(name as it is written, rule)"""
+    looks: tuple[CompiledLook, ...] = ()
+    """What looks back at each of them."""
+    limits: tuple[AgeLimit, ...] = ()
+    """At which ages it can change."""
+    limited: bool = False
+    """It asks for ages."""
+    rest: int = 0
+    """Milliseconds after which it is asked again by time alone, where no single moment can be said; 0: never."""
+    moved_by: frozenset[str] = frozenset()
+    """Names and events of the device, or of such children, that can change the answer."""
+    by_silence: bool = False
+    """Each word of the device can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +99,13 @@ class GroupRule:
     asked: Mapping[str, tuple[Asked, ...]]
     """Profile -> what is asked of its devices, in the order of `functions`."""
 
+    watchers: Mapping[str, CompiledRule]
+    """Profile -> what its devices remember for this rule, where it looks back at them."""
+
+    @property
+    def watcher_id(self) -> str:
+        return f"{WATCHER}{self.rule.id}"
+
     @property
     def compiled(self) -> CompiledRule:
         return self.profile.rules[self.rule.id]
@@ -74,13 +119,22 @@ def compile_rule(site: str, rule: SiteRule, profiles: Sequence[DeviceProfile]) -
     functions = {one.key: one.function for expression in first for one in expression.groups}
     compiled = compile_profile(_as_profile(rule), next(iter(known.values())))
     by_id = {profile.profile: profile for profile in profiles}
+    members = {id: _members(by_id[id], expressions, functions) for id, expressions in read.items()}
+    watcher = compiled.rules[rule.id]
     return GroupRule(
         site=site,
         rule=rule,
         profile=compiled,
         functions=tuple(functions.items()),
-        asked={id: _asked(by_id[id], expressions, functions) for id, expressions in read.items()},
+        asked={id: tuple(_ask(by_id[id], one) for one in some) for id, some in members.items()},
+        watchers={id: _watcher(watcher, some) for id, some in members.items() if any(one.looks for one in some)},
     )
+
+
+def _watcher(rule: CompiledRule, members: tuple[CompiledMembers, ...]) -> CompiledRule:
+    """The rule as a device remembers for it."""
+    own = rule.rule.model_copy(update={"id": f"{WATCHER}{rule.rule.id}"})
+    return replace(rule, rule=own, members=members)
 
 
 def names_of_members(profiles: Sequence[DeviceProfile]) -> dict[str, Names]:
@@ -106,7 +160,7 @@ def _kinds(profile: DeviceProfile) -> dict[str, Names]:
 def _of_member(profile: DeviceProfile, scope: str | None) -> Names:
     alarms = {f"{ALARM}{rule.id}": _BOOLEAN for rule in profile.rules if rule.scope == scope}
     names = names_of(profile, scope)
-    return replace(names, types={**names.types, **alarms}, groups={}, windows=False)
+    return replace(names, types={**names.types, **alarms}, groups={})
 
 
 def _read_all(rule: SiteRule, names: Names, profile: str) -> list[Expression]:
@@ -117,28 +171,62 @@ def _read_all(rule: SiteRule, names: Names, profile: str) -> list[Expression]:
 
 
 def _read(where: Where, text: str, names: Names, profile: str) -> Expression:
+    of = f" (read for {profile})" if profile else ""
     try:
-        return parse(text, names)
+        found = parse(text, names)
     except ExpressionError as error:
-        of = f" (read for {profile})" if profile else ""
         raise RuleMistake(where, f"{error.found} at column {error.column} of {text!r}{of}", error.expected) from None
+    looks = (look for group in found.groups for look in group.condition.windows)
+    for name in (name for look in looks for name in look.names if name.startswith(ALARM)):
+        raise RuleMistake(where, f"{name} within count(…) in {text!r}{of}", "a condition on values")
+    return found
 
 
-def _asked(
+def _members(
     profile: DeviceProfile, expressions: Sequence[Expression], functions: Mapping[str, str]
-) -> tuple[Asked, ...]:
+) -> tuple[CompiledMembers, ...]:
+    """What is asked of the members of a profile, in the order of `functions`."""
     found = {one.key: one for expression in expressions for one in expression.groups}
-    return tuple(_ask(profile, found[key].kind, found[key].condition) for key in functions)
+    return tuple(_compiled(profile, found[key]) for key in functions)
 
 
-def _ask(profile: DeviceProfile, kind: str, condition: Expression) -> Asked:
+def _compiled(profile: DeviceProfile, members: Members) -> CompiledMembers:
+    if members.kind != DEVICE and members.kind not in profile.children:
+        return CompiledMembers(members, members.condition.compile(), (), plain=False)  # it has no such members
+    return compile_members(profile, _without_alarms(members))
+
+
+def _without_alarms(members: Members) -> Members:
+    """Whether a member has an alarm is not measured: it is looked up."""
+    condition = members.condition
+    names = frozenset(name for name in condition.names if not name.startswith(ALARM))
+    return replace(members, condition=replace(condition, names=names))
+
+
+def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
+    kind, reads = members.of.kind, members.reads
+    assert members.condition is not None
     if kind != DEVICE and kind not in profile.children:
-        return Asked(kind, condition.compile(), (), (), ())  # it has no such members
-    names = sorted(condition.names)
-    reads = tuple(read_of(profile, name) for name in names if not name.startswith(ALARM))
-    steady = tuple(one for one in reads if one.source in (Source.PRESENCE, Source.PARAM))
-    alarms = tuple((name, name.removeprefix(ALARM)) for name in names if name.startswith(ALARM))
-    return Asked(kind, condition.compile(), reads, steady, alarms)
+        return Asked(kind, members.condition, (), (), ())
+    condition = members.of.condition
+    limits = condition.age_limits()
+    alarms = sorted(name for name in mentioned(condition.root, "name") if name.startswith(ALARM))
+    rests = [_OFTEN] if limits is None else []
+    rests += [min(_SELDOM, max(_OFTEN, one.stretch.length // _LOOKS)) for one in members.looks]
+    moments = {one.look.moment.removeprefix(PARENT) for one in members.looks} - {""}
+    return Asked(
+        kind,
+        members.condition,
+        reads,
+        steady=tuple(one for one in reads if one.source in _STEADY),
+        alarms=tuple((name, name.removeprefix(ALARM)) for name in alarms),
+        looks=members.looks,
+        limits=limits or (),
+        limited=condition.ages,
+        rest=min(rests, default=0),
+        moved_by=frozenset(moments | {one.key for one in reads if one.source in (Source.OWN, Source.PARENT)}),
+        by_silence="silence" in condition.names,
+    )
 
 
 def _as_profile(rule: SiteRule) -> DeviceProfile:

@@ -13,6 +13,7 @@ from gateway.presence import Liveness, announced
 from gateway.reading import Batch, Millis, Quality, Reading, provisional_address
 from services.clock import to_millis
 from services.events.store import rows_of
+from services.groups.groups import GatewayTime
 from services.intake.consequences import Consequences
 from services.intake.memory import Card, GatewayState, Memory
 from services.intake.work import Work
@@ -58,7 +59,12 @@ class Hearing:
         view = memory.view(gateway.id, work.now, self._silent_after)
         if device.parent and (device.liveness != Liveness.ONLINE or reading.presence):
             view = memory.branches.view_of(device, view)  # otherwise nobody asks for its presence
+        groups = memory.groups
+        if device.id in groups:
+            groups.pass_to(gateway.id, GatewayTime(gateway.progress, gateway.watching_since))
         fired = engine.take(device, reading, view)
+        if device.id in groups:
+            groups.heard(device, reading, fired=bool(fired))
         if reading.events:
             work.events += rows_of(reading, device.id, device.site)
         if reading.events and (told := announced(reading)):
@@ -71,6 +77,7 @@ class Hearing:
         consequences.follow_all(device, fired)
         if reading.replies or memory.commands.by_id:
             consequences.commands.take(device, reading)
+            groups.touch([device.id])
 
     def _unknown(self, reading: Reading, memory: Memory, work: Work) -> DeviceState | None:
         """A device that no site file names (yet): its values are kept, nothing is judged.

@@ -199,7 +199,7 @@ class Intake:
                 self.rule_seconds.note(perf_counter() - began)
             if cursor >= batch.last_seq:
                 gateway.progress = max(gateway.progress or 0, batch.progress_at)
-            self._passing.groups(now, memory, work, consequences)
+            self._passing.groups_of_batch(gateway, memory, work, consequences)
             work.change("gateway", gateway.id, "")
 
     def _take_apart(

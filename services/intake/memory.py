@@ -190,7 +190,7 @@ def state_of(memory: Memory, device: str, rule: str) -> DeviceState | None:
 
 def rule_of(memory: Memory, device: str, rule: str) -> CompiledRule | None:
     state = state_of(memory, device, rule)
-    return state.profile.rules.get(rule) if state is not None and state.profile is not None else None
+    return state.profile.find(rule) if state is not None and state.profile is not None else None
 
 
 def why_gone(memory: Memory, alarm: ActiveAlarm) -> Gone:

@@ -3,13 +3,13 @@ and alarms that nobody acknowledges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from services.groups.groups import GatewayTime
+from services.groups.groups import GatewayTime, Told
 from services.intake.consequences import Consequences
 from services.intake.escalation import Escalation
-from services.intake.memory import Memory
+from services.intake.memory import GatewayState, Memory
 from services.intake.watch import watch
 from services.intake.work import Work
 from services.presence.breaks import Breaks
@@ -62,14 +62,15 @@ class Passing:
             consequences.follow_all(device, fired)
 
     def groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
-        """What this batch or tick has changed about the rules over several devices."""
+        """What has changed about the rules over several devices up to now."""
         memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
         clock = {one.id: GatewayTime(one.progress, one.watching_since) for one in memory.gateways.values()}
-        for key, state, fired in memory.groups.judge(clock):
-            for firing in fired:
-                consequences.follow(firing)
-            if state.moved:
-                work.moved["/".join(key)] = state
+        _follow(memory.groups.judge(clock), work, consequences)
+
+    def groups_of_batch(self, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences) -> None:
+        """The same at the end of a batch: its last moment may go on in the next one."""
+        memory.groups.pass_to(gateway.id, GatewayTime(gateway.progress, gateway.watching_since))
+        _follow(memory.groups.news(), work, consequences)
 
     def broken_links(self, now: datetime, memory: Memory, _work: Work, consequences: Consequences) -> None:
         watch(memory, self._breaks, consequences, now)
@@ -81,3 +82,11 @@ class Passing:
 
     def commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
         consequences.commands.tick()
+
+
+def _follow(told: Iterable[Told], work: Work, consequences: Consequences) -> None:
+    for key, state, fired in told:
+        for firing in fired:
+            consequences.follow(firing)
+        if state.moved:
+            work.moved["/".join(key)] = state

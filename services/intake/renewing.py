@@ -80,6 +80,7 @@ def _others(memory: Memory, site: str) -> Iterator[_New]:
         if device.site != site:
             continue
         profile = effective.profile(site, device.profile_id, device.id)
+        profile = memory.groups.remembering(device, profile)
         own = memory.own_params.get(device.id, {})
         params = effective.params(site, device.profile_id, device.id, own) if profile is not None else {}
         if params != device.params or not alike(device.profile, profile):
@@ -96,7 +97,7 @@ def _renew_device(new: _New) -> None:
     device.waiting.clear()
     device.profile, device.params = profile, new.params
     for key, state in kept.items():
-        rule = profile.rules.get(key[1]) if profile is not None else None
+        rule = profile.find(key[1]) if profile is not None else None
         if rule is not None and state is not None:
             restore_rule(device, key, rule, state)
         else:

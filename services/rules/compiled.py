@@ -176,6 +176,10 @@ class CompiledProfile:
     plans: dict[tuple[str, tuple[str, ...]], tuple[Planned, ...]] = field(default_factory=dict)
     """What `services.rules.plans` has looked up."""
 
+    def find(self, rule: str) -> CompiledRule | None:
+        """A rule of the profile, or what its devices remember for one over several of them."""
+        return self.rules.get(rule) or self.watchers.get(rule)
+
 
 class Feed(NamedTuple):
     """A rule, and one of its functions that watches something."""

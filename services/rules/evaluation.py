@@ -47,7 +47,7 @@ def evaluate(device: DeviceState, child: str, rule: CompiledRule, at: Millis, *,
     fired = move_on(device, key, rule, at)
     mark = device.marks.get(key, IDLE)
     fresh_until = FOREVER if not applies else at if retained and rule.fresh_for else valid_until(device, child, rule)
-    step = advance(mark, _delays(device, key, rule), at, verdict, fresh_until)
+    step = advance(mark, delays_of(device, key, rule), at, verdict, fresh_until)
     fired += _settle(device, key, rule, step, values)
     return fired + _regrade(device, key, rule, at) if rule.grades else fired
 
@@ -70,7 +70,8 @@ def _truth(value: Value) -> Verdict:
     return None if value is None else value is True
 
 
-def _delays(device: DeviceState, key: Key, rule: CompiledRule) -> Delays:
+def delays_of(device: DeviceState, key: Key, rule: CompiledRule) -> Delays:
+    """Those of an alarm that flaps are longer."""
     past = device.past.get(key)
     return rule.calm if past is not None and past.flaps else rule.delays
 
@@ -81,7 +82,7 @@ def move_on(device: DeviceState, key: Key, rule: CompiledRule, at: Millis) -> li
     mark = device.marks.get(key)
     if mark is None:
         return []
-    step = elapse(mark, _delays(device, key, rule), at)
+    step = elapse(mark, delays_of(device, key, rule), at)
     if step.mark.phase is mark.phase:
         return []
     return _settle(device, key, rule, step, values_of(device, key[0], rule, step.transitions[-1].at))

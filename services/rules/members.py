@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from device_profiles.expression import Age, Condition, at_most, met_by
+from device_profiles.expression import Age, Condition, at_most, failed_by, met_by, unknown_of
 from gateway.reading import Millis, Value, child_kind
 from services.rules.compiled import PARENT, CompiledMembers, CompiledRule
 from services.rules.state import DeviceState
 
 MOST_NAMED = 12
 """Members that an alarm names; of more it says how many."""
+
+HALF = 0.5
+"""Of the members, that must be known for a share of them to be."""
 
 See = Callable[[DeviceState, str, CompiledRule, CompiledMembers, Millis], Mapping[str, Value]]
 """What a rule may see of a member: `services.rules.seen.seen_of_member`."""
@@ -36,29 +39,30 @@ def count_children(device: DeviceState, rule: CompiledRule, at: Millis, see: See
         if one.condition is None:
             found |= _as_told(device, one)
         else:
-            met, tally = _count(device, rule, one, one.condition, at, see)
-            found |= values_of_tally(one.of.key, one.of.function, tally, met)
+            met, unknown, tally = _count(device, rule, one, one.condition, at, see)
+            found |= values_of_tally(one.of.key, one.of.function, tally, met, unknown)
     return found
 
 
 def _count(
     device: DeviceState, rule: CompiledRule, one: CompiledMembers, condition: Condition, at: Millis, see: See
-) -> tuple[list[str], Tally]:
+) -> tuple[list[str], list[str], Tally]:
     """Asked of every child at every new value of one of them: this is where the time goes."""
     prefix, plain, aging = f"{one.of.kind}:", one.plain, one.of.condition.ages
     met: list[str] = []
-    known = members = 0
+    unknown: list[str] = []
+    members = 0
     for child, state in device.children.items():
         if not child.startswith(prefix):
             continue
         members += 1
         seen = state.values if plain and not state.flags else see(device, child, rule, one, at)
         holds = condition(seen, ages(device, child, at) if aging else _ageless)
-        if holds is not None:
-            known += 1
-            if holds is True:
-                met.append(child)
-    return met, Tally(len(met), known, members)
+        if holds is None:
+            unknown.append(child)
+        elif holds is True:
+            met.append(child)
+    return met, unknown, Tally(len(met), members - len(unknown), members)
 
 
 def answers_as_before(device: DeviceState, child: str, rule: CompiledRule) -> bool:
@@ -92,44 +96,59 @@ def count_among(
             if one.condition is not None and child_kind(child) == one.of.kind
         }
         met = [child for child, value in holds.items() if value is True]
-        tally = Tally(len(met), sum(value is not None for value in holds.values()), len(holds))
-        found |= values_of_tally(one.of.key, one.of.function, tally, met)
+        unknown = [child for child, value in holds.items() if value is None]
+        tally = Tally(len(met), len(holds) - len(unknown), len(holds))
+        found |= values_of_tally(one.of.key, one.of.function, tally, met, unknown)
     return found
 
 
-def values_of_tally(key: str, function: str, tally: Tally, met: Iterable[str]) -> dict[str, Value]:
-    """What an expression reads, and who it was, for people. Nothing where it is unknown."""
-    result = share_of(tally) if function == "share" else float(tally.met) if tally.members else None
-    if result is None:
-        return {}
-    found: dict[str, Value] = {key: result}
-    if function == "number" and tally.known < tally.members:
-        found[at_most(key)] = float(tally.met + tally.members - tally.known)
+def values_of_tally(
+    key: str,
+    function: str,
+    tally: Tally,
+    met: Iterable[str],
+    unknown: Iterable[str] = (),
+    other: Iterable[str] = (),
+    least: float = HALF,
+) -> dict[str, Value]:
+    """What an expression reads, and who it was, for people: without a result where it is unknown. `least`: the share
+    of the members that must be known for a share of them to be."""
+    hidden = tally.members - tally.known
+    found: dict[str, Value] = {}
+    result = share_of(tally, least) if function == "share" else float(tally.met) if tally.members else None
+    if result is not None:
+        found[key] = result
+        if function == "number" and hidden:
+            found[at_most(key)] = float(tally.met + hidden)
     if tally.met:
-        found[met_by(key)] = in_words(tally, met)
+        found[met_by(key)] = in_words(tally.met, tally.members, met)
+    if hidden:
+        found[unknown_of(key)] = in_words(hidden, tally.members, unknown)
+    if names := list(islice(other, MOST_NAMED + 1)):
+        found[failed_by(key)] = in_words(tally.known - tally.met, tally.members, names)
     return found
 
 
-def met_and_most(key: str) -> tuple[str, str]:
+def keys_beside(key: str) -> tuple[str, ...]:
     """What may stand beside the result itself."""
-    return at_most(key), met_by(key)
+    return at_most(key), met_by(key), unknown_of(key), failed_by(key)
 
 
-def share_of(tally: Tally) -> float | None:
-    """Of the known ones; unknown where fewer than half are known."""
-    return tally.met / tally.known if tally.known and 2 * tally.known >= tally.members else None
+def share_of(tally: Tally, least: float = HALF) -> float | None:
+    """Of the known ones; unknown where too few are known, and where there are none."""
+    return tally.met / tally.known if tally.known and tally.known >= least * tally.members else None
 
 
-def in_words(tally: Tally, met: Iterable[str]) -> str:
+def in_words(count: int, members: int, names: Iterable[str]) -> str:
     """`3/10: port:1, port:4, port:7`."""
-    shown = ", ".join(islice(met, MOST_NAMED)) + (", …" if tally.met > MOST_NAMED else "")
-    return f"{tally.met}/{tally.members}: {shown}"
+    shown = ", ".join(islice(names, MOST_NAMED)) + (", …" if count > MOST_NAMED else "")
+    return f"{count}/{members}: {shown}"
 
 
 def _as_told(device: DeviceState, one: CompiledMembers) -> dict[str, Value]:
     """Counted elsewhere, over several devices, and told as values."""
     values, key = device.children[""].values, one.of.key
-    names = (key, at_most(key), met_by(key))
+    names = (key, *keys_beside(key))
     return {name: values[name] for name in names if values.get(name) is not None}
 
 

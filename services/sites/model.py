@@ -6,6 +6,7 @@ Shapes only; whether the names in it exist (profiles, buildings, children) is th
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -37,6 +38,12 @@ def _number_as_text(raw: object) -> object:
     return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
 
 
+def _per_cent(raw: object) -> object:
+    """`50 %` is what people write for 0.5."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", raw) if isinstance(raw, str) else None
+    return float(found[1]) / 100 if found else raw
+
+
 def _no_wildcards(raw: str) -> str:
     if any(sign in raw for sign in "+#\0"):
         raise ValueError("an address without + # or NUL, which mean something else in topics")
@@ -50,6 +57,7 @@ RecipientId = Annotated[Id, Field(max_length=31)]
 Address = Annotated[
     str, BeforeValidator(_number_as_text), Field(min_length=1, max_length=128), AfterValidator(_no_wildcards)
 ]
+Share = Annotated[float, BeforeValidator(_per_cent), Field(ge=0, le=1)]
 DigestTime = Annotated[str, Field(pattern=r"^(?:[01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -166,6 +174,8 @@ class SiteRule(Part):
     acknowledge_within: Duration | None = None
     mode: Literal["live", "shadow"] = "live"
     needs: Literal["good", "any"] = "good"
+    known_at_least: Share = 0.5
+    """The share of the members that must be known for a `share(…)` of them to be: 0.5, or "50 %"."""
     source: Source = Source(kind="judgement")
     ticket: TicketTemplate | None = None
     residents: ResidentWording | None = None
@@ -175,7 +185,9 @@ class SiteRule(Part):
 
     def as_rule(self) -> Rule:
         """The same as a rule of a profile, which is how it is judged."""
-        said = self.model_dump(by_alias=True, exclude={"of", "per", "supplies", "ticket", "residents"})
+        said = self.model_dump(
+            by_alias=True, exclude={"of", "per", "known_at_least", "supplies", "ticket", "residents"}
+        )
         ticket = self.id if self.ticket is not None else None
         residents = self.id if self.residents is not None else None
         return Rule.model_validate({**said, "ticket": ticket, "residents": residents})

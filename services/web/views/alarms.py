@@ -15,11 +15,16 @@ from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
 
 _LOOK = re.compile(r"(rate|delta|mean|changed)\((.+), (\w+)\)")
-_GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by)?")
+_GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by| unknown of| not met by)?")
 _GROUPS = {
     ("number", ""): N_("%(kind)s with %(condition)s"),
     ("number", " at most"): N_("%(kind)s with %(condition)s, at most: some are unknown"),
     ("share", ""): N_("Share of %(kind)s with %(condition)s"),
+}
+_WHO = {
+    " met by": N_("Which of them"),
+    " unknown of": N_("Not known of"),
+    " not met by": N_("Not so for"),
 }
 _LOOKS = {
     "rate": N_("%(name)s, change per second over %(stretch)s"),
@@ -104,8 +109,8 @@ def _because_of_members(
     function, kind, condition, about = (part or "" for part in counted.groups())
     child = profile.children.get(kind) if profile is not None else None
     called = child.name.in_(t.language) if child else t.gettext("Devices") if kind == "device" else kind
-    if about == " met by":
-        return Because(key, t.gettext("Which of them"), fmt.plain(value))
+    if about in _WHO:
+        return Because(key, t.gettext(_WHO[about]), fmt.plain(value))
     words = t.gettext(_GROUPS[function, about]) % {"kind": called, "condition": condition}
     if function == "share" and isinstance(value, int | float):
         return Because(key, words, fmt.with_unit(fmt.number(100 * float(value), 0), "%"))

@@ -96,6 +96,7 @@ def test_half_of_a_buildings_doors_is_one_alarm_of_that_building(database: str) 
     assert alarm.reason["values"] == {
         "share(device, door == open)": 0.5,
         "share(device, door == open) met by": "1/2: gate-1",
+        "share(device, door == open) not met by": "1/2: gate-2",
     }
     (ticket,) = group_tickets(story)
     assert ticket.title.en == "See to the doors"
@@ -131,6 +132,7 @@ def test_children_of_several_devices_are_counted_together(database: str) -> None
     assert alarm.reason["values"] == {
         key: 3.0,
         f"{key} met by": "3/4: pumps-1 pump:1, pumps-1 pump:2, pumps-2 pump:1",
+        f"{key} not met by": "1/4: pumps-2 pump:2",
     }
 
 

@@ -43,28 +43,32 @@ def explained(values: dict[str, Any], language: Any, profile: str = "") -> list[
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ["Pump with run == fault", "Pump with run == fault, at most: some are unknown", "Which of them"]),
-        ("zh", ["满足 run == fault 的泵数", "满足 run == fault 的泵数，最多（部分未知）", "具体是"]),
+        ("en", ["Pump with run == fault", "Pump with run == fault, at most: some are unknown", "Which of them", "Not known of"]),
+        ("zh", ["满足 run == fault 的泵数", "满足 run == fault 的泵数，最多（部分未知）", "具体是", "情况不明"]),
     ],
 )
 def test_a_number_in_words(language: str, words: list[str]) -> None:
-    values = values_of_tally("number(pump, run == fault)", "number", Tally(3, 8, 10), ["pump:1", "pump:4", "pump:7"])
-    texts = ["3", "5", "3/10: pump:1, pump:4, pump:7"]
+    met, unknown = ["pump:1", "pump:4", "pump:7"], ["pump:2", "pump:9"]
+    values = values_of_tally("number(pump, run == fault)", "number", Tally(3, 8, 10), met, unknown)
+    texts = ["3", "5", "3/10: pump:1, pump:4, pump:7", "2/10: pump:2, pump:9"]
     assert explained(dict(values), language, "pumps") == list(zip(words, texts, strict=True))
 
 
 def test_a_share_in_words() -> None:
-    values = values_of_tally("share(device, door == open)", "share", Tally(1, 3, 4), ["gate-1"])
+    others = ["gate-2", "gate-3"]
+    values = values_of_tally("share(device, door == open)", "share", Tally(1, 3, 4), ["gate-1"], ["gate-4"], others)
     assert explained(dict(values), "en") == [
         ("Share of Devices with door == open", "33%"),
         ("Which of them", "1/4: gate-1"),
+        ("Not known of", "1/4: gate-4"),
+        ("Not so for", "2/4: gate-2, gate-3"),
     ]
 
 
 def test_of_many_only_the_first_are_named() -> None:
     names = [f"gate-{n}" for n in range(40)]
     values = values_of_tally("share(device, a)", "share", Tally(40, 50, 50), names)
-    assert values["share(device, a) met by"] == f"40/50: {', '.join(names[:12])}, …"
+    assert values == {"share(device, a)": 0.8, "share(device, a) met by": f"40/50: {', '.join(names[:12])}, …"}
 
 
 def test_places_have_names_of_their_own_and_fit_where_a_device_would() -> None:
