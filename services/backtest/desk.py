@@ -6,16 +6,17 @@ The same code decides as in the product (suppressed, folded, told to whom); its 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from device_profiles.schema import DeviceProfile, Severity, Text
 from gateway.reading import Millis
 from services.backtest.listening import SILENT_AFTER
-from services.backtest.past import Act
+from services.backtest.past import NOTHING, Act, Past
 from services.backtest.place import Lane
 from services.backtest.replay import BREAK_AFTER, Clearing, Shot, Slot
 from services.backtest.report import Episode, Side
@@ -45,12 +46,14 @@ class Desk:
         memory: Memory,
         library: Mapping[str, DeviceProfile],
         start: Millis,
-        acts: Sequence[Act] = (),
+        past: Past = NOTHING,
     ) -> None:
-        """`acts`: what people said about alarms in that time."""
+        self._gaps = past.gaps
+        self._waiting: list[tuple[Millis, Shot]] = []
+        """When services came to know of them."""
         self._lane = lane
         self._memory = memory
-        self._acts = deque(acts)
+        self._acts = deque(past.acts)
         self._escalation = Escalation()
         self._has_steps = any(top_step(site.audience) for site in memory.sites.values())
         # Commands are what an alarm orders from devices: nothing is ordered here.
@@ -66,16 +69,33 @@ class Desk:
     def follow(self, slot: Slot) -> None:
         """First what fired and what people said, one by one, then what was suppressed is looked at again: as intake
         does."""
-        shots = [shot for shot in slot.shots if shot.lane is Lane.BOTH or shot.lane is self._lane]
+        shots = self._known(slot)
         self._note_clearing(slot.clearing if shots or self._memory.active.suppressed() else ())
-        for shot in shots:
-            self._people(shot.at)
+        for known_at, shot in shots:
+            self._people(known_at)
             firing = self._firing(shot)
             if firing is not None:
-                self._do(shot.at, partial(Consequences.follow, firing=firing))
+                self._do(known_at, partial(Consequences.follow, firing=firing))
         self._people(slot.now)
         if shots or self._memory.active.suppressed():
             self._do(slot.now, lambda parts: parts.tick({None: slot.now}))
+
+    def _known(self, slot: Slot) -> list[tuple[Millis, Shot]]:
+        """What services knew by now, and since when: what fires in a gap they find out when it is over."""
+        mine = [shot for shot in slot.shots if shot.lane is Lane.BOTH or shot.lane is self._lane]
+        if not self._gaps:
+            return [(shot.at, shot) for shot in mine]
+        every = sorted([*self._waiting, *((self._known_at(shot), shot) for shot in mine)], key=itemgetter(0))
+        self._waiting = [one for one in every if one[0] > slot.now]
+        return every[: len(every) - len(self._waiting)]
+
+    def _known_at(self, shot: Shot) -> Millis:
+        device = self._memory.devices.get(shot.device)
+        gateway = None if device is None else device.gateway
+        return max(
+            (gap.ends for gap in self._gaps if gap.gateway == gateway and gap.begins < shot.at < gap.ends),
+            default=shot.at,
+        )
 
     def _do(self, now: Millis, act: Callable[[Consequences], None]) -> None:
         """One transaction of intake, as it were."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import structlog
 
 from gateway.telemetry import TelemetryUnavailable
-from services.web.i18n import N_
 
 if TYPE_CHECKING:
     from services.backtest.recipe import Recipe
@@ -31,9 +30,9 @@ _CLOSE_SECONDS = 10.0
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Runner = Callable[["Recipe", Callable[["Progress"], None], Event], "Report"]
 """Runs a backtest and tells how far it is; raises Cancelled soon after the event is set."""
-UNAVAILABLE = N_("the telemetry store does not answer; run `courtyard doctor`")
-DIED = N_("its process ended in the middle; was the machine short of memory? Try a shorter time, or fewer devices")
-BROKE = N_("a mistake of the program; the log of services says more")
+UNAVAILABLE = "the telemetry store does not answer; run `courtyard doctor`"
+DIED = "its process ended in the middle; was the machine short of memory? Try a shorter time, or fewer devices"
+BROKE = "a mistake of the program; the log of services says more"
 
 
 class TooManyJobs(Exception):
@@ -47,7 +46,7 @@ class TooManyJobs(Exception):
 
 @dataclass(kw_only=True)
 class Job:
-    """One backtest. `report` is there once it is done, `error` (English, a message of the catalog) where it failed."""
+    """One backtest. `report` is there once it is done, `error` (English) where it failed."""
 
     id: str
     site: str
@@ -133,6 +132,15 @@ class Jobs:
             if job.state == "waiting":
                 job.state = "cancelled"
                 self._waiting = [one for one in self._waiting if one[0] is not job]
+
+    def ahead_of(self, job: Job) -> int:
+        """How many may come before it: what runs, and one of each other site or all of its own that wait longer."""
+        with self._lock:
+            if job.state != "waiting":
+                return 0
+            running = sum(1 for one in self._kept.values() if one.state == "running")
+            waiting = [one for one, _ in self._waiting]
+            return running + sum(1 for one in waiting[: waiting.index(job)] if one is not job)
 
     def close(self) -> None:
         """Cancel all and wait until the process of the one that runs has ended. What is asked from now on waits."""

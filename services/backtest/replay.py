@@ -167,6 +167,9 @@ class Replay:
 
     def _tick(self, now: Millis) -> Slot:
         views, self._ticked = {id: ears.passed(now) for id, ears in self._ears.items()}, now
+        clock = {id: ears.time(now) for id, ears in self._ears.items()} if self._tally else {}
+        for _, groups in self._tally:
+            groups.pass_all(clock)
         for one in self._all:
             if one.waiting is not None:
                 self._take(one, msgspec.structs.replace(one.waiting, values={}))

@@ -132,7 +132,7 @@ def run(
             world.empty_memory(lanes.sides[lane], lanes.over_several, lane),
             side.library,
             to_millis(start),
-            past.acts,
+            past,
         )
         for lane, side in zip(SIDES, (old, new), strict=True)
     ]
