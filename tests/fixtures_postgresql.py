@@ -68,7 +68,8 @@ def _serve(binaries: Path, folder: Path, user: str | None) -> Iterator[str]:
     subprocess.run(
         [*map(str, initdb), "--locale=C"], check=True, user=user, capture_output=True, cwd=folder, timeout=110
     )
-    options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", "max_connections": "40"}
+    options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "40"}
+    options |= dict.fromkeys(("fsync", "full_page_writes", "autovacuum"), "off")  # it lives for one run
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(

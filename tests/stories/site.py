@@ -18,7 +18,6 @@ from sqlalchemy import select
 from device_profiles.schema import DeviceProfile
 from device_profiles.yaml_lines import read_yaml
 from gateway.reading import Batch, GatewayStatus, Presence, Quality, Reading, Value
-from services import migrations
 from services.changes import Changes
 from services.clock import to_millis
 from services.database import Database
@@ -31,6 +30,7 @@ from services.sites.store import Device, get_device
 from services.tables import notices
 from services.tickets.desk import Desk
 from services.tickets.store import Ticket, get_ticket, list_tickets
+from tests.migrated import opened as opened
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = timedelta(seconds=10)
@@ -196,13 +196,6 @@ class StoryClock:
 
     def now(self) -> datetime:
         return self.time
-
-
-def opened(url: str) -> Database:
-    database = Database(url)
-    database.start()
-    migrations.upgrade(database)
-    return database
 
 
 @dataclass
