@@ -296,16 +296,22 @@ class Groups:
             self._turn(id, due, watch)
         self._advance(watch, at)
 
+    def pass_all(self, clock: Clock) -> None:
+        """The same for all gateways: at a tick, before the devices themselves are judged."""
+        if self._by_key:
+            for gateway, time in clock.items():
+                self.pass_to(gateway, time)
+
     def heard(self, device: DeviceState, reading: Reading, *, fired: bool) -> None:
         """The engine has taken a reading; `fired`: something came of it."""
         parts = self._parts.get(device.id)
         if not parts:
             return
-        at = reading.received_at
         watch = self._watches.get(device.gateway or "")
         if watch is None or device.id in self._touched:
             self._touched.add(device.id)  # all of it is asked at the next tick
             return
+        at = max(reading.received_at, watch.moment)
         names: Collection[str] = reading.values
         if reading.flags or reading.events:
             names = {*reading.values, *reading.flags, *(one.id for one in reading.events)}
@@ -319,8 +325,7 @@ class Groups:
         """Everything that has changed up to now, whatever moment it was, and the news of it."""
         if not self._by_key:
             return []
-        for gateway, time in clock.items():
-            self.pass_to(gateway, time)
+        self.pass_all(clock)
         for id in self._touched:
             device = self._devices[id]
             watch = self._watches.get(device.gateway or "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from services.groups.groups import GatewayTime, Told
+from services.groups.groups import Clock, GatewayTime, Told
 from services.intake.consequences import Consequences
 from services.intake.escalation import Escalation
 from services.intake.memory import GatewayState, Memory
@@ -38,6 +38,7 @@ class Passing:
         """What comes after the devices, in this order, by name."""
 
     def devices(self, now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
+        memory.groups.pass_all(_clock(memory))
         views = {id: memory.view(id, now, self._silent_after) for id in (None, *memory.gateways)}
         view_of = memory.branches.views()
         for device in memory.devices.values():
@@ -64,8 +65,7 @@ class Passing:
     def groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
         """What has changed about the rules over several devices up to now."""
         memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
-        clock = {one.id: GatewayTime(one.progress, one.watching_since) for one in memory.gateways.values()}
-        _follow(memory.groups.judge(clock), work, consequences)
+        _follow(memory.groups.judge(_clock(memory)), work, consequences)
 
     def groups_of_batch(self, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences) -> None:
         """The same at the end of a batch: its last moment may go on in the next one."""
@@ -82,6 +82,10 @@ class Passing:
 
     def commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
         consequences.commands.tick()
+
+
+def _clock(memory: Memory) -> Clock:
+    return {one.id: GatewayTime(one.progress, one.watching_since) for one in memory.gateways.values()}
 
 
 def _follow(told: Iterable[Told], work: Work, consequences: Consequences) -> None:

@@ -43,7 +43,15 @@ def explained(values: dict[str, Any], language: Any, profile: str = "") -> list[
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ["Pump with run == fault", "Pump with run == fault, at most: some are unknown", "Which of them", "Not known of"]),
+        (
+            "en",
+            [
+                "Pump with run == fault",
+                "Pump with run == fault, at most: some are unknown",
+                "Which of them",
+                "Not known of",
+            ],
+        ),
         ("zh", ["满足 run == fault 的泵数", "满足 run == fault 的泵数，最多（部分未知）", "具体是", "情况不明"]),
     ],
 )
