@@ -120,7 +120,7 @@ class _Message:
             raise DecodeError(
                 "unknown_alias",
                 field="alias",
-                found=f"{unknown} metrics of {self._node} by aliases that no birth has named",
+                found=f"{unknown} metrics of {self._node} by aliases that no birth has named, or one for two",
                 expected="a birth first: ask the node for one (Node Control/Rebirth)",
             )
         if type_ == "NDEATH" and self._is_stale_death(metrics):
@@ -158,7 +158,7 @@ class _Message:
         before = self._memory.get(self._birth_key)
         if before is not None and before["at"] > self._at:
             return
-        aliases = {m["alias"]: [m["name"], m["datatype"]] for m in metrics if m["alias"] is not None and m["name"]}
+        aliases = _aliases(metrics)
         types = {m["name"]: m["datatype"] for m in metrics if m["name"] and _is_typed_by_name(m)}
         if sum(len(name) for name, _ in aliases.values()) + sum(len(name) for name in types) > LONGEST_NAMES:
             raise DecodeError(
@@ -202,6 +202,19 @@ class _Message:
             return 0
         missed: int = (seq - last[0] - 1) % _SEQUENCE
         return 0 if missed == _SEQUENCE - 1 else missed  # the same once more: a repeated delivery
+
+
+def _aliases(metrics: list[dict[str, Any]]) -> dict[int, list[Any]]:
+    """Alias -> [name, datatype]. One that two names share says neither: a value must not go to the wrong one."""
+    found: dict[int, list[Any]] = {}
+    shared: set[int] = set()
+    for metric in metrics:
+        alias, name = metric["alias"], metric["name"]
+        if alias is None or not name:
+            continue
+        if found.setdefault(alias, [name, metric["datatype"]])[0] != name:
+            shared.add(alias)
+    return {alias: named for alias, named in found.items() if alias not in shared} if shared else found
 
 
 def _session(metrics: list[dict[str, Any]]) -> int | None:

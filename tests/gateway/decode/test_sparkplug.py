@@ -169,6 +169,19 @@ def test_an_alias_that_no_birth_has_named() -> None:
     assert named["values"] == {"x": 1}
 
 
+def test_an_alias_that_one_birth_gives_to_two_says_neither() -> None:
+    """The last one would win otherwise, and temperatures would be stored as pressures."""
+    line = Line()
+    names = (metric("Temperature", 1, "Float", float=20.5), metric("Pressure", 1, "Float", float=1.5))
+    line.says("spBv1.0/g/NBIRTH/n", payload(*names, metric("Level", 2, "Int16", int_=7), seq=0, timestamp=1000))
+    with pytest.raises(DecodeError, match="or one for two"):
+        line.says("spBv1.0/g/NDATA/n", payload(metric("", 1, "Float", float=3.0), seq=1))
+    found = line.says("spBv1.0/g/NDATA/n", payload(metric("", 2, "Int16", int_=8), seq=2))
+    assert found["values"] == {"Level": 8}
+    by_name = line.says("spBv1.0/g/NDATA/n", payload(metric("Pressure", 0, "Float", float=1.6), seq=3))
+    assert by_name["values"]["Pressure"] == pytest.approx(1.6)
+
+
 def test_devices_have_aliases_of_their_own_until_their_node_is_born_anew() -> None:
     line = Line()
     _birth(line)
