@@ -110,10 +110,11 @@ def _change(
             mistakes[name] = "expected a condition: the profile has one here"
     change = RuleChange.model_validate(said) if said else None
     rule = next((one for one in profile.rules if one.id == target.rule), None)
-    if change is not None and rule is not None and not mistakes:
+    if change is not None and rule is not None:
         site_wide = fit(profile, without(base, target, ()), target.device).profile
         own = next((one for one in site_wide.rules if one.id == target.rule), rule)
-        mistakes |= change_mistakes(profile, own, change)
+        found = change_mistakes(profile, own, change)
+        mistakes |= {name: text for name, text in found.items() if name or not mistakes}
     return change, mistakes
 
 

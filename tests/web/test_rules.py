@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 
 from services.accounts import desk
 from services.accounts.policy import Grant, Role
 from services.rulebook.desk import RuleBookDesk, Shipping
+from services.rulebook.looking import active_now
 from services.rules.book import RuleBook
 from tests.web.conftest import Courtyard
 from tests.web.seed import PASSWORD, SITE
@@ -65,28 +68,126 @@ def test_a_crew_looks_and_does_not_change_and_others_see_nothing(yard: Courtyard
     assert crew.get(f"{RULE}?site={SITE}&device=gate-1").status_code == 404, "not a device of this profile"
 
 
-def test_mistakes_stand_at_their_fields_and_what_was_typed_stays(yard: Courtyard) -> None:
+def refused(client: TestClient, typed: dict[str, str]) -> str:
+    """The form again, at an address of its own."""
+    answer = client.post(f"{RULE}/edit?site={SITE}", data=typed)
+    assert answer.status_code == 303, answer.text
+    page = client.get(answer.headers["location"])
+    assert page.status_code == 200
+    return html.unescape(page.text)
+
+
+def test_all_mistakes_stand_at_their_fields_and_what_was_typed_stays(yard: Courtyard) -> None:
     engineer = yard.client("wu.min")
-    typed = {"version": "0", "for": "soon", "when": "outlet < 3", "param.loss_margin": "7", "severity": "critical"}
-    answer = engineer.post(f"{RULE}/edit?site={SITE}", data=typed)
+    typed = {
+        "version": "0",
+        "for": "soon",
+        "when": "outlet_presure < 3 MPa",
+        "clear_when": "outlet_pressure >=",
+        "param.loss_margin": "7",
+        "severity": "critical",
+    }
+    said = refused(engineer, typed)
+    for text in (
+        "expected a duration",
+        "did you mean outlet_pressure",
+        "found the end, expected a name, a number",
+        "at most 0.5 MPa",
+        "4 fields are to be mended",
+        'value="soon"',
+        "outlet_presure < 3 MPa</textarea>",
+        'aria-describedby="for-wrong"',
+    ):
+        assert text in said, text
+    assert "Nothing has been changed." in refused(engineer, {"version": "0"})
+
+
+def test_mistakes_are_said_in_the_reader_s_language(yard: Courtyard) -> None:
+    typed = {"version": "0", "for": "soon", "when": "outlet_presure < 3 MPa", "param.loss_margin": "7"}
+    said = refused(yard.client("wu.min", "zh"), typed)
+    for text in (
+        "应为时长，例如 30s、5m、1h 或 7d，这里是 'soon'",
+        "第 1 个字符：这里是未知名称 'outlet_presure'，应为：指标、状态或阈值的名称（是不是 outlet_pressure？）",
+        "应为：至少 0.02，至多 0.5 MPa",
+        "有 3 处要改",
+    ):
+        assert text in said, text
+    assert "expected" not in said
+
+
+def test_what_cannot_stand_in_an_address_is_said_all_the_same(yard: Courtyard) -> None:
+    typed = {"version": "0", "when": "outlet_pressure < 过" + "高" * 990}
+    answer = yard.client("wu.min").post(f"{RULE}/edit?site={SITE}", data=typed)
     assert answer.status_code == 422
-    for said in ("expected a duration", "at most 0.5 MPa", 'value="soon"', 'aria-describedby="for-wrong"'):
-        assert said in answer.text, said
-    unknown = engineer.post(f"{RULE}/edit?site={SITE}", data={"version": "0", "when": "outlet_presure < 3 MPa"})
-    assert "did you mean outlet_pressure" in unknown.text
-    same = engineer.post(f"{RULE}/edit?site={SITE}", data={"version": "0"})
-    assert "Nothing has been changed." in same.text
+    assert 'id="when-wrong"' in answer.text
 
 
 def test_what_somebody_shipped_meanwhile_is_said_and_nothing_is_lost(yard: Courtyard) -> None:
     engineer = yard.client("wu.min")
     ship(yard, {"rules": {"booster_set": {"pressure_low": {"severity": "major"}}}}, 0)
-    answer = engineer.post(f"{RULE}/edit?site={SITE}", data={"version": "0", "for": "7m"})
-    assert answer.status_code == 409
-    assert "has shipped version 1 meanwhile" in answer.text
-    assert 'value="7m"' in answer.text
-    assert "→ major" in answer.text
-    assert 'name="version" value="1"' in answer.text
+    said = refused(engineer, {"version": "0", "for": "7m"})
+    assert "has shipped version 1 meanwhile" in said
+    assert 'value="7m"' in said
+    assert "Critical (as the profile or the site file says) → Major" in said
+    assert 'name="version" value="1"' in said
+
+
+def test_a_version_says_the_old_value_and_the_new_one(yard: Courtyard) -> None:
+    ship(
+        yard,
+        {
+            "rules": {"booster_set": {"pressure_low": {"for": "150s", "mode": "shadow"}}},
+            "params": {"booster_set": {"loss_margin": 0.12}},
+            "devices": {"pumps-1": {"rules": {"pressure_low": {"for": "4m"}}}},
+        },
+        0,
+    )
+    said = html.unescape(yard.client("li.wei").get(f"/rules/versions/1?site={SITE}").text)
+    for text in (
+        "Must hold for: 1 min (as the profile or the site file says) → 150 s",
+        "Mode: In force (as the profile or the site file says) → On trial",
+        "0.1\u00a0MPa (as the profile or the site file says) → 0.12\u00a0MPa",
+        "Must hold for: 1 min (as for the whole site) → 4 min",
+    ):
+        assert text in said, text
+
+
+def test_rolling_back_what_somebody_has_changed_meanwhile_is_refused_at_an_address(yard: Courtyard) -> None:
+    ship(yard, {"rules": {"booster_set": {"pressure_low": {"for": "5m"}}}}, 0)
+    ship(yard, {"rules": {"booster_set": {"pressure_low": {"for": "6m"}}}}, 1)
+    engineer = yard.client("wu.min")
+    answer = engineer.post(f"/rules/versions/0/rollback?site={SITE}", data={"began_with": 1})
+    assert answer.status_code == 303
+    assert "Somebody has shipped version 2 meanwhile" in engineer.get(answer.headers["location"]).text
+    answer = engineer.post(f"/rules/versions/1/rollback?site={SITE}", data={"began_with": 2})
+    page = engineer.get(answer.headers["location"]).text
+    assert "Version 3 is in force: it says what version 1 said." in page
+    assert f"/rules/versions/2?site={SITE}&amp;against=3#back" in page
+
+
+def test_rules_are_searched_and_sorted_out(yard: Courtyard) -> None:
+    crew = yard.client("li.wei")
+
+    def names(**query: str) -> list[str]:
+        page = crew.get("/rules", params={"site": SITE, **query})
+        assert page.status_code == 200
+        return re.findall(r'class="what" href="/rules/([\w/]+)', page.text)
+
+    every = names()
+    low = names(q="booster_set LOW")
+    assert {one for one in every if one.startswith("booster_set/") and "low" in one} <= set(low) < set(every)
+    assert all(one.startswith("booster_set/") for one in low)
+    assert "booster_set/pressure_low" in names(q="出水")
+    assert names(q="no such thing") == []
+    assert "No rule has these words" in crew.get(f"/rules?site={SITE}&q=no+such+thing").text
+    assert names(show="changed") == []
+    ship(yard, {"rules": {"booster_set": {"pressure_low": {"mode": "shadow"}}}}, 0)
+    assert names(show="changed") == names(show="shadow") == ["booster_set/pressure_low"]
+    with yard.context.database.read() as connection:
+        active = active_now(connection, SITE)
+    assert active
+    assert sorted(names(show="active")) == sorted(one for one in every if one in active)
+    assert f"1 of {len(every)} rules" in crew.get(f"/rules?site={SITE}&show=shadow").text
 
 
 @pytest.mark.browser
@@ -115,6 +216,15 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
         if english:
             assert not wrong, wrong
             return
+        page.fill("#for", "soon")
+        page.locator("form.rule-form button").click()
+        expect(page.locator(".field-mistake")).to_have_count(1)
+        look()
+        page.locator("summary", has_text="名称").click()
+        look()
+        page.goto(f"/rules?site={SITE}")
+        page.go_back()  # a page that answered a POST could not be shown again
+        expect(page.locator("#for")).to_have_value("soon")
         page.fill("#for", "10m")
         page.fill('[id="param.loss_margin"]', "0.12")
         page.locator("form.rule-form button").click()
@@ -124,14 +234,16 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
         page.locator("form[action*='/ship'] button").click()
         expect(page).to_have_url(re.compile(RULE))
         expect(page.locator("dl.facts").first).to_contain_text("0.12")
+        expect(page.locator(".message")).to_contain_text("已发布为第 1 版")
+        look()
         page.goto(f"/rules/versions?site={SITE}")
         look()
         page.locator("a.what").first.click()
-        expect(page.locator("main")).to_contain_text("→ 10m")
+        expect(page.locator("main")).to_contain_text("→ 10 分钟")
         look()
         page.goto(f"/rules/versions?site={SITE}")
         page.locator("a.what").last.click()  # what stood before the first change
-        expect(page.locator("main")).to_contain_text("10m →")
+        expect(page.locator("main")).to_contain_text("10 分钟 →")
         page.locator("form[action*='/rollback'] button").click()
         expect(page.locator("a.what").first).to_contain_text("2")
         assert not wrong, wrong

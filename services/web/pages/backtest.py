@@ -32,6 +32,7 @@ from services.web.pages.words import Mark
 from services.web.problems import Problem
 from services.web.security import ContextOf, Engineer, Principal
 from services.web.views import backtest as view
+from services.web.views.mistake_words import mistake_said
 
 router = APIRouter(prefix="/rules/backtest", include_in_schema=False)
 SPANS = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
@@ -113,6 +114,8 @@ def result(request: Request, context: ContextOf, principal: Engineer, backtest: 
         zone=zone,
         zone_name=site.timezone,
         states=STATES,
+        ahead=context.jobs.ahead_of(job),
+        error=mistake_said(job.error, reader.t),
         **_found(job.report, context, reader),
     )
 
@@ -200,7 +203,7 @@ def _form(
         zone=zone_of(found.timezone),
         rules=_rules(context, found, reader),
         values=dict.fromkeys((*_FIELDS, "params", "change", "from", "to"), "") | values,
-        mistake=mistake,
+        mistake="\n".join(mistake_said(line, reader.t) for line in mistake.splitlines()),
         states=STATES,
         jobs=_lately(context, frozenset(sites)),
     )

@@ -9,7 +9,8 @@ from fastapi import Path, Query
 from sqlalchemy import Connection, select
 
 from services.context import Context
-from services.rulebook.edit import Target, without
+from services.rulebook.diff import Difference
+from services.rulebook.edit import Target, shown, standing, without
 from services.rulebook.rules import SiteRule, SiteRules, read_rule, rule_at, rules_of
 from services.rules import book_store
 from services.rules.book import RuleBook
@@ -122,6 +123,36 @@ def devices_of(connection: Connection, site: str, profile: str, reader: Reader) 
         .order_by(devices.c.id)
     )
     return {row.id: row.name_zh if reader.language == "zh" else row.name_en for row in connection.execute(query)}
+
+
+def differences_at(
+    context: Context, place: Site, old: RuleBook, new: RuleBook, found: list[Difference], reader: Reader
+) -> list[view.DifferenceSaid]:
+    """What differs between two books of a site, in words."""
+    with context.database.read() as connection:
+        by_device = profiles_at(connection, place.id)
+        params = book_store.site_params(connection)
+        query = select(devices.c.id, devices.c.params).where(devices.c.id.in_({one.device for one in found}))
+        given = {row.id: row.params or {} for row in connection.execute(query)}
+
+    def standing_in(book: RuleBook) -> view.Standing:
+        effective = Effective(context.library, {place.id: BookInForce(0, book)}, params)
+
+        def said(one: Difference) -> str | None:
+            profile, own = one.profile or by_device.get(one.device, ""), given.get(one.device, {})
+            known = context.library.get(profile)
+            if known is None:
+                return None
+            if not one.rule:
+                values = effective.params(place.id, profile, one.device, own)
+                return shown(values[one.field]) if one.field in values else None
+            if one.rule not in {rule.id for rule in known.rules}:
+                return None
+            return standing(read_rule(effective, place.id, profile, one.rule, one.device, own)).get(one.field)
+
+        return said
+
+    return view.differences(found, context.library, by_device, reader.t, standing_in(old), standing_in(new))
 
 
 def when_of(reader: Reader, place: Site) -> view.When:

@@ -15,17 +15,14 @@ from services.rulebook.desk import BookMistakes
 from services.rulebook.diff import compare
 from services.rules.book_store import BookMoved
 from services.web.pages.render import reader_of, render, zone_of
-from services.web.pages.rule_place import (
-    SHOWN,
-    SiteId,
-    place_of,
-    profiles_at,
-)
+from services.web.pages.rule_place import SHOWN, SiteId, differences_at, place_of
 from services.web.security import ContextOf, Crew, Engineer, Principal
 from services.web.views import board
-from services.web.views import rules as view
+from services.web.views.mistake_words import mistake_said
 
 router = APIRouter(prefix="/rules", include_in_schema=False)
+Shipped = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
+"""A version that has just become the newest."""
 VersionNumber = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
@@ -36,6 +33,7 @@ def versions(
     principal: Crew,
     site: SiteId = "",
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    shipped: Shipped = None,
 ) -> Response:
     reader = reader_of(request, principal)
     place, _ = place_of(context, principal, site)
@@ -49,7 +47,9 @@ def versions(
         site=place,
         zone=zone_of(place.timezone),
         versions=found[:SHOWN],
-        newest=desk_of(context).newest(principal.scope, place.id).version,
+        newest=(newest := desk_of(context).newest(principal.scope, place.id)).version,
+        shipped=newest if newest.version == shipped else None,
+        may_edit=principal.may(Role.ENGINEER, place.id),
         more=found[SHOWN - 1].version if len(found) > SHOWN else 0,
         names=names,
     )
@@ -63,9 +63,10 @@ def version(
     version: VersionNumber,
     site: SiteId = "",
     against: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    moved: Shipped = None,
 ) -> Response:
     """What it changed, or how it differs from any other."""
-    return _version_page(request, context, principal, site, version, against)
+    return _version_page(request, context, principal, site, version, against, moved=moved or 0)
 
 
 @router.post("/versions/{version}/rollback")
@@ -79,7 +80,7 @@ def rollback(
     note: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:
     try:
-        desk_of(context).rollback(
+        found = desk_of(context).rollback(
             principal.scope,
             site,
             version,
@@ -88,9 +89,12 @@ def rollback(
             by=principal.login,
             now=context.clock.now(),
         )
-    except (BookMoved, BookMistakes) as error:
+    except BookMoved as moved:
+        said = urlencode({"site": site, "moved": moved.newest.version})
+        return RedirectResponse(f"/rules/versions/{version}?{said}", status_code=303)
+    except BookMistakes as error:
         return _version_page(request, context, principal, site, version, None, mistake=str(error))
-    return RedirectResponse(f"/rules/versions?{urlencode({'site': site})}", status_code=303)
+    return RedirectResponse(f"/rules/versions?{urlencode({'site': site, 'shipped': found.version})}", status_code=303)
 
 
 def _version_page(
@@ -101,6 +105,7 @@ def _version_page(
     version: int,
     against: int | None,
     mistake: str = "",
+    moved: int = 0,
 ) -> Response:
     reader = reader_of(request, principal)
     place, _ = place_of(context, principal, site)
@@ -111,7 +116,8 @@ def _version_page(
         against = version - 1 if version else newest.version
     before = desk.version(principal.scope, place.id, against)
     with context.database.read() as connection:
-        names, by_device = board.names_of(connection), profiles_at(connection, place.id)
+        names = board.names_of(connection)
+    found = compare(before.book, after.book)
     return render(
         request,
         "rule_version.html",
@@ -124,7 +130,8 @@ def _version_page(
         newest=newest.version,
         in_force=newest.content,
         names=names,
-        mistake=mistake,
-        differences=view.differences(compare(before.book, after.book), context.library, by_device, reader.t),
+        mistake=mistake_said(mistake, reader.t),
+        moved=moved,
+        differences=differences_at(context, place, before.book, after.book, found, reader),
         may_edit=principal.may(Role.ENGINEER, place.id),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
@@ -14,6 +14,8 @@ from services.accounts.policy import Role
 from services.context import Context
 from services.rulebook.edit import Target
 from services.rulebook.explain import explain
+from services.rulebook.looking import Kind, active_now, is_kind, with_words
+from services.rules import book_store
 from services.rules.in_force import effective_rules
 from services.rules.store import list_alarms
 from services.scope import NotFound
@@ -38,12 +40,24 @@ router = APIRouter(prefix="/rules", include_in_schema=False)
 
 
 @router.get("")
-def rules(request: Request, context: ContextOf, principal: Crew, site: SiteId = "", problems: bool = False) -> Response:
-    """Every rule of a site by profile, or only those that something is wrong with."""
+def rules(
+    request: Request,
+    context: ContextOf,
+    principal: Crew,
+    site: SiteId = "",
+    q: Annotated[str, Query(max_length=100)] = "",
+    show: Annotated[Literal["", "changed", "shadow", "problems", "active"], Query()] = "",
+    problems: bool = False,
+) -> Response:
+    """Every rule of a site by profile, or those with some words or of some kind. `problems`: as `show=problems`."""
     reader = reader_of(request, principal)
     place, sites = place_of(context, principal, site)
     found = rules_at(context, place)
-    shown = [one for one in found.rules if one.problems or not problems]
+    with context.database.read() as connection:
+        active = active_now(connection, place.id)
+    kind: Kind | None = "problems" if problems else show or None
+    worded = with_words(found.rules, q)
+    shown = [one for one in worded if kind is None or is_kind(one, kind, active)]
     return render(
         request,
         "rules.html",
@@ -53,8 +67,13 @@ def rules(request: Request, context: ContextOf, principal: Crew, site: SiteId = 
         zone=zone_of(place.timezone),
         version=found.version,
         groups=view.groups(shown, context.library, reader.t, when_of(reader, place)),
-        only_problems=problems,
-        with_problems=sum(1 for one in found.rules if one.problems),
+        active=active,
+        q=q,
+        show=kind or "",
+        choices=view.choices(place.id, worded, q, active, reader.t),
+        nothing=view.NOTHING,
+        found=len(shown),
+        all=len(found.rules),
         site_problems=view.site_problems(found.problems, reader.t, when_of(reader, place)),
         may_edit=principal.may(Role.ENGINEER, place.id),
     )
@@ -69,6 +88,7 @@ def rule(
     rule: Id,
     site: SiteId = "",
     device: DeviceId = "",
+    shipped: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
 ) -> Response:
     """It explains itself: condition with its values, delays, where the threshold comes from, what it has raised."""
     reader = reader_of(request, principal)
@@ -88,6 +108,7 @@ def rule(
             limit=SHOWN,
         )
         now = _explained(connection, context, place, rule, device) if device else []
+        newest = book_store.newest(connection, place.id) if shipped is not None else None
     words = view.words_of(shown, schema, reader.t)
     return render(
         request,
@@ -96,6 +117,7 @@ def rule(
         site=place,
         zone=zone_of(place.timezone),
         target=Target(profile, rule, device),
+        shipped=newest if newest is not None and newest.version == shipped else None,
         row=view.row(shown, schema, reader.t, when_of(reader, place)),
         rule=shown,
         own=own,

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
-from device_profiles.schema import DeviceProfile, Rule, Severity
+from device_profiles.schema import DeviceProfile, Rule, Severity, parse_duration
 from device_profiles.schema.behaviour import Grade, Schedule
 from services.clock import from_millis
 from services.groups.rule import SITE_RULES
 from services.rulebook.diff import Difference
 from services.rulebook.edit import PARAM, shown
 from services.rulebook.explain import NameNow, RuleNow
+from services.rulebook.looking import Active, Kind, is_kind
 from services.rulebook.previews import Preview
 from services.rulebook.problems import RuleProblem
 from services.rulebook.rules import ParamValue, SiteRule
@@ -21,6 +23,8 @@ from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
 from services.web.pages.words import SEVERITY, Mark
 from services.web.views.alarms import value_text
+from services.web.views.clauses import length
+from services.web.views.mistake_words import mistake_said
 from services.web.views.rule_words import RuleWords
 
 MODES = {
@@ -108,6 +112,45 @@ class Group:
     name: str
     devices: int
     rows: tuple[Row, ...]
+
+
+LOOKS: dict[Kind, str] = {
+    "changed": N_("Changed here"),
+    "shadow": N_("On trial"),
+    "problems": N_("Cannot be evaluated"),
+    "active": N_("Alarm is active now"),
+}
+NOTHING = {
+    "changed": N_("Every rule is as its profile says."),
+    "shadow": N_("No rule is on trial."),
+    "problems": N_("Everything can be evaluated."),
+    "active": N_("No alarm of these rules is active."),
+}
+"""What it means that none is of a kind."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to look at the rules."""
+
+    key: str
+    word: str
+    href: str
+    count: int
+
+
+def choices(site: str, rules: list[SiteRule], words: str, active: Active, t: Translations) -> list[Choice]:
+    """All, and each kind, with how many of them have the words."""
+    kept = {"site": site, **({"q": words} if words else {})}
+    kinds = [
+        Choice(kind, t.gettext(word), f"?{urlencode({**kept, 'show': kind})}", _count(rules, kind, active))
+        for kind, word in LOOKS.items()
+    ]
+    return [Choice("", t.gettext("All"), f"?{urlencode(kept)}", len(rules)), *kinds]
+
+
+def _count(rules: list[SiteRule], kind: Kind, active: Active) -> int:
+    return sum(is_kind(one, kind, active) for one in rules)
 
 
 When = Callable[[datetime], str]
@@ -265,14 +308,27 @@ class DifferenceSaid:
     after: str
 
 
+Standing = Callable[[Difference], str | None]
+"""What stands at a place where one of the two books says nothing; None where nothing does."""
+
+
 def differences(
-    found: Iterable[Difference], library: Mapping[str, DeviceProfile], devices: Mapping[str, str], t: Translations
+    found: Iterable[Difference],
+    library: Mapping[str, DeviceProfile],
+    devices: Mapping[str, str],
+    t: Translations,
+    before: Standing,
+    after: Standing,
 ) -> list[DifferenceSaid]:
-    """In words. `devices`: id -> profile. What a book leaves open reads as what the profile says."""
-    return [_difference(one, library.get(one.profile or devices.get(one.device, "")), t) for one in found]
+    """In words, the old value beside the new one. `devices`: id -> profile."""
+    return [
+        _difference(one, library.get(one.profile or devices.get(one.device, "")), t, before, after) for one in found
+    ]
 
 
-def _difference(one: Difference, profile: DeviceProfile | None, t: Translations) -> DifferenceSaid:
+def _difference(
+    one: Difference, profile: DeviceProfile | None, t: Translations, before: Standing, after: Standing
+) -> DifferenceSaid:
     rule = next((rule for rule in profile.rules if rule.id == one.rule), None) if profile else None
     param = profile.params.get(one.field) if profile and not one.rule else None
     place = [
@@ -283,10 +339,39 @@ def _difference(one: Difference, profile: DeviceProfile | None, t: Translations)
     label = t.gettext(FIELDS[one.field]) if one.rule and one.field in FIELDS else one.field
     if param is not None and param.name is not None:
         label = param.name.in_(t.language)
-    otherwise = t.gettext("as the profile or the site file says")
     uom = param.uom if param else ""
-    before, after = (otherwise if text is None else fmt.with_unit(text, uom) for text in (one.before, one.after))
-    return DifferenceSaid(" · ".join(part for part in place if part), label, before, after)
+    sides = (
+        _value_said(one, said, uom, t) if said is not None else _inherited(one, standing(one), uom, t)
+        for said, standing in ((one.before, before), (one.after, after))
+    )
+    return DifferenceSaid(" · ".join(part for part in place if part), label, *sides)
+
+
+def _inherited(one: Difference, value: str | None, uom: str, t: Translations) -> str:
+    if one.field == "note":
+        return t.gettext("none")
+    if not value:
+        return t.gettext("as the profile or the site file says")
+    said = _value_said(one, value, uom, t)
+    if one.device:
+        return t.gettext("%(value)s (as for the whole site)", value=said)
+    return t.gettext("%(value)s (as the profile or the site file says)", value=said)
+
+
+def _value_said(one: Difference, value: str, uom: str, t: Translations) -> str:
+    """A value of a book in words; conditions stay as they are written."""
+    if one.rule and one.field in ("for", "clear_for"):
+        return length(parse_duration(value).total_seconds(), t)
+    if one.rule and one.field == "mode" and value in MODES:
+        return t.gettext(MODES[value].word)
+    if one.rule and one.field == "severity" and value in SEVERITY:
+        return t.gettext(SEVERITY[value].word)
+    return fmt.with_unit(value, uom)
+
+
+def mistakes(found: Mapping[str, str], t: Translations) -> dict[str, str]:
+    """Field -> what is wrong with it, in the reader's language."""
+    return {field: mistake_said(text, t) for field, text in found.items()}
 
 
 # --- the preview --------------------------------------------------------------------------------------------------
