@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from device_profiles.schema import Text
 from services.backtest.lanes import Focus, Lanes
+from services.backtest.past import Past
 from services.backtest.report import Note
 from services.rules.compiled import CompiledRule, Source
 
@@ -22,16 +23,17 @@ _RAW = Note(
 _GATEWAY = Note(
     code="gateway_unknown",
     text=Text(
-        zh="历史里看不出网关是否曾失联：没有读数的时间一律按设备自身沉默来判断。",
-        en="History does not tell whether the gateway itself was cut off: time without readings counts as the "
-        "device's own silence.",
+        zh="这段时间没有网关失联的记录；早于该记录开始的失联只能当作设备自身沉默。",
+        en="No gap of a gateway is on record in this time. One of before such records began counts as the devices' own "
+        "silence.",
     ),
 )
 _PEOPLE = Note(
-    code="nobody_acknowledges",
+    code="people_as_they_were",
     text=Text(
-        zh="没有计入人的操作：无人确认、暂停或升级，升级通知不在计数内。",
-        en="What people did is left out: nobody acknowledges or snoozes, and notices to the next step are not counted.",
+        zh="确认和暂停取自当时的记录：在同一时刻，只要该规则上有告警，两边都照样计入。维护时段也是当时的。",
+        en="Acknowledgements and snoozes are those that people really made, on either side where an alarm of that rule "
+        "stands at that moment; maintenance windows are those that were open then.",
     ),
 )
 _STORED = Note(
@@ -61,10 +63,10 @@ _PRESENCE = Note(
 
 
 def notes_of(
-    lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, seen: Mapping[str, Collection[str]]
+    lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, seen: Mapping[str, Collection[str]], past: Past
 ) -> tuple[Note, ...]:
     """`quiet`: devices in question without any reading; `seen`: device -> the values of which it has any."""
-    return tuple(_notes(lanes, focus, quiet, readings, seen))
+    return (*_notes(lanes, focus, quiet, readings, seen), *_of_past(lanes, past))
 
 
 def _notes(
@@ -88,8 +90,6 @@ def _notes(
             f"{len(quiet)} devices have no reading in this time and are not judged: {some}",
         )
     yield _RAW
-    yield _GATEWAY
-    yield _PEOPLE
     if readings:
         yield _STORED
     if focus.extent == "affected" and focus.rule is None:
@@ -103,15 +103,33 @@ def _notes(
             f"以下规则读取的数值在这段历史里一次也没有出现，因此无法判断：{listed}",
             f"These rules read values of which there is not one in this time, so that they cannot be judged: {listed}",
         )
-    moments = sorted(
-        {f"{rule.rule.id} ({look.look.moment})" for rule in rules for look in rule.watched if look.look.moment}
-    )
-    if moments:
-        listed = ", ".join(moments)
+
+
+def _of_past(lanes: Lanes, past: Past) -> Iterator[Note]:
+    yield _PEOPLE
+    if past.gaps:
+        hours = sum(gap.ends - gap.begins for gap in past.gaps) / 3_600_000
+        yield _of(
+            "gaps_replayed",
+            f"记录到 {len(past.gaps)} 次网关失联（共 {hours:.1f} 小时），其间时间不走，与当时一样。",
+            f"{len(past.gaps)} gaps of gateways are on record ({hours:.1f} hours); no time passes in them.",
+        )
+    else:
+        yield _GATEWAY
+    missing = sorted(lanes.moments - {one.event for one in past.events})
+    if missing:
+        listed = ", ".join(missing[:_NAMED])
         yield _of(
             "events_missing",
-            f"事件没有存入时序库，以下规则数不到它们：{listed}",
-            f"Events are not in the time series; these rules cannot count them: {listed}",
+            f"这段时间没有这些事件的记录（可能已过保留期 COURTYARD_EVENT_DAYS）：{listed}",
+            f"There is none of these events on record in this time; they may have been forgotten "
+            f"(COURTYARD_EVENT_DAYS): {listed}",
+        )
+    if past.left_out:
+        yield _of(
+            "events_left_out",
+            f"事件太多，最早的 {past.left_out} 条没有回放：请选择更短的时间。",
+            f"There are too many events; the {past.left_out} oldest are not replayed. Choose a shorter time.",
         )
 
 

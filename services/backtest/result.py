@@ -67,7 +67,7 @@ def report_of(found: Found) -> Report:
         agreement=None
         if agreed is None
         else agreement_of(agreed, old, replace(found.known, quiet=quiet), found.start, end, found.stretch.grid),
-        notes=notes_of(lanes, found.focus, quiet, found.readings, worked.seen),
+        notes=notes_of(lanes, found.focus, quiet, found.readings, worked.seen, found.known.past),
         misfits=tuple(map(_said, lanes.misfits)),
         scan_seconds=round(worked.scan_seconds, 3),
         engine_seconds=round(engine_seconds, 3),

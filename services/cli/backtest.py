@@ -206,6 +206,10 @@ def _print(report: Report, zone: ZoneInfo, *, compared: bool) -> None:
         out.print(_table(report, compared=compared))
     if compared:
         _print_differences(report, zone)
+    if report.agreement is not None and report.readings:
+        from services.cli.agreement_said import print_agreement
+
+        print_agreement(out, report.agreement, report.old, zone)
     for misfit in report.misfits:
         out.print(f"[yellow]not fitting[/yellow] {escape(misfit)}")
     for note in report.notes:
