@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module, resources
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
 from fastapi.staticfiles import StaticFiles
+from starlette.routing import BaseRoute
 
 from services.context import Context
 from services.metrics.web import CountRequests, WebFigures
@@ -29,13 +31,13 @@ def create_app(context: Context) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        routes=list(_routes()),
     )
     app.state.context = context
     problems.install(app)
     install_error_pages(app)
-    app.include_router(api.router)
-    app.include_router(session_routes.router)
-    _mount_pages(app)
+    static = resources.files("services.web") / "static"
+    app.mount("/static", StaticFiles(directory=str(static)), name="static")
     security.refuse_undeclared(app)
     api.describe_access(app)
     app.add_middleware(BodyCap, cap=BODY_CAP, larger={f"{api.PREFIX}/intake": intake_api.BATCH_CAP})
@@ -46,10 +48,15 @@ def create_app(context: Context) -> FastAPI:
     return app
 
 
-def _mount_pages(app: FastAPI) -> None:
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Made once in a process: they hold no context, and what FastAPI works out about them takes most of the time that
+    an application needs to start. Tests start hundreds."""
+    everything = APIRouter()
+    everything.include_router(api.router)
+    everything.include_router(session_routes.router)
     for module in ("services.web.pages", "services.web.live", "services.metrics.api"):
         router: Any = getattr(import_module(module), "router", None)
         if isinstance(router, APIRouter):
-            app.include_router(router)
-    static = resources.files("services.web") / "static"
-    app.mount("/static", StaticFiles(directory=str(static)), name="static")
+            everything.include_router(router)
+    return tuple(everything.routes)
