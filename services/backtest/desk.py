@@ -187,8 +187,9 @@ class Desk:
             return
         if row.get("raised_at") is not None:
             episode = replace(episode, raised_at=to_millis(row["raised_at"]))
-        if row.get("cleared_at") is not None:
-            episode = replace(episode, cleared_at=to_millis(row["cleared_at"]))
+        if "cleared_at" in row:  # a storm may go on
+            cleared = row["cleared_at"]
+            episode = replace(episode, cleared_at=None if cleared is None else to_millis(cleared))
         if "severity" in row and _RANK[row["severity"]] > _RANK[episode.severity]:
             episode = replace(episode, severity=row["severity"])
         if "suppressed_by" in row:

@@ -14,6 +14,7 @@ from services.rules.compiled import CompiledRule, compile_profile
 from services.rules.engine import Firing
 from services.rules.state import DeviceState, Evidence
 
+LAST_CLEARED = "the last alarm under it has cleared"
 FIRST_DEVICES = 10
 """So many are named."""
 
@@ -80,6 +81,12 @@ def one_more(reason: Mapping[str, Any], device: str) -> dict[str, Any]:
     if len(storm["devices"]) < FIRST_DEVICES and device not in storm["devices"]:
         storm["devices"] = [*storm["devices"], device]
     return {**reason, "values": {**reason["values"], "alarms": storm["count"]}, "storm": storm}
+
+
+def again(reason: Mapping[str, Any]) -> dict[str, Any]:
+    """The reason of a storm's alarm that had cleared and goes on."""
+    storm = {**reason["storm"], "again": reason["storm"].get("again", 0) + 1}
+    return {name: value for name, value in reason.items() if name != "cleared"} | {"storm": storm}
 
 
 def told(reason: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class Raises:
         return sum(abs(one - at) < within for number in around for one in stretches.get(number, ())) >= self.limits.over
 
 
+def goes_on(ended: Millis, at: Millis, limits: Limits) -> bool:
+    """Whether a storm that had ended, and begins again, is still the same."""
+    return abs(at - ended) < limits.within
+
+
 def is_news(count: int, told: int) -> bool:
     """Whether a storm has grown so much since its ticket was told that people must know: it has doubled."""
     return count >= 2 * told

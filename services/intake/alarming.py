@@ -31,12 +31,20 @@ class Alarming:
     def acknowledge(self, alarm: Alarm, *, by: str) -> None:
         """Somebody has seen it, over or not. The first to say so stays on record."""
         standing = self._standing(alarm)
+        self._acknowledge_storm(alarm)
         seen = alarm.acknowledged_at if standing is None else standing.acknowledged_at
         if seen is not None:
             return
         self._change(alarm, "acknowledged", by=by, acknowledged_at=self.work.now, acknowledged_by=by)
         if standing is not None:
             self._replace(standing, acknowledged_at=self.work.now)
+
+    def _acknowledge_storm(self, alarm: Alarm) -> None:
+        """One that is over, and may go on."""
+        key = (alarm.device, alarm.child, alarm.rule)
+        storm, ended = self.memory.ended_storms.get(key, (None, 0))
+        if storm is not None and storm.id == alarm.id and storm.acknowledged_at is None:
+            self.memory.ended_storms[key] = replace(storm, acknowledged_at=self.work.now), ended
 
     def snooze(self, alarm: Alarm, until: datetime, *, by: str) -> None:
         """Nothing more of it until then, or until it clears, which is told all the same. Raises SnoozeRefused."""

@@ -15,10 +15,10 @@ from device_profiles.schema import ResidentWording, Severity
 from gateway.reading import Millis
 from services.calm.causes import came_before
 from services.calm.names import STORMS, storm_device
-from services.calm.storm_alarm import one_more, storm_firing, storm_reason, told
-from services.calm.storms import Cause, is_news
+from services.calm.storm_alarm import LAST_CLEARED, again, one_more, storm_firing, storm_reason, told
+from services.calm.storms import Cause, goes_on, is_news
 from services.calm.suppression import SETTLE, Held, Suppression, review
-from services.clock import from_millis
+from services.clock import from_millis, to_millis
 from services.commands.dispatch import Dispatcher
 from services.ids import new_id
 from services.intake.calming import Calming, is_fire, raised_millis
@@ -139,7 +139,7 @@ class Episodes:
     def _fold(self, firing: Firing, alarm: ActiveAlarm, cause: Cause, why: str) -> ActiveAlarm:
         """Under the alarm of its storm, which is raised where there is none yet."""
         storm = self.memory.active.get((storm_device(cause.site), cause.profile, cause.rule))
-        storm = self._storm(firing, cause) if storm is None else storm
+        storm = storm or self._storm_again(cause, firing.at) or self._storm(firing, cause)
         storm = self._grow(storm, alarm.device, firing.at)
         self._worsen(storm, alarm.severity, firing.at)
         alarm = replace(alarm, parent=storm.id)
@@ -153,6 +153,23 @@ class Episodes:
         storm = self._new(found, {**reason_of(found), "storm": storm_reason(cause, limits)})
         storm = self._tell(found.rule, storm, firing.at, "storm")
         self._keep(storm)
+        return storm
+
+    def _storm_again(self, cause: Cause, at: Millis) -> ActiveAlarm | None:
+        """The one that has cleared a short time ago goes on, with the same ticket: who was told that it is over is told
+        that it is not."""
+        ended = self.memory.ended_storms.get((storm_device(cause.site), cause.profile, cause.rule))
+        if ended is None or not goes_on(ended[1], at, self.memory.raises.limits):
+            return None
+        storm, when = ended[0], from_millis(at)
+        del self.memory.ended_storms[storm.device, storm.child, storm.rule]
+        # Those who hear of it now have the whole time to acknowledge it.
+        columns = {"reason": again(storm.reason), "step_at": self.work.now}
+        storm = self._change(storm, **columns)
+        self.work.change_alarm(storm.id, state="active", cleared_at=None)
+        self.work.decided(storm.id, "raised", at=when, why="storm_again")
+        self.telling.alarm(storm, "raised", when)
+        self.telling.reopen(storm)
         return storm
 
     def _grow(self, storm: ActiveAlarm, device: str, at: Millis) -> ActiveAlarm:
@@ -306,10 +323,11 @@ class Episodes:
         """The last alarm under it has cleared."""
         storm = self.memory.active.by_id(id)
         if storm is not None and storm.profile == STORMS:
-            del self.memory.active[storm.device, storm.child, storm.rule]
-            self.end(
-                storm, max(at, storm.raised_at), {"values": {}, "why": "the last alarm under it has cleared"}, None
-            )
+            key = storm.device, storm.child, storm.rule
+            del self.memory.active[key]
+            over = max(at, storm.raised_at)
+            self.end(storm, over, {"values": {}, "why": LAST_CLEARED}, None)
+            self.memory.ended_storms[key] = storm, to_millis(over)
 
     # --- keeping ----------------------------------------------------------------------------------------------------
 

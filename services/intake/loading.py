@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from device_profiles.schema import Text
-from services.calm.names import STORMS
+from gateway.reading import Millis
+from services.calm.names import STORMS, storm_device
+from services.calm.storm_alarm import LAST_CLEARED
 from services.calm.storms import Cause, Limits, Raises
 from services.clock import to_millis
 from services.commands.store import load_outstanding
@@ -103,6 +105,7 @@ def load(connection: Connection, library: Library, now: datetime, storms: Limits
     memory.raises = _raises(connection, storms, _earliest_raise(memory, now))
     for alarm in active_rows:
         _adopt(memory, alarm)
+    memory.ended_storms = _ended_storms(connection, memory, _earliest_raise(memory, now))
     _load_shadows(connection, memory)
     forget_marks_without_alarm(memory, (*memory.devices.values(), *(group.state for group in memory.groups)))
     _load_outages(connection, memory)
@@ -115,33 +118,34 @@ def windows_of(connection: Connection, now: datetime) -> Windows:
 
 
 def _active(connection: Connection) -> list[ActiveAlarm]:
-    query = (
-        select(alarms, tickets.c.id.label("ticket"))
-        .select_from(alarms.outerjoin(tickets, tickets.c.alarm == alarms.c.id))
-        .where(alarms.c.state != "cleared")
+    return [_of_row(row) for row in connection.execute(_with_ticket().where(alarms.c.state != "cleared"))]
+
+
+def _with_ticket() -> Select[Any]:
+    joined = alarms.outerjoin(tickets, tickets.c.alarm == alarms.c.id)
+    return select(alarms, tickets.c.id.label("ticket")).select_from(joined)
+
+
+def _of_row(row: Row[Any]) -> ActiveAlarm:
+    return ActiveAlarm(
+        id=row.id,
+        site=row.site,
+        device=row.device,
+        child=row.child,
+        rule=row.rule,
+        severity=row.severity,
+        profile=row.profile,
+        reason=row.reason,
+        ticket=row.ticket,
+        raised_at=row.raised_at,
+        suppressed_by=row.suppressed_by,
+        parent=row.parent,
+        flaps=row.flaps or 0,
+        acknowledged_at=row.acknowledged_at,
+        snoozed_until=row.snoozed_until,
+        step=row.step or 0,
+        step_at=row.step_at,
     )
-    return [
-        ActiveAlarm(
-            id=row.id,
-            site=row.site,
-            device=row.device,
-            child=row.child,
-            rule=row.rule,
-            severity=row.severity,
-            profile=row.profile,
-            reason=row.reason,
-            ticket=row.ticket,
-            raised_at=row.raised_at,
-            suppressed_by=row.suppressed_by,
-            parent=row.parent,
-            flaps=row.flaps or 0,
-            acknowledged_at=row.acknowledged_at,
-            snoozed_until=row.snoozed_until,
-            step=row.step or 0,
-            step_at=row.step_at,
-        )
-        for row in connection.execute(query)
-    ]
 
 
 def _device(row: Row[Any], effective: Effective) -> DeviceState:
@@ -327,6 +331,20 @@ def cause_rules(memory: Memory) -> frozenset[str]:
     profiles = {id(one.profile): one.profile for one in memory.devices.values() if one.profile is not None}
     rules = (rule for profile in profiles.values() for rule in profile.rules.values())
     return frozenset(cause for rule in rules for cause in rule.rule.suppressed_by)
+
+
+def _ended_storms(
+    connection: Connection, memory: Memory, since: datetime
+) -> dict[tuple[str, str, str], tuple[ActiveAlarm, Millis]]:
+    """Those that may go on, each the last of its kind."""
+    names = [storm_device(site) for site in memory.sites]
+    over = alarms.c.device.in_(names), alarms.c.state == "cleared", alarms.c.cleared_at >= since
+    found = {
+        (row.device, row.child, row.rule): (_of_row(row), to_millis(row.cleared_at))
+        for row in connection.execute(_with_ticket().where(*over).order_by(alarms.c.cleared_at))
+        if (row.reason.get("cleared") or {}).get("why") == LAST_CLEARED
+    }
+    return {key: one for key, one in found.items() if key not in memory.active}
 
 
 def _earliest_raise(memory: Memory, now: datetime) -> datetime:

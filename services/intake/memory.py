@@ -157,6 +157,8 @@ class Memory:
     """When people work on something, and it is expected to look broken."""
     raises: Raises = field(default_factory=lambda: Raises(Limits()))
     """When alarms were raised last: so many of one rule at one site are a storm."""
+    ended_storms: dict[tuple[str, str, str], tuple[ActiveAlarm, Millis]] = field(default_factory=dict)
+    """(device, child, rule) of a storm's alarm -> it, and when it cleared: one that begins again soon goes on."""
     shadows: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """(device, child, rule) -> the episode of a rule on trial that is not over."""
     shadow_orphans: list[str] = field(default_factory=list)

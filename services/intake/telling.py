@@ -66,6 +66,7 @@ class Telling:
             worst=worst_told(alarm),
             already=already,
             flaps=alarm.flaps,
+            again=int((alarm.reason.get("storm") or {}).get("again", 0)),
         )
 
     def card(self, device: str) -> Card:
@@ -104,6 +105,12 @@ class Telling:
         site = self.memory.sites[alarm.site]
         work.notices += plan.for_ticket(event, site.audience, public_url=self.public_url)
         return alarm
+
+    def reopen(self, alarm: ActiveAlarm) -> None:
+        """Its ticket is open again, where people had closed it already."""
+        if alarm.ticket is not None:
+            self.work.reopened_tickets.append(alarm.ticket)
+            self.work.change("ticket", alarm.ticket, alarm.site)
 
     def note(self, alarm: ActiveAlarm, what: str, /, **data: Any) -> None:
         """Add to the history of the alarm's ticket, where it has one."""

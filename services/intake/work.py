@@ -37,6 +37,8 @@ from services.tables import (
     ticket_events,
     tickets,
 )
+from services.tickets.desk import event_row
+from services.tickets.lifecycle import OPEN_STATES, Action, TicketState, next_state
 
 Row = dict[str, Any]
 _MOVE_CURSOR = update(gateways).where(gateways.c.id == bindparam("_id"), gateways.c.cursor == bindparam("_before"))
@@ -75,6 +77,8 @@ class Work:
     ticket_events: list[Row] = field(default_factory=list)
     ticket_hints: list[Row] = field(default_factory=list)
     """Ticket events that are worth telling only while nobody has taken the ticket."""
+    reopened_tickets: list[str] = field(default_factory=list)
+    """Tickets whose alarm, which had cleared, goes on: closed ones are open again."""
     new_outages: dict[str, Row] = field(default_factory=dict)
     changed_outages: dict[str, Row] = field(default_factory=dict)
     outage_updates: list[Row] = field(default_factory=list)
@@ -132,6 +136,7 @@ def flush(connection: Connection, work: Work, memory: Memory) -> None:
     _insert(connection, alarm_events, work.alarm_events)
     _insert(connection, tickets, work.new_tickets)
     _insert(connection, ticket_events, [*work.ticket_events, *_wanted_hints(connection, work)])
+    _reopen_tickets(connection, work)
     _insert(connection, shadow_episodes, work.new_shadows.values())
     _update(connection, shadow_episodes, work.ended_shadows)
     _insert_new(connection, rule_corrections, list(work.corrections.values()))
@@ -262,6 +267,21 @@ def _wanted_hints(connection: Connection, work: Work) -> list[Row]:
         free = tickets.c.id.in_(some), tickets.c.state == "open", tickets.c.assignee.is_(None)
         wanted.update(connection.scalars(select(tickets.c.id).where(*free)))
     return [row for row in work.ticket_hints if row["ticket"] in wanted]
+
+
+def _reopen_tickets(connection: Connection, work: Work) -> None:
+    """The alarm goes on: who closed its ticket could not know. Every one of them says so in its history."""
+    for id in work.reopened_tickets:
+        if id in {row["id"] for row in work.new_tickets}:
+            continue
+        state = connection.scalar(select(tickets.c.state).where(tickets.c.id == id).with_for_update())
+        over = state is not None and TicketState(state) not in OPEN_STATES
+        if over:
+            columns = {"closed_at": None, "assignee": None, "version": tickets.c.version + 1}
+            again = next_state(TicketState(str(state)), Action.REOPEN)
+            connection.execute(update(tickets).where(tickets.c.id == id).values(state=again.value, **columns))
+        event = event_row(id, "reopened" if over else "alarm_again", now=work.now, data={"why": "storm_again"})
+        connection.execute(insert(ticket_events), event)
 
 
 def _update(connection: Connection, table: Table, rows: Iterable[Row]) -> None:

@@ -17,6 +17,7 @@ from services.notices.wording import (
     SEVERITIES,
     clock,
     flaps,
+    goes_on,
     line,
     outage_restored,
     places,
@@ -107,6 +108,8 @@ class AlarmEvent:
     """It was this severe before: who wanted to know of it then has been told."""
     flaps: int = 0
     """How often it has begun, where it flaps."""
+    again: int = 0
+    """How often it has gone on after it had cleared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +156,8 @@ def for_alarm(event: AlarmEvent, audience: Audience, *, public_url: str) -> list
         "flaps": event.flaps,
     }
     occasion = {"step": f"step.{event.step}", "worse": f"worse.{event.severity}"}.get(event.event, event.event)
+    if event.again and event.event in ("raised", "cleared"):
+        occasion = f"{occasion}.{event.again}"
     return [
         _notice(audience, to, "alarm", event.id, event.event, occasion, data, *_alarm_words(event, audience, to, links))
         for to in told_of(event, audience)
@@ -307,6 +312,7 @@ def _alarm_words(event: AlarmEvent, audience: Audience, to: Recipient, links: di
     since = event.reason.get("since") or ""
     body = (
         unacknowledged(event.unacknowledged, lang)
+        + (goes_on(lang) if event.again and event.event == "raised" else "")
         + (flaps(event.flaps, lang) if event.event == "flapping" else "")
         + line("device", _device_words(event.device_name, event.device, event.child, lang), lang)
         + line("where", _where(audience, event.place, lang), lang)

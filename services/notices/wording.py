@@ -75,6 +75,13 @@ def flaps(times: int, language: str) -> str:
     return f"It has begun {times} times within a short time. It counts as one alarm, and clears once it stays calm.\n"
 
 
+def goes_on(language: str) -> str:
+    """It had cleared, people were told so, and it was not over; on a line of its own."""
+    if language.startswith("zh"):
+        return "解除后不久再次出现，仍按同一条告警、同一张工单处理。\n"
+    return "It had cleared, and came again soon after: it is the same alarm, with the same ticket.\n"
+
+
 def unacknowledged(waited: timedelta | None, language: str) -> str:
     """ "Nobody has acknowledged it for 15 minutes.", on a line of its own; nothing where it is not about that."""
     if waited is None:

@@ -18,6 +18,7 @@ from services.rules.automaton import Outcome
 from services.rules.compiled import compile_profile
 from services.rules.engine import Firing
 from services.rules.store import Alarm, expire_decisions
+from services.scope import EVERYWHERE
 from services.tables import alarm_events, rule_corrections, shadow_episodes, ticket_events
 from tests.stories.calm_yard import LIBRARY, decisions, everything, rules_of, story
 from tests.stories.site import MIDNIGHT, Story, opened
@@ -251,6 +252,40 @@ def test_a_storm_is_over_with_the_last_alarm_under_it(database: Database) -> Non
     cleared = [one for one in site.notices("eng") if one.event == "cleared"]
     assert len(cleared) == 11, "ten of their own and the storm: who was not told of a beginning hears of no end"
     assert site.ticket(over.ticket or "").events[-1].what == "alarm_cleared"
+
+
+def test_a_storm_that_begins_again_within_its_window_goes_on(database: Database) -> None:
+    """Its alarm and its ticket are the same; who was told of its end is told once that it was none, and of the end."""
+    site = story(database, 14)
+    fail(site, *range(14)).at("00:01")
+    fail(site, *range(14), voltage=230.0).at("00:04")
+    over = storm_of(site, "cleared")
+    close(site, over)
+    fail(site, 12, 13).restart()
+    storm = storm_of(site)
+    assert (storm.id, storm.cleared_at, storm.reason["storm"]["count"]) == (over.id, None, 16)
+    assert {one.parent for one in site.alarms() if one.id != storm.id} == {storm.id}
+    site.expect_tickets(11)
+    ticket = site.ticket(storm.ticket or "")
+    last = ticket.events[-1]
+    assert (ticket.state, last.what, last.data) == ("open", "reopened", {"why": "storm_again"})
+    assert decisions(site, storm)[-1] == "raised:storm_again"
+    told = [one for one in site.notices("eng") if one.subject_id == storm.id]
+    assert [one.event for one in told] == ["raised", "cleared", "raised"]
+    assert "came again" in told[-1].body
+    fail(site, 12, 13, voltage=230.0).at("00:06")
+    fail(site, 3).at("00:07")
+    told = [one.event for one in site.notices("eng") if one.subject_id == storm.id]
+    assert told == ["raised", "cleared", "raised", "cleared", "raised"]
+    assert site.ticket(storm.ticket or "").events[-1].what == "alarm_again", "nobody had closed it"
+    fail(site, 3, voltage=230.0).at("00:30")
+    fail(site, *range(14))
+    assert storm_of(site).id != storm.id, "after its window it is another one"
+
+
+def close(site: Story, alarm: Alarm) -> None:
+    ticket = site.ticket(alarm.ticket or "")
+    site.desk.close(EVERYWHERE, ticket.id, by="li", version=ticket.version, now=site.clock.time)
 
 
 def test_after_the_storm_an_alarm_stands_on_its_own_again(quick: Callable[[int], Story]) -> None:

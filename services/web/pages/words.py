@@ -95,6 +95,7 @@ TICKET_EVENTS = {
     "flapping": N_("The alarm is flapping"),
     "cause": N_("Its cause has an alarm of its own"),
     "storm_grew": N_("The storm has grown"),
+    "alarm_again": N_("The alarm has come again"),
     "closed": N_("Closed"),
     "cancelled": N_("Cancelled"),
     "reopened": N_("Reopened"),

@@ -21,6 +21,7 @@ RAISED = {
     "cause_cleared": N_("Its cause was over, and it was still wrong."),
     "maintenance_over": N_("The maintenance was over, and it was still wrong."),
     "storm": N_("Too many alarms of one rule in a short time: they are told as one."),
+    "storm_again": N_("It had cleared a short time ago and began again: the same alarm goes on, with the same ticket."),
 }
 CLEARED = {
     "rule_off": N_("The rule was switched off."),
