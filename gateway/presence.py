@@ -124,8 +124,11 @@ def hear(before: Contact, reading: Reading, received_at: Millis, standing: Colle
     """The contact after one reading; `standing` are the sources whose word only they take back (see Voices).
 
     A last will is the broker speaking, and a retained message is the past speaking: neither is a sign of life. A
-    retained word sets the state all the same.
+    retained word sets the state all the same. A goodbye from before the device was last heard was overruled by that:
+    of two gateways, the one that was cut off tells it late.
     """
+    if _is_overruled(before, reading, received_at, standing):
+        return before
     said = dict(before.said)
     if reading.presence is not Presence.UNSAID:
         said[reading.binding] = reading.presence
@@ -134,6 +137,11 @@ def hear(before: Contact, reading: Reading, received_at: Millis, standing: Colle
     latest = received_at if before.heard_at is None else max(before.heard_at, received_at)
     left = {one: word for one, word in said.items() if word is not Presence.OFFLINE or one in standing}
     return Contact(latest, left)
+
+
+def _is_overruled(before: Contact, reading: Reading, received_at: Millis, standing: Collection[str]) -> bool:
+    late = before.heard_at is not None and received_at < before.heard_at
+    return late and reading.presence is Presence.OFFLINE and not reading.retained and reading.binding not in standing
 
 
 def hear_child(said: Mapping[str, Presence], reading: Reading, farewells: Collection[str] = ()) -> dict[str, Presence]:

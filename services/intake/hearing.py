@@ -54,9 +54,9 @@ class Hearing:
             self.refused_children += 1
             # The device has been heard all the same.
             reading = msgspec.structs.replace(reading, child="", values={}, flags={}, events=())
-        device.gateway = gateway.id
+        device.gateway = self._who_hears(device, reading, gateway, memory, work.now)
         before = (device.liveness, device.reason)
-        view = memory.view(gateway.id, work.now, self._silent_after)
+        view = memory.view(device.gateway, work.now, self._silent_after)
         if device.parent and (device.liveness != Liveness.ONLINE or reading.presence):
             view = memory.branches.view_of(device, view)  # otherwise nobody asks for its presence
         groups = memory.groups
@@ -78,6 +78,17 @@ class Hearing:
         if reading.replies or memory.commands.by_id:
             consequences.commands.take(device, reading)
             groups.touch([device.id])
+
+    def _who_hears(
+        self, device: DeviceState, reading: Reading, gateway: GatewayState, memory: Memory, now: datetime
+    ) -> str:
+        """The gateway that hears a device. What its broker kept, or what is replayed, makes it none while another one
+        is heard: commands would go where the device is not."""
+        past = reading.retained or reading.quality is Quality.HISTORIC
+        if not past or device.gateway in (None, gateway.id):
+            return gateway.id
+        elsewhere = memory.view(device.gateway, now, self._silent_after)
+        return device.gateway if elsewhere.known and device.gateway in memory.gateways else gateway.id
 
     def _unknown(self, reading: Reading, memory: Memory, work: Work) -> DeviceState | None:
         """A device that no site file names (yet): its values are kept, nothing is judged.
