@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -14,7 +14,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.reading import Millis, Value
 from services.clock import from_millis, to_millis
 from services.rulebook.live import children_of, device_now, progress_of
-from services.rulebook.parts import parts_of
+from services.rulebook.parts import parts_of, within_brackets
 from services.rules.automaton import FOREVER, IDLE, Mark, Phase
 from services.rules.compiled import PARENT, CompiledRule, Read, Source
 from services.rules.effective import Effective
@@ -53,6 +53,25 @@ class PartNow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BranchNow:
+    """A condition with every part of it, down to those that are not joined."""
+
+    text: str
+    holds: bool | None
+    joined_by: str = ""
+    """`or`, `and`, or "" where it has no branches."""
+    branches: tuple[BranchNow, ...] = ()
+
+    def against(self) -> tuple[BranchNow, ...]:
+        """The branches because of which it does not hold: of an `or` each that does not, of an `and` the first."""
+        if self.joined_by == "or":
+            return tuple(one for branch in self.branches for one in branch.against())
+        if self.joined_by == "and":
+            return next((found for branch in self.branches if (found := branch.against())), ())
+        return (self,) if self.holds is False else ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuleNow:
     """One rule on one device or part of it."""
 
@@ -67,6 +86,8 @@ class RuleNow:
     joined_by: str
     parts: tuple[PartNow, ...]
     """Of the condition that counts in this phase: for raising, or for clearing."""
+    branches: BranchNow
+    """The same condition, taken apart to the end."""
     holds: bool | None
     names: tuple[NameNow, ...]
     since: datetime | None
@@ -144,6 +165,7 @@ def _explained(
         applies=applies_at(device, rule, at),
         joined_by=joined_by,
         parts=tuple(PartNow(text=one, holds=_judged(one, names, values, age)) for one in texts),
+        branches=branches_of(text, lambda one: _judged(one, names, values, age)),
         holds=_judged(text, names, values, age),
         names=tuple(_name(device, child, rule, read, at) for read in rule.reads),
         since=from_millis(mark.since) if mark.phase is not Phase.IDLE and mark.since else None,
@@ -153,6 +175,13 @@ def _explained(
         suppressed=episode[1],
         flaps=past.flaps if past is not None else 0,
     )
+
+
+def branches_of(text: str, judged: Callable[[str], bool | None]) -> BranchNow:
+    """Taken apart to the end; `judged` says of a part whether it holds."""
+    joined_by, texts = parts_of(within_brackets(text))
+    below = tuple(branches_of(one, judged) for one in texts) if joined_by else ()
+    return BranchNow(text=text, holds=judged(text), joined_by=joined_by, branches=below)
 
 
 def _judged(text: str, names: Names, values: dict[str, Value], age: object) -> bool | None:

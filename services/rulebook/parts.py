@@ -23,6 +23,24 @@ def parts_of(condition: str) -> Parts:
     return Parts("", (condition.strip(),))
 
 
+def within_brackets(text: str) -> str:
+    """`(b or c)` -> `b or c`; what does not stand in one pair of brackets stays."""
+    text = text.strip()
+    while text.startswith("(") and _closes_at(text) == len(text) - 1:
+        text = text[1:-1].strip()
+    return text
+
+
+def _closes_at(text: str) -> int:
+    """Where the bracket closes with which a text begins; -1 where none does."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        depth += (token[0] in "([") - (token[0] in ")]")
+        if not depth:
+            return token.start()
+    return -1
+
+
 def _split(text: str, word: str) -> list[str]:
     depth, begins, found = 0, 0, []
     for token in _TOKEN.finditer(text):

@@ -136,6 +136,26 @@ def test_conditions_call_parts_and_presence_by_their_words() -> None:
     assert said[1] == ["数量 (水泵, 运行状态 = 故障) ≥ 2", "在线状态 = 离线"]
 
 
+def test_looks_back_and_stretches_of_time_are_said_in_words() -> None:
+    """Not `changed: (Outlet pressure, 30m)`, and no `24h` in Chinese."""
+    whens = {
+        "not changed(outlet_pressure, 30m) and silence > 24h": (
+            "Outlet pressure does not change within 30 min and time since it was last heard > 1 d",
+            "出水压力在 30 分钟 内没有变化 且 距上次收到消息的时间 > 1 天",
+        ),
+        "abs(delta(outlet_pressure, 1h)) > 0.1 MPa or age(outlet_pressure) > 90s": (
+            "size of (Outlet pressure, change over 1 h) > 0.1 MPa or time since Outlet pressure was reported > 90 s",
+            "绝对值 (出水压力 1 小时 内变化) > 0.1 MPa 或 出水压力距上次上报的时间 > 90 秒",
+        ),
+        "count(outlet_pressure < 0.2 MPa and (silence < 5m), 2h) >= 3": (
+            "how often within 2 h (Outlet pressure < 0.2 MPa and (time since it was last heard < 5 min)) ≥ 3",
+            "2 小时内的次数（出水压力 < 0.2 MPa 且 (距上次收到消息的时间 < 5 分钟)） ≥ 3",
+        ),
+    }
+    for when, said in whens.items():
+        assert tuple(RuleWords(LIBRARY["booster_set"], {}, t).condition(when) for t in (EN, ZH)) == said
+
+
 def test_a_stretch_names_its_days_unless_both_ends_are_today() -> None:
     zone, hour = ZoneInfo("Asia/Shanghai"), timedelta(hours=1)
     assert fmt.stretch(NOW - hour, NOW, zone, "en", now=NOW) == "15:00 – 16:00"

@@ -37,14 +37,14 @@ _AGES = {
     ">": N_("%(name)s had not been reported for more than %(limit)s"),
     ">=": N_("%(name)s had not been reported for %(limit)s"),
 }
-_LOOKS = {
+LOOKS = {
     "rate": N_("%(name)s, change per second over %(stretch)s"),
     "delta": N_("%(name)s, change over %(stretch)s"),
     "mean": N_("%(name)s, mean over %(stretch)s"),
 }
-_CHANGED = (N_("%(name)s did not change within %(stretch)s"), N_("%(name)s changed within %(stretch)s"))
+CHANGED = (N_("%(name)s did not change within %(stretch)s"), N_("%(name)s changed within %(stretch)s"))
 _EVENT = (N_("%(name)s was not reported"), N_("%(name)s was reported"))
-_COUNT = N_("how often within %(stretch)s (%(what)s)")
+COUNT = N_("how often within %(stretch)s (%(what)s)")
 _GROUPED = {"number": N_("number of “%(kind)s” (%(what)s)"), "share": N_("share of “%(kind)s” (%(what)s)")}
 _COMMAND = N_("command “%(name)s”")
 _PRESENT = (N_("it was not %(word)s"), N_("it was %(word)s"))
@@ -55,7 +55,7 @@ _HELD = N_("%(what)s for %(time)s")
 _AT = N_("%(what)s: %(values)s at %(time)s")
 _WITH = N_("%(what)s: %(values)s")
 _MET = N_("%(met)s of %(members)s: %(what)s")
-_UNITS = ((86_400, N_("%(n)s d")), (3_600, N_("%(n)s h")), (60, N_("%(n)s min")), (1, N_("%(n)s s")))
+UNITS = ((86_400, N_("%(n)s d")), (3_600, N_("%(n)s h")), (60, N_("%(n)s min")), (1, N_("%(n)s s")))
 _SIGNS = {"+": "+", "-": "\N{MINUS SIGN}", "*": "×", "/": "÷"}
 _GROUP_KEY = re.compile(r"(number|share)\((\w+), (.*)\)")
 
@@ -132,7 +132,7 @@ class Clauses:
         look = self._look(node)
         if look is not None:
             stretch = length(look.seconds, self._t)
-            return self._t.gettext(_CHANGED[holds], name=self.name(look.name), stretch=stretch)
+            return self._t.gettext(CHANGED[holds], name=self.name(look.name), stretch=stretch)
         return self._t.gettext(_EVENT[holds], name=self.name(str(node.value)))
 
     def _among(self, node: Node, holds: bool) -> str:
@@ -231,9 +231,9 @@ class Clauses:
             return str(node.value)
         stretch = length(look.seconds, self._t)
         if look.function != "count":
-            return self._t.gettext(_LOOKS[look.function], name=self.name(look.name), stretch=stretch)
+            return self._t.gettext(LOOKS[look.function], name=self.name(look.name), stretch=stretch)
         what = self.name(look.name) if look.condition is None else self.clause(look.condition.root)
-        return self._t.gettext(_COUNT, what=what, stretch=stretch)
+        return self._t.gettext(COUNT, what=what, stretch=stretch)
 
     def _members(self, key: str) -> str:
         found = next((one for one in (self._read.groups if self._read else ()) if one.key == key), None)
@@ -319,7 +319,7 @@ def amount(value: float, uom: str, decimals: int, t: Translations) -> str:
 
 def length(seconds: float, t: Translations) -> str:
     """A length of time, exactly: "90 s" and not "1 min"."""
-    size, message = next((one for one in _UNITS if seconds >= one[0] and seconds % one[0] == 0), _UNITS[-1])
+    size, message = next((one for one in UNITS if seconds >= one[0] and seconds % one[0] == 0), UNITS[-1])
     return t.gettext(message, n=f"{seconds / size:g}")
 
 

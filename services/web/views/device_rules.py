@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,8 +123,9 @@ def _text(one: PartNow, profile: DeviceProfile, t: Translations, when: When) -> 
     if one.state == "outside" and one.until is not None:
         return t.gettext("It does not apply until %(at)s.", at=when(one.until))
     if one.now.holds is None and one.state in ("unknown", "quiet"):
-        return t.gettext(", ").join(_unknown(name, profile, t, when) for name in one.now.unknown)
-    return _quiet(one.now, profile, t) if one.state == "quiet" else ""
+        missing = t.gettext(", ").join(_unknown(name, profile, t, when) for name in one.now.unknown)
+        return " · ".join(part for part in (missing, _against(one.now, profile, t)) if part)
+    return _against(one.now, profile, t) if one.state == "quiet" else ""
 
 
 def _pending(one: PartNow, t: Translations, when: When) -> str:
@@ -147,11 +149,17 @@ def _unknown(name: NameNow, profile: DeviceProfile, t: Translations, when: When)
     return t.gettext("%(name)s (%(why)s)", name=what, why=why)
 
 
-def _quiet(now: RuleNow, profile: DeviceProfile, t: Translations) -> str:
-    """The part that does not hold, and the values behind it."""
+def _against(now: RuleNow, profile: DeviceProfile, t: Translations) -> str:
+    """Each branch that does not hold, and the values behind it."""
     values = {one.now.name: one for one in names_said(now, profile, t)}
     ends = RuleWords(profile, {name: one.now.value for name, one in values.items() if one.now.how == "param"}, t)
-    false = next((part.text for part in now.parts if part.holds is False), now.parts[0].text if now.parts else "")
-    read = [f"{one.name} {one.text}" for name, one in values.items() if one.now.how == "known" and name in false]
-    said = t.gettext("not so: %(condition)s", condition=ends.condition(false))
-    return f"{said} ({t.gettext(', ').join(read)})" if read else said
+    said = []
+    for branch in now.branches.against():
+        text = t.gettext("not so: %(condition)s", condition=ends.condition(branch.text))
+        read = [f"{one.name} {one.text}" for name, one in values.items() if _is_read(name, one.now, branch.text)]
+        said.append(f"{text} ({t.gettext(', ').join(read)})" if read else text)
+    return " · ".join(said)
+
+
+def _is_read(name: str, now: NameNow, text: str) -> bool:
+    return now.how == "known" and re.search(rf"(?<![\w.]){re.escape(name)}\b", text) is not None

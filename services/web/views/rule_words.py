@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from device_profiles.schema import DeviceProfile
+from device_profiles.schema import DeviceProfile, parse_duration
 from gateway.reading import Value
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
 from services.web.pages.words import COMMAND, PRESENCE
+from services.web.views.clauses import COUNT, LOOKS, length
 
 _TOKEN = re.compile(
     r"""(?P<text>"[^"]*"|'[^']*')|(?P<number>\d[\w.%°]*)|(?P<name>(?:parent\.)?[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|\S)|(?P<space>\s+)"""
 )
 _OPERATORS = {"and": N_("and"), "or": N_("or"), "not": N_("not"), "in": N_("is one of")}
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "!=": "≠", "*": "×", "-": "−"}
-_BUILTINS = {"presence": N_("presence"), "silence": N_("seconds since it was last heard")}
+_BUILTINS = {"presence": N_("presence"), "silence": N_("time since it was last heard")}
 _FUNCTIONS = {
-    "age": N_("age of"),
     "rate": N_("change per second of"),
     "delta": N_("change of"),
     "mean": N_("mean of"),
@@ -32,6 +32,11 @@ _FUNCTIONS = {
     "max": N_("greatest of"),
 }
 _OF_COMMAND = "_command"
+_LOOK = re.compile(r"(?P<negated>not\s+)?(?P<function>rate|delta|mean|changed|count|age)\s*\(")
+_CHANGES = (N_("%(name)s does not change within %(stretch)s"), N_("%(name)s changes within %(stretch)s"))
+_AGE = N_("time since %(name)s was reported")
+_STRETCH = re.compile(r"\d+(\.\d+)?(ms|s|min|m|h|d)")
+_LENGTHS = ("mm", "cm", "m", "km")
 _CLAUSE = N_("%(condition)s, for %(time)s")
 
 
@@ -71,11 +76,20 @@ class RuleWords:
         return self._t.gettext(_BUILTINS[id]) if id in _BUILTINS else id
 
     def _parts(self, text: str) -> Iterator[str]:
-        words = self._state_words(text)
+        words, said_until = self._state_words(text), 0
         for found in _TOKEN.finditer(text):
             token, kind = found[0], found.lastgroup
-            if kind == "sign":
+            if found.start() < said_until:
+                continue
+            look = _LOOK.match(text, found.start()) if kind == "name" else None
+            inner = _inside(text, look.end()) if look is not None else ""
+            if look is not None and (said := self._look(look, inner)):
+                yield said
+                said_until = look.end() + len(inner) + 1
+            elif kind == "sign":
                 yield _SIGNS.get(token, token)
+            elif kind == "number":
+                yield self._number(token)
             elif kind != "name":
                 yield token
             elif token in self._params and token in self._profile.params:
@@ -86,6 +100,29 @@ class RuleWords:
                 yield f"{self._t.gettext(_FUNCTIONS[token])} "
             else:
                 yield words.get(token) or self.name(token)
+
+    def _look(self, found: re.Match[str], inner: str) -> str:
+        """A look back in time: "change of the pressure over 30 min"; "" where it cannot be read."""
+        if found["function"] == "age":
+            return self._t.gettext(_AGE, name=self.condition(inner)) if not found["negated"] else ""
+        what, comma, stretch = inner.rpartition(",")
+        seconds = _seconds(stretch.strip())
+        if not comma or seconds is None:
+            return ""
+        function, name, over = found["function"], self.condition(what), length(seconds, self._t)
+        if function == "changed":
+            message = _CHANGES[not found["negated"]]
+            return self._t.gettext(message, name=name, stretch=over)
+        negated = f"{self._t.gettext(_OPERATORS['not'])} " if found["negated"] else ""
+        if function == "count":
+            return negated + self._t.gettext(COUNT, what=name, stretch=over)
+        return negated + self._t.gettext(LOOKS[function], name=name, stretch=over)
+
+    def _number(self, token: str) -> str:
+        """A stretch of time in words, where it can be nothing else: `24h`, and `5m` where no metric is a length."""
+        seconds = _seconds(token)
+        minutes = token.endswith("m") and any(one.uom in _LENGTHS for one in self._profile.metrics.values())
+        return token if seconds is None or minutes else length(seconds, self._t)
 
     def _state_words(self, text: str) -> dict[str, str]:
         """The words of the states that a condition mentions."""
@@ -101,3 +138,19 @@ class RuleWords:
 
     def _yes_or_no(self, value: bool) -> str:
         return self._t.gettext("yes") if value else self._t.gettext("no")
+
+
+def _seconds(text: str) -> float | None:
+    if not _STRETCH.fullmatch(text):
+        return None
+    return parse_duration(text.replace("min", "m")).total_seconds()
+
+
+def _inside(text: str, begins: int) -> str:
+    """What stands in the brackets that open just before."""
+    depth = 1
+    for at in range(begins, len(text)):
+        depth += (text[at] in "([") - (text[at] in ")]")
+        if not depth:
+            return text[begins:at]
+    return ""

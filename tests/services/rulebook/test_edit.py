@@ -8,6 +8,7 @@ import pytest
 
 from services.rulebook.diff import compare
 from services.rulebook.edit import Edited, Target, edited, standing, without
+from services.rulebook.explain import branches_of
 from services.rulebook.parts import parts_of
 from services.rulebook.rules import SiteRule, read_rule
 from services.rules.book import RuleBook
@@ -118,3 +119,22 @@ def test_a_condition_comes_apart_where_it_is_joined_outermost(
     condition: str, joined_by: str, texts: tuple[str, ...]
 ) -> None:
     assert parts_of(condition) == (joined_by, texts)
+
+
+def test_a_condition_says_every_branch_because_of_which_it_does_not_hold() -> None:
+    holds = {"a": False, "b": False, "c": True, "d": None}
+
+    def judged(text: str) -> bool | None:
+        return holds.get(text.strip("()"))
+
+    def against(text: str) -> list[str]:
+        return [one.text for one in branches_of(text, judged).against()]
+
+    assert against("a or b") == ["a", "b"]
+    assert against("c and (a or b)") == ["a", "b"]
+    assert against("a and b") == ["a"]
+    assert against("((a or d))") == ["a"]
+    assert against("c or d") == []
+    tree = branches_of("c and (a or b)", judged)
+    assert [(one.text, one.joined_by) for one in tree.branches] == [("c", ""), ("(a or b)", "or")]
+    assert branches_of("(a) or (b)", judged).branches[0].text == "(a)"
