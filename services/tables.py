@@ -22,6 +22,7 @@ sites = Table(
     Column("contact_en", String(500), nullable=False, default=""),
     Column("params", JSON, nullable=True, default=dict),  # profile -> param -> value, for all its devices here
     Column("rules", JSON, nullable=True, default=list),  # rules across devices, as the site file says
+    Column("feeds", JSON, nullable=True, default=list),  # what several devices are fed by, as the site file says
     Column("updated_at", UtcDateTime, nullable=False),
     # What intake holds in memory besides, and how often it was changed: only that is made anew.
     Column("book_version", Integer, nullable=False, default=0, server_default="0"),  # of the rule book in force

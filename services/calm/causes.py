@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.reading import Millis
 
-BREAK_RULES = frozenset({"uplink_cut", "broker_down", "parent_down"})
+BREAK_RULES = frozenset({"uplink_cut", "broker_down", "parent_down", "feed_down"})
 GROUPED_WITHIN: Millis = 120_000
 """A cause that is raised this soon after what it explains is named on the alarms and tickets that came before it."""
 
@@ -42,7 +42,7 @@ class Place(NamedTuple):
     causes: tuple[str, ...] = ()
     """The rules that its own rule names as causes."""
     above: tuple[str, ...] = ()
-    """The devices it hangs on, the nearest first."""
+    """The devices it hangs on, the nearest first, and what it is fed by."""
     gateway: str = ""
     """What alarms call the gateway that hears it; "" where none does."""
     by_silence: bool = False

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from device_profiles.schema import DeviceProfile
-from services.groups.places import Placed, members_of, place_of
+from services.groups.feeds import FEED_DOWN
+from services.groups.places import Placed, feeds_by_device, members_of, places_of
 from services.groups.rule import RuleMistake, Where, compile_rule
 from services.sites.model import SiteFile, SiteRule
 
@@ -21,6 +22,7 @@ class Mistake(NamedTuple):
 
 def placed(site: SiteFile, library: Mapping[str, DeviceProfile]) -> list[Placed]:
     """The devices of a file whose profiles are known."""
+    feeds = feeds_by_device(site.feeds)
     return [
         Placed(
             id=device.id,
@@ -29,6 +31,7 @@ def placed(site: SiteFile, library: Mapping[str, DeviceProfile]) -> list[Placed]
             family=library[device.profile].family,
             building=device.building or "",
             parent=device.parent or "",
+            feeds=feeds.get(device.id, ()),
         )
         for device in site.devices
         if device.profile in library
@@ -36,15 +39,39 @@ def placed(site: SiteFile, library: Mapping[str, DeviceProfile]) -> list[Placed]
 
 
 def mistakes(site: SiteFile, library: Mapping[str, DeviceProfile]) -> Iterator[Mistake]:
-    """Of all rules of a file."""
+    """Of all rules and feeds of a file."""
     devices = placed(site, library)
+    yield from _feeds(site)
     for number, rule in enumerate(site.rules):
         where: Where = ("rules", number)
+        if rule.id == FEED_DOWN:
+            yield Mistake((*where, "id"), repr(FEED_DOWN), "another id: this is the built-in rule on feeds")
         named = [*_members(where, rule, site, devices)]
         yield from named
         if not named:
             yield from _conditions(where, rule, devices, library)
         yield from _supplies(where, rule, site)
+
+
+_WANTED = {
+    "building": "devices that stand in a building",
+    "parent": "devices with a parent",
+    "feed": "devices with a feed",
+}
+
+
+def _feeds(site: SiteFile) -> Iterator[Mistake]:
+    devices = tuple(sorted(one.id for one in site.devices))
+    buildings = tuple(sorted(one.id for one in site.buildings))
+    for number, feed in enumerate(site.feeds):
+        where: Where = ("feeds", number)
+        if feed.building is not None and feed.building not in buildings:
+            yield Mistake((*where, "building"), repr(feed.building), "", buildings)
+        for i, id in enumerate(feed.devices):
+            if id not in devices:
+                yield Mistake((*where, "devices", i), repr(id), "", devices)
+            elif id in feed.devices[:i]:
+                yield Mistake((*where, "devices", i), repr(id), "each device once")
 
 
 def _members(where: Where, rule: SiteRule, site: SiteFile, devices: Sequence[Placed]) -> Iterator[Mistake]:
@@ -59,9 +86,8 @@ def _members(where: Where, rule: SiteRule, site: SiteFile, devices: Sequence[Pla
     members = members_of(of, devices)
     if not members:
         yield Mistake((*here, "buildings"), "no such device there", "buildings in which these devices stand")
-    elif all(place_of(one, rule.per) is None for one in members):
-        expected = {"building": "devices that stand in a building", "parent": "devices with a parent"}[rule.per]
-        yield Mistake((*where, "per"), rule.per, f"{expected}: none of these does")
+    elif not any(places_of(one, rule.per) for one in members):
+        yield Mistake((*where, "per"), rule.per, f"{_WANTED[rule.per]}: none of these does")
 
 
 def _unknown(here: Where, rule: SiteRule, site: SiteFile, devices: Sequence[Placed]) -> Iterator[Mistake]:

@@ -16,16 +16,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from gateway.presence import Liveness
 from gateway.reading import Millis, Presence, Reading, Value
+from services.clock import from_millis
 from services.groups.counting import Count, Counted, counted, set_aside
-from services.groups.places import Placed, members_of, place_of
+from services.groups.places import Placed, members_of, places_of
 from services.groups.rule import SITE_RULES, GroupRule
 from services.rules import engine
 from services.rules.automaton import FOREVER
 from services.rules.compiled import CompiledProfile, with_watchers
-from services.rules.members import Tally, keys_beside, values_of_tally
+from services.rules.members import Tally, keys_beside, last_heard_of, values_of_tally
 from services.rules.state import DeviceState
 
 _CLOCK_WENT_BACK: Millis = 60_000
@@ -109,13 +111,17 @@ class Group:
         """Time up to which it was judged."""
         self.moved_at: Millis | None = None
         """Since when its counts are others than it was told."""
-        self.devices = 0
+        self._devices: list[DeviceState] = []
         self._names = tuple(_Names() for _ in rule.functions)
         self.gateways: Counter[str] = Counter()
 
     @property
     def key(self) -> Key:
         return self.state.id, self.rule.rule.id
+
+    def add(self, device: DeviceState) -> None:
+        """One more is counted."""
+        self._devices.append(device)
 
     @property
     def restless(self) -> bool:
@@ -124,7 +130,7 @@ class Group:
         return bool(state.marks or state.past) or self.rule.compiled.timetable is not None
 
     def exchange(self, before: Counted | None, after: Counted) -> None:
-        few = self.devices <= _NAMED_WHOLE
+        few = len(self._devices) <= _NAMED_WHOLE
         for i, names in enumerate(self._names):
             old, new = before.counts[i] if before is not None else _NOTHING, after.counts[i]
             if old != new:
@@ -136,7 +142,17 @@ class Group:
         least = self.rule.rule.known_at_least
         for (key, function), names in zip(self.rule.functions, self._names, strict=True):
             found |= values_of_tally(key, function, names.tally, names.met, names.unknown, names.other, least)
+            if key in self.rule.by_silence and len(self._devices) <= _NAMED_WHOLE:
+                found[last_heard_of(key)] = self._last_heard()
         return found
+
+    def _last_heard(self) -> str | None:
+        """Who of them was, and when on the clock of the site."""
+        heard = [(one.heard_at, one.id) for one in self._devices if one.heard_at is not None]
+        if not heard:
+            return None
+        at, device = max(heard)
+        return f"{from_millis(at).astimezone(ZoneInfo(self.state.zone)):%H:%M:%S} {device}"
 
     def unknown(self) -> dict[str, Value]:
         return {name: None for key, _ in self.rule.functions for name in (key, *keys_beside(key))}
@@ -210,6 +226,8 @@ class Groups:
         self._aside: frozenset[str] = frozenset()
         """Devices on which people are at work."""
         self._watches: dict[str, _Watch] = {}
+        self._fed: dict[str, tuple[str, ...]] = {}
+        """Device -> the feeds for which it is counted."""
         self._restless: set[Key] = set()
         self._news: list[Told] = []
         here = list(placed)
@@ -218,20 +236,22 @@ class Groups:
             for profile in rule.watchers:
                 self._watchers.setdefault((rule.site, profile), []).append(rule)
             for device in members_of(rule.rule.of, (one for one in here if one.site == rule.site)):
-                self._join(rule, device, zone)
+                for place in places_of(device, rule.rule.per):
+                    self._join(rule, device, place, zone)
         for id in self._parts:
             self._devices[id].profile = self.remembering(self._devices[id], self._devices[id].profile)
         self._touched.update(self._parts)
         self._restless.update(self._by_key)
 
-    def _join(self, rule: GroupRule, device: Placed, zone: str) -> None:
-        place = place_of(device, rule.rule.per)
-        if place is None or device.id not in self._devices or device.profile not in rule.asked:
+    def _join(self, rule: GroupRule, device: Placed, place: str, zone: str) -> None:
+        if device.id not in self._devices or device.profile not in rule.asked:
             return
+        if rule.rule.per == "feed" and place not in self._fed.setdefault(device.id, ()):
+            self._fed[device.id] = (*self._fed[device.id], place)
         key = (place, rule.rule.id)
         if key not in self._by_key:
             self._by_key[key] = Group(rule, place, zone)
-        self._by_key[key].devices += 1
+        self._by_key[key].add(self._devices[device.id])
         self._placed[device.id] = device
         self._parts.setdefault(device.id, []).append(_Part(self._by_key[key], device.profile))
 
@@ -250,6 +270,14 @@ class Groups:
 
     def get(self, place: str, rule: str) -> Group | None:
         return self._by_key.get((place, rule))
+
+    def feeds_of(self, device: str) -> tuple[str, ...]:
+        """The feeds, as places, for which a device is counted."""
+        return self._fed.get(device, ())
+
+    def fed_by(self, place: str) -> list[str]:
+        """The devices behind a feed."""
+        return [device for device, feeds in self._fed.items() if place in feeds]
 
     def remembering(self, device: DeviceState, profile: CompiledProfile | None) -> CompiledProfile | None:
         """A device's profile, with what it must remember for these rules."""
@@ -326,7 +354,7 @@ class Groups:
         if not self._by_key:
             return []
         self.pass_all(clock)
-        for id in self._touched:
+        for id in sorted(self._touched):
             device = self._devices[id]
             watch = self._watches.get(device.gateway or "")
             at = watch.moment if watch is not None else 0

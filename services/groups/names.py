@@ -8,7 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from device_profiles.schema import Text
-from services.groups.places import behind_place, building_place, is_place, site_place
+from services.groups.places import behind_place, building_place, feed_place, is_place, site_place
+from services.sites.model import Feed
 from services.tables import buildings, devices, sites
 
 
@@ -31,8 +32,11 @@ def names_of_places(connection: Connection, ids: Iterable[str]) -> dict[str, Pla
 
 
 def _sites_and_buildings(connection: Connection) -> Iterator[tuple[str, PlaceName]]:
-    for site in connection.execute(select(sites.c.id, sites.c.name_zh, sites.c.name_en)):
+    for site in connection.execute(select(sites.c.id, sites.c.name_zh, sites.c.name_en, sites.c.feeds)):
         yield site_place(site.id), PlaceName(Text(zh=site.name_zh, en=site.name_en), None)
+        for feed in map(Feed.model_validate, site.feeds or ()):
+            name = feed.name or Text(zh=feed.id, en=feed.id)
+            yield feed_place(site.id, feed.id), PlaceName(name, feed.building)
     for row in connection.execute(select(buildings)):
         yield building_place(row.site, row.id), PlaceName(Text(zh=row.name_zh, en=row.name_en), row.id)
 

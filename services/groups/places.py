@@ -1,5 +1,5 @@
-"""What a rule over several devices is judged for: a site, a building, or what devices hang on. It has no row among the
-devices; alarms and tickets name it where usually a device stands."""
+"""What a rule over several devices is judged for: a site, a building, a feed, or what devices hang on. It has no row
+among the devices; alarms and tickets name it where usually a device stands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.sites.model import RuleMembers
+from services.sites.model import Feed, RuleMembers
 
 _LONGEST_ID = 64
-_KINDS = ("site:", "building:", "behind:")
+_KINDS = ("site:", "building:", "behind:", "feed:")
 
 
 class Placed(NamedTuple):
@@ -24,6 +24,8 @@ class Placed(NamedTuple):
     """"" where it stands in none."""
     parent: str
     """"" where it hangs on none."""
+    feeds: tuple[str, ...] = ()
+    """What it gets its power and its connection by, as far as the site file says."""
 
 
 def is_place(device: str) -> bool:
@@ -31,13 +33,24 @@ def is_place(device: str) -> bool:
     return device.startswith(_KINDS)
 
 
-def place_of(device: Placed, per: str) -> str | None:
-    """For what a rule counts a device; None where there is no such place."""
+def places_of(device: Placed, per: str) -> tuple[str, ...]:
+    """For what a rule counts a device: one place, none, or several feeds."""
     if per == "site":
-        return site_place(device.site)
+        return (site_place(device.site),)
     if per == "building":
-        return building_place(device.site, device.building) if device.building else None
-    return behind_place(device.parent) if device.parent else None
+        return (building_place(device.site, device.building),) if device.building else ()
+    if per == "feed":
+        return tuple(feed_place(device.site, feed) for feed in device.feeds)
+    return (behind_place(device.parent),) if device.parent else ()
+
+
+def feeds_by_device(feeds: Iterable[Feed]) -> dict[str, tuple[str, ...]]:
+    """Device -> the ids of its feeds."""
+    found: dict[str, tuple[str, ...]] = {}
+    for feed in feeds:
+        for device in feed.devices:
+            found[device] = (*found.get(device, ()), feed.id)
+    return found
 
 
 def site_place(site: str) -> str:
@@ -46,6 +59,10 @@ def site_place(site: str) -> str:
 
 def building_place(site: str, building: str) -> str:
     return _short(f"building:{site}/{building}")
+
+
+def feed_place(site: str, feed: str) -> str:
+    return _short(f"feed:{site}/{feed}")
 
 
 def behind_place(parent: str) -> str:

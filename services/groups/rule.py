@@ -99,6 +99,8 @@ class GroupRule:
     asked: Mapping[str, tuple[Asked, ...]]
     """Profile -> what is asked of its devices, in the order of `functions`."""
 
+    by_silence: frozenset[str]
+    """Keys of the functions that ask who is not heard."""
     watchers: Mapping[str, CompiledRule]
     """Profile -> what its devices remember for this rule, where it looks back at them."""
 
@@ -126,9 +128,18 @@ def compile_rule(site: str, rule: SiteRule, profiles: Sequence[DeviceProfile]) -
         rule=rule,
         profile=compiled,
         functions=tuple(functions.items()),
+        by_silence=frozenset(one.key for each in read.values() for one in _of_all(each) if _is_by_silence(one)),
         asked={id: tuple(_ask(by_id[id], one) for one in some) for id, some in members.items()},
         watchers={id: _watcher(watcher, some) for id, some in members.items() if any(one.looks for one in some)},
     )
+
+
+def _of_all(expressions: Sequence[Expression]) -> list[Members]:
+    return [one for expression in expressions for one in expression.groups]
+
+
+def _is_by_silence(members: Members) -> bool:
+    return not members.condition.names.isdisjoint({"presence", "silence"}) or members.condition.ages
 
 
 def _watcher(rule: CompiledRule, members: tuple[CompiledMembers, ...]) -> CompiledRule:
@@ -186,7 +197,7 @@ def _members(
     profile: DeviceProfile, expressions: Sequence[Expression], functions: Mapping[str, str]
 ) -> tuple[CompiledMembers, ...]:
     """What is asked of the members of a profile, in the order of `functions`."""
-    found = {one.key: one for expression in expressions for one in expression.groups}
+    found = {one.key: one for one in _of_all(expressions)}
     return tuple(_compiled(profile, found[key]) for key in functions)
 
 

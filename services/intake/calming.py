@@ -11,6 +11,7 @@ from services.calm.causes import BREAK_RULES, Place, cause_of, explains
 from services.calm.names import STORMS
 from services.calm.suppression import Suppression
 from services.clock import to_millis
+from services.groups.places import is_place
 from services.intake.memory import ActiveAlarm, GatewayState, Library, Memory, rule_of
 from services.presence.breaks import BREAKS, BROKER_DOWN, UPLINK_CUT
 from services.presence.gateways import gateway_device, gateway_of
@@ -66,7 +67,7 @@ class Calming:
             device=alarm.device,
             child=alarm.child,
             causes=rule.rule.suppressed_by,
-            above=() if device is None else tuple(one.id for one in self._above(device)),
+            above=() if device is None else self._all_above(device),
             gateway=self._gateway(device),
             by_silence=alarm.profile == BREAKS or is_by_silence(rule),
         )
@@ -78,6 +79,11 @@ class Calming:
             seen.add(above.id)
             yield above
             above = self.memory.devices.get(above.parent)
+
+    def _all_above(self, device: DeviceState) -> tuple[str, ...]:
+        """The devices it hangs on, and what these and itself are fed by."""
+        above = [one.id for one in self._above(device)]
+        return (*above, *(feed for id in (device.id, *above) for feed in self.memory.groups.feeds_of(id)))
 
     def _gateway(self, device: DeviceState | None) -> str:
         if device is None:
@@ -104,8 +110,12 @@ class Calming:
         gateway = gateway_of(device)
         if gateway is not None:
             yield from (one.id for one in self.memory.devices.values() if self._gateway(one) == device)
-        else:
-            yield from (one.id for one in self.memory.branches.below(device))
+            return
+        behind = self.memory.groups.fed_by(device) if is_place(device) else [device]
+        for id in behind:
+            if id != device:
+                yield id
+            yield from (one.id for one in self.memory.branches.below(id))
 
     def now_of(self, alarm: ActiveAlarm, progress: Millis | None, now: Millis) -> Millis:
         """The event time of an alarm's device."""

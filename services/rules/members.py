@@ -131,7 +131,12 @@ def values_of_tally(
 
 def keys_beside(key: str) -> tuple[str, ...]:
     """What may stand beside the result itself."""
-    return at_most(key), met_by(key), unknown_of(key), failed_by(key)
+    return at_most(key), met_by(key), unknown_of(key), failed_by(key), last_heard_of(key)
+
+
+def last_heard_of(key: str) -> str:
+    """Under which value stands who was heard last, and when; of conditions that ask who is not heard."""
+    return f"{key} last heard"
 
 
 def share_of(tally: Tally, least: float = HALF) -> float | None:

@@ -91,6 +91,7 @@ class Check:
             (("buildings",), site.buildings),
             (("devices",), site.devices),
             (("supplies",), site.supplies),
+            (("feeds",), site.feeds),
             (("rules",), site.rules),
             (("recipients",), site.recipients),
             *((("buildings", number, "units"), one.units) for number, one in enumerate(site.buildings)),

@@ -32,6 +32,7 @@ def export_site(connection: Connection, site: str) -> str:
         ("buildings", _buildings(connection, site)),
         ("devices", _devices(connection, site)),
         ("supplies", _supplies(connection, site)),
+        ("feeds", row["feeds"]),
         ("rules", row["rules"]),
         ("recipients", _recipients(connection, site)),
     ):

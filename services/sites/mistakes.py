@@ -21,6 +21,7 @@ from device_profiles.schema import (
 from device_profiles.yaml_lines import Document
 from services.sites.model import (
     BuildingEntry,
+    Feed,
     Member,
     Recipient,
     RuleMembers,
@@ -108,6 +109,7 @@ _MODELS: dict[tuple[str, str], Any] = {
     ("SiteFile", "supplies"): Supply,
     ("Supply", "members"): Member,
     ("Supply", "units"): UnitRef,
+    ("SiteFile", "feeds"): Feed,
     ("SiteFile", "rules"): SiteRule,
     ("SiteRule", "of"): RuleMembers,
     ("SiteRule", "clear"): Clear,

@@ -144,6 +144,18 @@ class Recipient(Part):
     """At this time of the site's clock, alarms below major come once a day, together, instead of one by one."""
 
 
+class Feed(Part):
+    """What several devices get their power or their connection by, and what says nothing itself: a distribution board,
+    a switch. When nothing is heard of any of them, the feed has the alarm."""
+
+    id: Id
+    name: Words | None = None
+    kind: Literal["power", "network"]
+    building: Id | None = None
+    """Where it is found."""
+    devices: tuple[Id, ...] = Field(min_length=2)
+
+
 class RuleMembers(Part):
     """Whose devices a rule counts: those of families, or of profiles, or these; of some buildings or of all."""
 
@@ -157,13 +169,14 @@ class RuleMembers(Part):
 class SiteRule(Part):
     """A rule over several devices: `number(…)` and `share(…)` of devices, or of their children.
 
-    It is judged for the whole site, for each building in which its devices stand, or for each device they hang on.
+    It is judged for the whole site, for each building in which its devices stand, for each device they hang on, or for
+    each feed.
     """
 
     id: Identifier
     name: Words
     of: RuleMembers
-    per: Literal["site", "building", "parent"] = "site"
+    per: Literal["site", "building", "parent", "feed"] = "site"
     when: str
     for_: Duration = Field(timedelta(0), alias="for")
     clear: Clear = Clear()
@@ -204,6 +217,7 @@ class SiteFile(Part):
     buildings: tuple[BuildingEntry, ...] = ()
     devices: tuple[SiteDevice, ...] = ()
     supplies: tuple[Supply, ...] = ()
+    feeds: tuple[Feed, ...] = ()
     # Each of them is asked of every reading of its devices.
     rules: tuple[SiteRule, ...] = Field((), max_length=200)
     recipients: tuple[Recipient, ...] = ()

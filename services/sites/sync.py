@@ -120,6 +120,7 @@ def _sync_head(connection: Connection, site: SiteFile, now: datetime) -> bool:
         "contact_en": site.contact.en,
         "params": {profile: dict(values) for profile, values in site.params.items() if values},
         "rules": [rule.model_dump(mode="json", by_alias=True, exclude_unset=True) for rule in site.rules],
+        "feeds": [feed.model_dump(mode="json", exclude_unset=True) for feed in site.feeds],
     }
     before = connection.execute(select(sites).where(sites.c.id == site.site)).mappings().one_or_none()
     if before is None:

@@ -15,7 +15,7 @@ from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
 
 _LOOK = re.compile(r"(rate|delta|mean|changed)\((.+), (\w+)\)")
-_GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by| unknown of| not met by)?")
+_GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by| unknown of| not met by| last heard)?")
 _GROUPS = {
     ("number", ""): N_("%(kind)s with %(condition)s"),
     ("number", " at most"): N_("%(kind)s with %(condition)s, at most: some are unknown"),
@@ -25,6 +25,7 @@ _WHO = {
     " met by": N_("Which of them"),
     " unknown of": N_("Not known of"),
     " not met by": N_("Not so for"),
+    " last heard": N_("Last heard"),
 }
 _LOOKS = {
     "rate": N_("%(name)s, change per second over %(stretch)s"),
