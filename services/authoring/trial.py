@@ -51,8 +51,14 @@ class Trial:
 
     def __init__(self, profile: DeviceProfile, zone: tzinfo = UTC) -> None:
         self.profile = profile
+        self._zone = zone
         self._decoder = Decoder([profile], Registry("trial", []), zone=zone)
         self._bindings = {binding.id: binding for binding in profile.bindings}
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where times without a zone are read."""
+        return self._zone
 
     @property
     def filters(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from gateway.commands.samples import prove
 from gateway.decode.topics import covers
 from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener
-from gateway.reading import Reading
+from gateway.reading import Quality, Reading
 from services.authoring.capture import Message, read_capture
 from services.authoring.trial import Outcome, Trial, rows_of
 from services.cli.capture import Mqtt, check_filters, listener
@@ -249,10 +249,19 @@ def show(outcome: Outcome, trial: Trial) -> None:
         out.print("    [dim]recognised, and ignored on purpose[/dim]")
     for reading in outcome.readings:
         _show_reading(trial, reading)
+    if any(reading.quality is Quality.SKEWED for reading in outcome.readings):
+        out.print(f"    [yellow]{escape(_clock(trial))}[/yellow]")
     if outcome.absent:
         out.print(f"    [yellow]nothing found for[/yellow] {escape('; '.join(outcome.absent))}")
     if outcome.unread:
         out.print(f"    [dim]not read: {escape(', '.join(outcome.unread))}[/dim]")
+
+
+def _clock(trial: Trial) -> str:
+    return (
+        "skewed: the time in it is not believed, so it counts from its arrival. A time without a zone was read in "
+        f"{trial.zone}; --timezone says where the device stands"
+    )
 
 
 def _show_error(outcome: Outcome) -> None:

@@ -140,6 +140,18 @@ def test_a_capture_is_watched_once(tmp_path: Path) -> None:
     assert "1 messages on topics that the profile does not bind" in result.stdout
 
 
+def test_a_clock_that_is_not_believed_is_explained(tmp_path: Path) -> None:
+    """Eight hours ahead of what is believed to be here: the device stands in Shanghai and names no zone."""
+    file = tmp_path / "m.yaml"
+    text = _METER.replace("fields: {power: p}", "time: {path: t, format: iso}, fields: {power: p}")
+    file.write_text(text, encoding="utf-8")
+    capture = _capture(tmp_path, ("m/1/d", '{"p": 4, "t": "2026-03-01 16:00:00"}'))
+    command = ["profile", "watch", str(file), "--from", str(capture), "--once"]
+    said = " ".join(runner.invoke(app, command).stdout.split())
+    assert "skewed" in said and "read in UTC; --timezone says" in said
+    assert "skewed" not in runner.invoke(app, [*command, "--timezone", "Asia/Shanghai"]).stdout
+
+
 def test_what_a_later_step_finds_is_not_called_missing(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     layout = '{tlv: {entries: {"0175": {fields: [{name: battery, type: u8}]}}}, at: data}'
