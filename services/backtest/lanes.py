@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -172,7 +172,12 @@ class _Builder:
             differing,
             {id: _params_that_differ(found[Lane.OLD], found[Lane.NEW]) for id, found in fits.items()},
         )
-        shown, wanted = _chosen(every, changed, self._focus)
+        causes: dict[RuleKey, set[str]] = defaultdict(set)
+        for lane in SIDES:
+            for place in self._yard.places:
+                for rule in _rules(fits[place.id][lane]):
+                    causes[place.profile, rule.id].update(rule.suppressed_by)
+        shown, wanted = _chosen(every, causes, changed, self._focus)
         several = several.chosen(self._focus.extent, self._focus.rule)
         self._silent = several.by_silence
         wanted |= several.alarms
@@ -291,19 +296,19 @@ class _Builder:
 
 
 def _chosen(
-    every: Mapping[RuleKey, Rule], changed: Iterable[RuleKey], focus: Focus
+    every: Collection[RuleKey], causes: Mapping[RuleKey, Collection[str]], changed: Iterable[RuleKey], focus: Focus
 ) -> tuple[frozenset[RuleKey], frozenset[RuleKey]]:
-    """Those to report, and those to judge for it."""
+    """Those to report, and those to judge for it. `causes`: what suppresses a rule, on either side."""
     if focus.rule is not None:
         shown = frozenset({focus.rule})
     elif focus.extent == "affected":
         shown = frozenset(changed)
         names = {rule for _, rule in shown}
-        shown |= {key for key, rule in every.items() if names.intersection(rule.suppressed_by)}
+        shown |= {key for key in every if names.intersection(causes[key])}
     else:
         shown = frozenset(every)
-    causes = {cause for key in shown if key in every for cause in every[key].suppressed_by}
-    return shown, shown | {key for key in every if key[1] in causes}
+    above = {cause for key in shown if key in causes for cause in causes[key]}
+    return shown, shown | {key for key in every if key[1] in above}
 
 
 def _params_that_differ(old: Fit | None, new: Fit | None) -> frozenset[str]:

@@ -80,7 +80,8 @@ def backtest(
       params: {booster_set: {loss_margin: 0.12}}
 
     or, with --rule, that rule's new words alone: {for: 5m}. Or it is a whole profile in the place of the one that is
-    loaded. `when`, `for`, `clear_when`, `clear_for`, `severity` and `mode` (live, shadow, off) can be changed.
+    loaded. `when`, `for`, `clear_when`, `clear_for`, `severity`, `mode` (live, shadow, off), `grades`, `schedule`,
+    `flapping`, `acknowledge_within` and `suppressed_by` can be changed.
 
     Exit codes: 0 it ran, 1 it could not (the reason is said), 2 an option is wrong.
 

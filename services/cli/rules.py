@@ -125,6 +125,19 @@ def set_rule(
     held: Annotated[str, typer.Option("--for", help="How long it must hold: 90s, 10m, 2h.")] = "",
     clear_when: Annotated[str, typer.Option("--clear-when", help="Another condition for clearing.")] = "",
     clear_for: Annotated[str, typer.Option("--clear-for", help="How long that must hold.")] = "",
+    grades: Annotated[
+        str, typer.Option("--grades", help="Another severity: 'critical when pressure < 0.1; major after 1h', or none.")
+    ] = "",
+    schedule: Annotated[
+        str, typer.Option("--schedule", help="When it applies: 'mon-fri 08:00-20:00; sat 09:00-12:00', or always.")
+    ] = "",
+    flapping: Annotated[str, typer.Option("--flapping", help="When it counts as flapping: '4 in 30m'.")] = "",
+    acknowledge_within: Annotated[
+        str, typer.Option("--acknowledge-within", help="After this it goes a step up: 15m.")
+    ] = "",
+    suppressed_by: Annotated[
+        str, typer.Option("--suppressed-by", help="Rules that are its cause: 'mains_lost, parent_down', or none.")
+    ] = "",
     param: Annotated[
         list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A threshold (may be repeated).")
     ] = None,
@@ -145,7 +158,8 @@ def set_rule(
     """
     said = {
         "mode": mode, "severity": severity, "when": when, "for": held, "clear_when": clear_when, "clear_for": clear_for,
-        **_params(param or []),
+        "grades": grades, "schedule": schedule, "flapping": flapping, "acknowledge_within": acknowledge_within,
+        "suppressed_by": suppressed_by, **_params(param or []),
     }  # fmt: skip
     with yard_of(data, site) as yard:
         book = yard.edited(rule, device, {name: value for name, value in said.items() if value})
@@ -223,6 +237,11 @@ def rollback(
     out.print(
         f"[green]Version {found.version}[/green] of the rule book of {yard.site} says what version {version} said."
     )
+    misfits = (found.preview or {}).get("misfits", [])
+    for one in misfits:
+        out.print(f"[yellow]no longer fits[/yellow] {escape(one)}")
+    if misfits:
+        out.print("The profile's own rule stands there; `courtyard rules list --problems` names it until it is mended.")
 
 
 def _params(given: list[str]) -> dict[str, str]:

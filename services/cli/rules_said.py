@@ -75,6 +75,15 @@ def print_rule(found: SiteRule, profile: DeviceProfile) -> None:
         out.print(
             f"  {escape(one.name)} = {escape(words.param(one.name, one.value))} ({_ORIGINS[one.origin]}{differs})"
         )
+    for label, text, usual in (
+        ("grades", found.grades, "none"),
+        ("applies", found.schedule, "always"),
+        ("flaps", found.flapping, "4 in 30m"),
+        ("goes up unacknowledged after", found.acknowledge_within, ""),
+        ("suppressed by", found.suppressed_by, "none"),
+    ):
+        if text != usual:
+            out.print(f"  {label}: {escape(text)}")
     if found.changed:
         out.print(f"  changed by the rule book: {', '.join(found.changed)}")
     counts = found.counts

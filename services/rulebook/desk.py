@@ -65,6 +65,12 @@ def _inner(misfit: Misfit) -> tuple[str, ...]:
     return ("params", misfit.param) if misfit.param else ("rules", misfit.rule) if misfit.rule else ()
 
 
+def misfit_said(misfit: Misfit) -> str:
+    """Where, and what was found."""
+    where = "/".join(part for part in (misfit.profile, misfit.rule or misfit.param, misfit.device) if part)
+    return f"{where}: {misfit.found}" if where else misfit.found
+
+
 class RuleBookDesk:
     """Calls raise NotFound, BookMoved, BookMistakes or PreviewNeeded, and then nothing has changed.
 
@@ -125,19 +131,22 @@ class RuleBookDesk:
     def rollback(
         self, scope: Scope, site: str, to: int, *, began_with: int, note: str, by: str, now: datetime
     ) -> Version:
-        """What stood in an older version becomes the next one. It was in force before, so it needs no backtest."""
+        """What stood in an older version becomes the next one. It was in force before, so it needs no backtest; what
+        no longer fits, because profiles have changed since, is kept with it as `misfits`, and is seen among the rules
+        that cannot be evaluated."""
 
         def work(connection: Connection) -> Version:
             _site(connection, scope, site)
             older = _version(connection, site, to)
-            self._checked(connection, site, began_with, older.book)
+            _, misfits = self._misfits(connection, site, began_with, older.book)
+            tried: dict[str, Any] = {"rollback": to}
             return self._append(
                 connection,
                 site,
                 began_with,
                 older.content,
                 note or f"Back to version {to}",
-                tried={"rollback": to},
+                tried=tried | ({"misfits": list(map(misfit_said, misfits))} if misfits else {}),
                 what="rules.rolled_back",
                 by=by,
                 now=now,
@@ -146,6 +155,15 @@ class RuleBookDesk:
         return self._done(work, site)
 
     def _checked(self, connection: Connection, site: str, began_with: int, book: RuleBook) -> Version:
+        found, mistakes = self._misfits(connection, site, began_with, book)
+        if mistakes:
+            raise BookMistakes(mistakes)
+        return found
+
+    def _misfits(
+        self, connection: Connection, site: str, began_with: int, book: RuleBook
+    ) -> tuple[Version, list[Misfit]]:
+        """The version in force, and what of a book that is to follow it does not fit."""
         found = book_store.newest(connection, site)
         if found.version != began_with:
             raise book_store.BookMoved(site, began_with, found)
@@ -155,10 +173,7 @@ class RuleBookDesk:
         after = Effective(self._library, {site: BookInForce(found.version + 1, book)}, params)
         # What did not fit before is no fault of this change: a profile may have changed since.
         known = set(before.misfits(site, by_device))
-        mistakes = [one for one in after.misfits(site, by_device) if one not in known]
-        if mistakes:
-            raise BookMistakes(mistakes)
-        return found
+        return found, [one for one in after.misfits(site, by_device) if one not in known]
 
     def _append(
         self,

@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from device_profiles.expression import stretch_text
+from services.rules import book_words
 from services.rules.book import RuleBook, RuleChange
 
 FIELDS = {"mode": "mode", "when": "when", "for_": "for", "clear_when": "clear_when", "clear_for": "clear_for",
-          "severity": "severity", "note": "note"}  # fmt: skip
+          "severity": "severity", "grades": "grades", "schedule": "schedule", "flapping": "flapping",
+          "acknowledge_within": "acknowledge_within", "suppressed_by": "suppressed_by", "note": "note"}  # fmt: skip
 """Attribute of a change -> its name in the book."""
 
 
@@ -26,7 +28,8 @@ class Difference:
     device: str
     """"" where it is for all devices of the profile."""
     field: str
-    """mode, when, for, clear_when, clear_for, severity, note; or the param's name."""
+    """mode, when, for, clear_when, clear_for, severity, grades, schedule, flapping, acknowledge_within, suppressed_by,
+    note; or the param's name."""
     before: str | None
     after: str | None
 
@@ -61,9 +64,13 @@ def _changes(
     for rule in _names(old, new):
         before, after = old.get(rule, nothing), new.get(rule, nothing)
         for attribute, field in FIELDS.items():
-            was, now = said(getattr(before, attribute)), said(getattr(after, attribute))
+            was, now = (_field_said(field, getattr(one, attribute)) for one in (before, after))
             if was != now:
                 yield Difference(profile=profile, rule=rule, device=device, field=field, before=was, after=now)
+
+
+def _field_said(field: str, value: Any) -> str | None:
+    return book_words.said(field, value) if field in book_words.READERS and value is not None else said(value)
 
 
 def _values(profile: str, device: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from device_profiles.expression import stretch_text
 from device_profiles.schema import DeviceProfile, Param, Severity, parse_duration
 from services.rulebook.rules import ParamValue, SiteRule
 from services.rules.book import DeviceChange, RuleBook, RuleChange, change_mistakes, fit, param_found
+from services.rules.book_words import READERS, words_of
 
 MODES = ("live", "shadow", "off")
 PARAM = "param."
@@ -42,6 +45,7 @@ def standing(rule: SiteRule) -> dict[str, str]:
         "for": stretch_text(rule.for_seconds),
         "clear_when": rule.clear_when or "",
         "clear_for": stretch_text(rule.clear_for_seconds),
+        **{name: getattr(rule, name) for name in READERS},
         **{f"{PARAM}{one.name}": shown(one.value) for one in rule.params if one.editable},
     }
 
@@ -73,6 +77,7 @@ def edited(
 ) -> Edited:
     """The book with what was typed; `otherwise` is the rule as it were without this change (see `without`)."""
     inherited = standing(otherwise)
+    typed = {**_untouched(base, target, profile), **typed}
     differs = {name: text for name, text in typed.items() if name in inherited and text != inherited[name]}
     thresholds = [one for one in otherwise.params if one.editable]
     change, mistakes = _change(base, target, profile, differs)
@@ -87,6 +92,12 @@ def edited(
     return Edited(_with(cleared, target, change, params), {})
 
 
+def _untouched(base: RuleBook, target: Target, profile: DeviceProfile) -> dict[str, str]:
+    """What a form that does not show these parts leaves as it is."""
+    rules = fit(profile, base, target.device).profile.rules
+    return next((words_of(one) for one in rules if one.id == target.rule), {})
+
+
 def _change(
     base: RuleBook, target: Target, profile: DeviceProfile, differs: Mapping[str, str]
 ) -> tuple[RuleChange | None, dict[str, str]]:
@@ -96,6 +107,12 @@ def _change(
         if name in differs:
             try:
                 said[name] = parse_duration(differs[name])
+            except ValueError as error:
+                mistakes[name] = str(error)
+    for name, read in READERS.items():
+        if name in differs:
+            try:
+                said[name] = read(differs[name])
             except ValueError as error:
                 mistakes[name] = str(error)
     for name, known in (("mode", MODES), ("severity", tuple(Severity))):
@@ -108,7 +125,7 @@ def _change(
             said[name] = differs[name]
         elif name in differs:
             mistakes[name] = "expected a condition: the profile has one here"
-    change = RuleChange.model_validate(said) if said else None
+    change = _change_of(said, mistakes)
     rule = next((one for one in profile.rules if one.id == target.rule), None)
     if change is not None and rule is not None:
         site_wide = fit(profile, without(base, target, ()), target.device).profile
@@ -116,6 +133,15 @@ def _change(
         found = change_mistakes(profile, own, change)
         mistakes |= {name: text for name, text in found.items() if name or not mistakes}
     return change, mistakes
+
+
+def _change_of(said: Mapping[str, Any], mistakes: dict[str, str]) -> RuleChange | None:
+    """What was typed as a change; what is not of its shape is noted."""
+    try:
+        return RuleChange.model_validate(said) if said else None
+    except ValidationError as error:
+        mistakes |= {str(one["loc"][0]): str(one["msg"]) for one in error.errors()}
+        return None
 
 
 def _take_param(

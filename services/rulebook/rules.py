@@ -17,6 +17,7 @@ from gateway.reading import Value
 from services.rulebook.counts import Counts, Key, counts_of
 from services.rulebook.problems import RuleProblem, problems_of
 from services.rules.book import RuleBook, changes_of, fit, structural
+from services.rules.book_words import words_of
 from services.rules.compiled import CompiledRule, compile_rule
 from services.rules.effective import Effective, Library, sound
 from services.rules.in_force import effective_rules
@@ -62,10 +63,18 @@ class SiteRule:
     for_seconds: float
     clear_when: str | None
     clear_for_seconds: float
+    grades: str
+    """As they are typed, see services.rules.book_words; likewise the next four. `none`: there are none."""
+    schedule: str
+    """`always`: at all times."""
+    flapping: str
+    acknowledge_within: str
+    """"" where it is by its severity."""
+    suppressed_by: str
     ticket: str | None
     params: tuple[ParamValue, ...]
     changed: tuple[str, ...]
-    """What the rule book says about it: mode, when, for, clear_when, clear_for, severity."""
+    """What the rule book says about it: mode, when, for, clear_when, clear_for, severity, grades, …"""
     differing_devices: int
     """Devices that have changes of their own."""
     devices: int
@@ -177,6 +186,7 @@ class _Reader:
             for_seconds=rule.for_.total_seconds(),
             clear_when=rule.clear.when,
             clear_for_seconds=compiled.delays.clear_after / 1000 if compiled else 0.0,
+            **words_of(rule),
             ticket=rule.ticket,
             params=tuple(self._param(name, device, given or {}) for name in params_read(self._profile, rule)),
             changed=tuple(name.removesuffix("_") for name in said),

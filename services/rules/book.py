@@ -23,12 +23,17 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from device_profiles.expression import ExpressionError
-from device_profiles.schema import DeviceProfile, Rule, Severity
+from device_profiles.schema import DeviceProfile, Rule, Schedule, Severity
 from device_profiles.schema.base import Duration, Identifier, Part, ProfileId
+from device_profiles.schema.behaviour import Flapping, Grade
 from services.rules.compiled import compile_rule
 from services.sites.params import param_mistake
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_WHOLE_PARTS = ("severity", "grades", "schedule", "flapping", "acknowledge_within", "suppressed_by")
+"""What a change says of them stands in the place of what the rule says."""
+_BREAKS = ("uplink_cut", "broker_down", "parent_down")
+"""Alarms about broken links, which no profile declares; they may be causes as well."""
 
 
 class RuleChange(Part):
@@ -40,6 +45,14 @@ class RuleChange(Part):
     clear_when: str | None = None
     clear_for: Duration | None = None
     severity: Severity | None = None
+    grades: tuple[Grade, ...] | None = None
+    """In the place of the profile's; empty: none."""
+    schedule: tuple[Schedule, ...] | None = None
+    """Empty: always."""
+    flapping: Flapping | None = None
+    acknowledge_within: Duration | None = None
+    suppressed_by: tuple[Identifier, ...] | None = None
+    """In the place of the profile's causes; empty: none."""
     note: str = ""
     """Why, for those who read it next."""
 
@@ -116,7 +129,9 @@ def _changed(rule: Rule, change: RuleChange) -> Rule | str:
     data: dict[str, Any] = rule.model_dump(by_alias=True)
     for name, value in (("mode", change.mode), ("when", change.when), ("for", change.for_)):
         data |= {} if value is None else {name: value}
-    data |= {} if change.severity is None else {"severity": change.severity}
+    for part in _WHOLE_PARTS:
+        value = getattr(change, part)
+        data |= {} if value is None else {part: _plain(value)}
     clear = {"when": change.clear_when, "for": change.clear_for}
     data["clear"] = data["clear"] | {name: value for name, value in clear.items() if value is not None}
     try:
@@ -125,12 +140,21 @@ def _changed(rule: Rule, change: RuleChange) -> Rule | str:
         return "; ".join(str(one["msg"]) for one in error.errors())
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.model_dump(by_alias=True)
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
+
+
 def change_mistakes(profile: DeviceProfile, rule: Rule, change: RuleChange) -> dict[str, str]:
     """Field (`when`, `clear_when`, …) -> what is wrong with it; nothing where the change fits."""
     found: dict[str, str] = {}
     for name, alone in (
         ("when", RuleChange(when=change.when)),
         ("clear_when", RuleChange(clear_when=change.clear_when)),
+        ("grades", RuleChange(grades=change.grades)),
+        ("schedule", RuleChange(schedule=change.schedule)),
+        ("suppressed_by", RuleChange(suppressed_by=change.suppressed_by)),
     ):
         changed = _changed(rule, alone)
         mistake = changed if isinstance(changed, str) else mistake_in(profile, changed)
@@ -147,7 +171,24 @@ def mistake_in(profile: DeviceProfile, rule: Rule) -> str:
         compile_rule(profile, rule)
     except ExpressionError as error:
         return str(error)
+    return _schedule_found(rule) or _causes_found(profile, rule)
+
+
+def _schedule_found(rule: Rule) -> str:
+    for one in rule.schedule:
+        if one.from_ == one.to or one.from_ == "24:00" or not one.days:
+            return f"schedule: found {one.from_} to {one.to}, expected days, and an end that is not the beginning"
     return ""
+
+
+def _causes_found(profile: DeviceProfile, rule: Rule) -> str:
+    """Causes are rules of the same thing or of its device, or broken links."""
+    others = {one.id for one in profile.rules if one.id != rule.id and one.scope in (None, rule.scope)}
+    unknown = [cause for cause in rule.suppressed_by if cause not in others and cause not in _BREAKS]
+    if not unknown:
+        return ""
+    known = ", ".join((*sorted(others), *_BREAKS))
+    return f"suppressed_by: found {unknown[0]!r}, expected other rules of this profile or broken links: {known}"
 
 
 def params_of(

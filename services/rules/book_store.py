@@ -70,13 +70,18 @@ def content_of(book: RuleBook) -> dict[str, Any]:
     return {name: _in_words(part) for name, part in found.items() if part}
 
 
+_LENGTHS = frozenset({"for", "clear_for", "acknowledge_within", "after", "within"})
+
+
 def _in_words(part: Any) -> Any:
     """Delays as people write them: 10m, not 600s."""
+    if isinstance(part, list):
+        return [_in_words(one) for one in part]
     if not isinstance(part, dict):
         return part
     return {
         name: stretch_text(parse_duration(one).total_seconds())
-        if name in ("for", "clear_for") and isinstance(one, str)
+        if name in _LENGTHS and isinstance(one, str)
         else _in_words(one)
         for name, one in part.items()
     }
