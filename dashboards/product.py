@@ -221,6 +221,18 @@ PARTS = (
                     Curve("sum(courtyard_tickets_overdue{…})", t("逾期工单", "tickets overdue")),
                 ),
             ),
+            Chart(
+                t("现在压住的告警", "Alarms held back now"),
+                "short",
+                (Curve("sum by (why) (courtyard_alarms_held_back{…})", "{{why}}"),),
+                t("原因、维护、风暴、暂停", "By cause, maintenance, storm, snooze"),
+            ),
+            Chart(
+                t("对告警的决定", "Decisions about alarms"),
+                "short",
+                (Curve("sum by (kind, why) (increase(courtyard_alarm_decisions_total{…}[5m]))", "{{kind}} {{why}}"),),
+                t("每 5 分钟", "Per 5 minutes"),
+            ),
         ),
     ),
     Part(

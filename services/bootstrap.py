@@ -36,6 +36,7 @@ from services.gateway_node import make_gateway, start_metrics, watch_gateway, wa
 from services.influx import make_influx
 from services.intake import Intake
 from services.metrics import Metrics, parts
+from services.metrics.calm import of_decisions
 from services.metrics.rules import of_rules
 from services.metrics.state import of_state
 from services.notices import sending
@@ -154,6 +155,7 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
     watch_telemetry(stack, metrics, telemetry, clock)
     metrics.watch("state", of_state(database, clock))
     metrics.watch("rules", of_rules(database, library, intake))
+    metrics.watch("decisions", of_decisions(intake))
     return Core(settings, clock, library, database, telemetry, changes, intake, metrics)
 
 

@@ -7,6 +7,7 @@ known by their sequence numbers, so the same one twice changes nothing.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -99,13 +100,15 @@ class Intake:
         self._remembered = Remembered(
             database,
             library,
-            changes,
             storms=StormLimits(storm_over, round(storm_within * 1000)),
             follow=self._consequences,
+            committed=self._committed,
             benched=self._benched,
         )
         self.tick_failures = 0
         """How often breaks or commands could not be judged when time passed; the log says why."""
+        self.decisions: Counter[tuple[str, str]] = Counter()
+        """About alarms, committed since start: (kind, why) -> how many; see `Work.decisions`."""
         self._tick_errors: dict[str, str] = {}
         """What became of each part when it was last tried."""
         self._refusals = (0, 0)
@@ -410,6 +413,10 @@ class Intake:
         except BaseException:
             self._remembered.throw_away()
             raise
+        self._committed(work)
+
+    def _committed(self, work: Work) -> None:
+        self.decisions.update(work.decisions())
         self._changes.publish(work.changes)
 
     def _consequences(self, memory: Memory, work: Work) -> Consequences:

@@ -9,7 +9,6 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.calm.storms import Limits
-from services.changes import Changes
 from services.database import Database
 from services.intake.anew import Stood, as_they_stand, mark_changed
 from services.intake.consequences import Consequences
@@ -29,17 +28,18 @@ class Remembered:
         self,
         database: Database,
         library: Library,
-        changes: Changes,
         *,
         storms: Limits,
         follow: Follow,
+        committed: Callable[[Work], None],
         benched: set[str],
     ) -> None:
-        """`follow` makes what draws the consequences of one batch or tick. `benched`: devices that could not be judged
-        when time passed; they are tried again when their rules change, or all is read again."""
+        """`follow` makes what draws the consequences of one batch or tick; `committed` is told of each. `benched`: the
+        devices that could not be judged when time passed; they are tried again when their rules change, or all is read
+        again."""
         self._database = database
         self._library = library
-        self._changes = changes
+        self._committed = committed
         self._storms = storms
         self._follow = follow
         self._benched = benched
@@ -125,4 +125,4 @@ class Remembered:
         if not work.is_empty:
             with self._database.write() as connection:
                 flush(connection, work, memory)
-            self._changes.publish(work.changes)
+            self._committed(work)

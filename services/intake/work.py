@@ -108,6 +108,12 @@ class Work:
         event = {"id": new_id(self.now), "alarm": alarm, "at": at or self.now, "kind": kind, "data": data, "who": who}
         self.alarm_events.append(event)
 
+    def decisions(self) -> Iterable[tuple[str, str]]:
+        """(kind, why) of each. Only what raises or suppresses names its reason by one of a few words."""
+        for one in self.alarm_events:
+            kind, data = one["kind"], one["data"]
+            yield kind, str({"raised": data.get("why"), "suppressed": data.get("by")}.get(kind) or "")
+
     def touch(self, device: DeviceState) -> None:
         """The presence of a device is also that of its children."""
         self.touched.update((device.id, child) for child in device.children)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gateway import metrics as gateway
 from gateway.measure import Metric
-from services.metrics import SCRAPE_FAILURES, parts, process, rules, state, web
+from services.metrics import SCRAPE_FAILURES, calm, parts, process, rules, state, web
 
 ALL: tuple[Metric, ...] = (
-    *gateway.METRICS, *parts.METRICS, *state.METRICS, *rules.METRICS, *web.METRICS, *process.METRICS, SCRAPE_FAILURES,
+    *gateway.METRICS, *parts.METRICS, *state.METRICS, *rules.METRICS, *calm.METRICS, *web.METRICS,
+    *process.METRICS, SCRAPE_FAILURES,
 )  # fmt: skip
 
 

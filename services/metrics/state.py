@@ -18,6 +18,7 @@ from gateway.reading import Millis
 from services.clock import Clock, from_millis
 from services.database import KINDS, Database
 from services.ids import lowest_id
+from services.metrics.calm import held_back
 from services.metrics.parts import CHANNELS
 from services.sites.store import GatewayRow, list_gateways, open_counts
 from services.tables import commands, notices, outages, tickets
@@ -128,6 +129,7 @@ def samples(connection: Connection, now: datetime) -> Iterator[Sample]:
     yield from _each(DEVICES, tuple(Liveness), counts.devices_by_presence)
     yield UNCLAIMED.at(counts.unclaimed)
     yield from _each(ALARMS, tuple(Severity), counts.alarms_by_severity)
+    yield from held_back(connection, now)
     yield from _tickets(connection, now)
     loss = select(outages.c.loss, func.count()).where(outages.c.state == "ongoing").group_by(outages.c.loss)
     yield from _each(OUTAGES, _LOSSES, _counted(connection, loss))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from gateway import metrics as gateway
 from gateway.measure import Distribution, Metric, Sample
-from services.metrics import SCRAPE_FAILURES, parts, process, state, web
+from services.metrics import SCRAPE_FAILURES, calm, parts, process, state, web
 from services.sites.store import GatewayRow
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
@@ -43,6 +43,12 @@ _CHORES = {
     "events retention": N_("Forgetting old events"),
     "decisions retention": N_("Forgetting old decisions about alarms"),
     "rule trials retention": N_("Forgetting old trials of rules"),
+}
+_HELD = {
+    "cause": N_("%(n)s by their cause"),
+    "maintenance": N_("%(n)s by maintenance"),
+    "storm": N_("%(n)s under a storm"),
+    "snooze": N_("%(n)s snoozed"),
 }
 _CHANNELS = {"webhook": N_("By webhook"), "email": N_("By e-mail"), "apprise": N_("By messenger")}
 
@@ -219,6 +225,12 @@ def _time_passes(done: float, mean: float | None, now: datetime, t: Translations
 
 
 def _telling(figures: Figures, t: Translations) -> Iterator[Line]:
+    held = {why: round(count) for (why,), count in figures.each(calm.HELD).items()}
+    if held:
+        by = [t.gettext(_HELD[why], n=f"{count:,}") for why, count in held.items() if count]
+        href = "/alarms?state=suppressed" if held["cause"] or held["maintenance"] else "/alarms" if by else ""
+        what = t.gettext("Alarms held back now: %(n)s", n=f"{sum(held.values()):,}")
+        yield Line(NOTED if by else FINE, what, tuple(by), href=href)
     for (channel,), queued in figures.each(state.QUEUED).items():
         oldest = figures.one(state.OLDEST, channel) or 0.0
         failed = round(figures.one(state.FAILED, channel) or 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
@@ -14,10 +15,14 @@ from gateway.measure import Distribution, Metric, Timing
 from services import tables as t
 from services.database import Database, metadata
 from services.metrics import Metrics, parts, state
+from services.metrics.calm import of_decisions
 from services.metrics.exposition import exposed
 from services.ticker import Chore, Ticker
 from tests.services.metrics.kit import read, read_strictly, value
 from tests.services.web.world import NOW, StoppedClock, World
+from tests.stories.site import Story, opened
+
+LATER = NOW + timedelta(days=300)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -177,6 +182,41 @@ def test_what_stands_in_the_database_is_what_is_shown(world: World) -> None:
     assert value(series, "courtyard_gateway_backlog_seconds", gateway="yard") == 90
     assert value(series, "courtyard_gateway_journal_ratio", gateway="yard") == 0.9
     assert value(series, "courtyard_gateway_shed_readings_total", gateway="yard") == 4
+
+
+def test_what_is_held_back_is_counted_by_what_keeps_it(world: World) -> None:
+    """Each alarm once, and every decision by its reason."""
+    by_cause, at_work = ({"kind": kind, "id": "1", "since": 1} for kind in ("cause", "maintenance"))
+    states: list[dict[str, Any]] = [
+        {"state": "suppressed", "suppressed_by": by_cause},
+        {"state": "suppressed", "suppressed_by": at_work, "snoozed_until": LATER},
+        {"state": "active", "parent": "a9", "snoozed_until": LATER},
+        {"state": "active", "snoozed_until": LATER},
+        {"state": "active", "snoozed_until": NOW - timedelta(days=1)},
+        {"state": "cleared", "parent": "a9"},
+    ]
+    with world.context.database.write() as connection:
+        row: dict[str, Any] = {**connection.execute(t.alarms.select().limit(1)).mappings().one()}
+        connection.execute(t.alarms.update().values(state="cleared"))
+        for n, state_ in enumerate(states):
+            connection.execute(t.alarms.insert(), {**row, "id": f"held{n}", "child": f"c{n}", **state_})
+    metrics = Metrics()
+    metrics.watch("state", state.of_state(world.context.database, world.clock))
+    series = shown(metrics)
+    for why in ("cause", "maintenance", "storm", "snooze"):
+        assert value(series, "courtyard_alarms_held_back", why=why) == 1
+
+
+def test_decisions_are_counted_by_their_reason(tmp_path: Path) -> None:
+    site = Story(opened(f"sqlite:///{tmp_path / 'c.db'}"))
+    site.keeps_saying("pumps", pressure=0.2, room="wet").at("00:02").says("pumps", room="dry", pressure=0.2)
+    metrics = Metrics()
+    metrics.watch("decisions", of_decisions(site.intake))
+    series = shown(metrics)
+    assert value(series, "courtyard_alarm_decisions_total", kind="raised", why="condition_held") == 2
+    assert value(series, "courtyard_alarm_decisions_total", kind="cleared", why="") == 1
+    assert value(series, "courtyard_alarm_decisions_total", kind="suppressed", why="cause") == 0
+    site.database.close()
 
 
 def test_notices_that_wait_or_failed_are_shown_by_channel(world: World) -> None:
