@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # The lock carries hashes and no download hosts, so it works with any package index. Why: docs/decisions/0001.
 SYNC := URLLIB3_NO_OVERRIDE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-binary urllib3-future
 
+# Three for two processors: tests wait for servers, clocks and browsers much of the time.
+WORKERS ?= $(shell expr \( $$(nproc 2>/dev/null || echo 2) \* 3 + 1 \) / 2)
+
 .PHONY: up stack test check bench lock clean help fmt
 
 help: ## what there is
@@ -20,7 +23,7 @@ stack: $(VENV)/ready ## docker-compose.yml without containers, with a demo site:
 
 test: $(VENV)/ready-dev ## install what the tests need where possible, then run all of them
 	@sh tests/needs.sh install
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/ready-dev ## lint, types, arrows, and the fast tests
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +18,10 @@ PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("courtyard", derandomize=True, database=None, **PATIENT)
 settings.register_profile("search", derandomize=False, print_blob=True, **PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "courtyard"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that take long come first: workers share the files, and none shall be left alone with the
+    longest at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

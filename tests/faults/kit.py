@@ -72,13 +72,13 @@ class Program:
 
     def wait_until_ready(self) -> None:
         until(
-            lambda: self._log.read_bytes().count(self._ready) > self._before, 90, f"{self._arguments[0]} did not start"
+            lambda: self._log.read_bytes().count(self._ready) > self._before, 240, f"{self._arguments[0]} did not start"
         )
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 
@@ -132,7 +132,7 @@ class Yard:
         self.gateway.start()
         self.services.wait_until_ready()
         self.gateway.wait_until_ready()
-        until(lambda: self.broker_has_subscriber(), 60, "the gateway did not subscribe")
+        until(lambda: self.broker_has_subscriber(), 240, "the gateway did not subscribe")
 
     def broker_has_subscriber(self) -> bool:
         """A message of an unclaimed device arrives: everything is connected."""
@@ -163,8 +163,8 @@ class Yard:
             telemetry = self._telemetry(stack)
             database = self._database(stack)
             probes = _stored(telemetry, "bench:probe")
-            until(lambda: telemetry.count() >= acknowledged + probes, 90, "readings are missing")
-            until(lambda: _count(database, alarms, _NO_STORM) >= episodes, 60, "episodes are missing")
+            until(lambda: telemetry.count() >= acknowledged + probes, 240, "readings are missing")
+            until(lambda: _count(database, alarms, _NO_STORM) >= episodes, 240, "episodes are missing")
             for device, expected in enumerate(turns):
                 values = _values(telemetry, f"d{device}")
                 assert values == list(range(expected)), f"device d{device}: a reading is missing, doubled or misplaced"
@@ -226,7 +226,7 @@ class Load(threading.Thread):
     def end(self) -> int:
         """Stop; returns how many messages the broker has acknowledged, which is all of them."""
         self._ending.set()
-        self.join(60)
+        self.join(240)
         assert not self.is_alive()
         assert self._publisher.acknowledged == self._publisher.sent
         return self._publisher.acknowledged

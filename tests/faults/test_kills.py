@@ -1,11 +1,14 @@
 """kill -9 under load: nothing acknowledged is lost, nothing is stored twice, one ticket per episode.
 
 The publisher keeps a ledger: a message counts once the broker has acknowledged it. Seeds are printed, by failures too.
+It kills the gateway eight times and services three times, each run at other moments; COURTYARD_KILLS=20 does it as
+docs/performance.md reports it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -18,9 +21,10 @@ from services.bench.mosquitto import Mosquitto
 from tests.faults.kit import Load, Yard
 from tests.gateway.kit import now_millis
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PER_SECOND = 2000
+KILLS = int(os.environ.get("COURTYARD_KILLS", "8"))
 
 
 def suffer(yard: Yard, strike: Callable[[random.Random], None], kills: int) -> None:
@@ -32,10 +36,11 @@ def suffer(yard: Yard, strike: Callable[[random.Random], None], kills: int) -> N
         yard.start(stack)
         load = Load(yard.broker, start_ms, PER_SECOND)
         load.start()
-        for _ in range(kills):
+        for number in range(1, kills + 1):
+            load.at_most = number * PER_SECOND * 3  # else a slow machine has ever more to catch up with
             strike(dice)
         acknowledged = load.end()
-        assert acknowledged > kills * 1000, f"there was real load (seed {seed})"
+        assert acknowledged > kills * 500, f"there was real load (seed {seed})"
         try:
             figures = yard.check_against(acknowledged, start_ms)
         except AssertionError as error:
@@ -43,7 +48,7 @@ def suffer(yard: Yard, strike: Callable[[random.Random], None], kills: int) -> N
     print(json.dumps({"seed": seed, "kills": kills, **figures}))
 
 
-def test_the_gateway_is_killed_twenty_times(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_the_gateway_is_killed_again_and_again(mosquitto: Mosquitto, tmp_path: Path) -> None:
     yard = Yard(tmp_path, mosquitto)
 
     def strike(dice: random.Random) -> None:
@@ -54,7 +59,7 @@ def test_the_gateway_is_killed_twenty_times(mosquitto: Mosquitto, tmp_path: Path
         yard.gateway.kill()
         yard.gateway.start()
 
-    suffer(yard, strike, 20)
+    suffer(yard, strike, KILLS)
 
 
 def test_services_are_killed_while_the_gateway_goes_on(mosquitto: Mosquitto, tmp_path: Path) -> None:
@@ -66,4 +71,4 @@ def test_services_are_killed_while_the_gateway_goes_on(mosquitto: Mosquitto, tmp
         yard.services.kill()
         yard.services.start()
 
-    suffer(yard, strike, 6)
+    suffer(yard, strike, KILLS * 3 // 8)

@@ -15,7 +15,7 @@ from tests.faults import kit
 from tests.faults.kit import DEVICES, Load, Yard
 from tests.gateway.kit import now_millis, until
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PER_SECOND = 150
 MISSED = 1500
@@ -40,11 +40,11 @@ def test_services_go_on_from_a_backup(mosquitto: Mosquitto, tmp_path: Path, monk
         yard.start(stack)
         load = Load(yard.broker, start_ms, PER_SECOND)
         load.start()
-        until(lambda: yard.episodes() > DEVICES, 60, "some episodes are over, some are open")
+        until(lambda: yard.episodes() > DEVICES, 240, "some episodes are over, some are open")
         load.at_most = load.acknowledged + MISSED
         before = yard.taken()
         courtyard("backup", file, "--data", data, "--telemetry")
-        until(lambda: yard.taken() > before, 60, "services take more after the backup")
+        until(lambda: yard.taken() > before, 240, "services take more after the backup")
         yard.services.kill()
         shutil.rmtree(data)
         courtyard("restore", file, "--data", data)
@@ -52,7 +52,7 @@ def test_services_go_on_from_a_backup(mosquitto: Mosquitto, tmp_path: Path, monk
         yard.services.wait_until_ready()
         going_on = load.at_most + DEVICES * EPISODE
         load.at_most = None
-        until(lambda: load.acknowledged >= going_on, 60, "the load goes on after the restore")
+        until(lambda: load.acknowledged >= going_on, 240, "the load goes on after the restore")
         acknowledged = load.end()
         figures = yard.check_against(acknowledged, start_ms)
     assert figures["episodes"] >= 80

@@ -26,7 +26,7 @@ from services.sites.importer import import_site
 from tests.faults.kit import Yard
 from tests.faults.rule_yard import Books, Flow, books, post, site_files, undisturbed
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = int(os.environ.get("COURTYARD_RULE_KILLS", "2"))
 
@@ -82,7 +82,7 @@ def test_services_are_killed_with_alarms_in_flight(mosquitto: Mosquitto, tmp_pat
     assert min(figures.values()) > 0, f"everything was in flight: {figures}"
 
 
-def _settled(database: Database, expected: Books, seconds: float = 40) -> Books:
+def _settled(database: Database, expected: Books, seconds: float = 240) -> Books:
     """The books once they are as expected, or when the time is over."""
     deadline = time.monotonic() + seconds
     while (found := books(database)).episodes != expected.episodes and time.monotonic() < deadline:
