@@ -46,5 +46,7 @@ class Yard(NamedTuple):
     places: tuple[Place, ...]
     site_rules: tuple[Mapping[str, Any], ...] = ()
     """Over several devices, as the site file has them."""
+    feeds: tuple[Mapping[str, Any], ...] = ()
+    """What several devices get their power or connection by, as the site file has them."""
     gateways: tuple[str, ...] = ()
     """Those whose own alarms stand here."""

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from device_profiles.schema import DeviceProfile, Rule
 from gateway.reading import Millis
 from services.backtest.place import SIDES, Lane, Place, RuleKey, Yard
+from services.groups.feeds import FEED_DOWN
 from services.groups.groups import Groups
-from services.groups.places import Placed, members_of
+from services.groups.places import Placed, feeds_by_device, members_of
 from services.groups.rule import SITE_RULES, GroupRule
-from services.groups.store import read_rules
+from services.groups.store import read_rules, rules_of_feeds
 from services.rules.compiled import PARENT, CompiledLook, CompiledProfile, Source
 from services.rules.state import DeviceState
-from services.sites.model import SiteRule
+from services.sites.model import Feed, SiteRule
 
 Library = Mapping[str, DeviceProfile]
 
@@ -34,6 +35,8 @@ class OverSeveral:
     placed: tuple[Placed, ...]
     differing: frozenset[str]
     """Ids of those that may say something else on the two sides."""
+    unasked: frozenset[str] = frozenset()
+    """Ids of those that are judged for what they explain, and not reported."""
 
     def __bool__(self) -> bool:
         return any(self.rules.values())
@@ -44,13 +47,17 @@ class OverSeveral:
         def wanted(id: str) -> bool:
             return rule == (SITE_RULES, id) if rule is not None else extent == "all" or id in self.differing
 
-        kept = {lane: tuple(one for one in some if wanted(one.rule.id)) for lane, some in self.rules.items()}
-        return replace(self, rules=kept)
+        def judged(id: str) -> bool:
+            return wanted(id) or id == FEED_DOWN  # what others wait for
+
+        kept = {lane: tuple(one for one in some if judged(one.rule.id)) for lane, some in self.rules.items()}
+        return replace(self, rules=kept, unasked=frozenset() if wanted(FEED_DOWN) else frozenset({FEED_DOWN}))
 
     def alone(self, yard: Yard) -> Yard:
         """The site with none but these rules over several devices."""
         ids = {one.rule.id for one in self.every}
-        return yard._replace(site_rules=tuple(one for one in yard.site_rules if one.get("id") in ids))
+        rules = tuple(one for one in yard.site_rules if one.get("id") in ids)
+        return yard._replace(site_rules=rules, feeds=yard.feeds if FEED_DOWN in ids else ())
 
     @property
     def every(self) -> tuple[GroupRule, ...]:
@@ -58,7 +65,7 @@ class OverSeveral:
 
     @property
     def shown(self) -> dict[RuleKey, Rule]:
-        return {(SITE_RULES, one.rule.id): one.compiled.rule for one in self.every}
+        return {(SITE_RULES, one.rule.id): one.compiled.rule for one in self.every if one.rule.id not in self.unasked}
 
     @property
     def changed(self) -> frozenset[RuleKey]:
@@ -144,7 +151,7 @@ def counted_together(yard: Yard) -> list[list[str]]:
         of = entry.get("of") or {}
         profiles, named, every = of.get("profiles") or (), of.get("devices") or (), of.get("families")
         found.append([one.id for one in yard.places if every or one.profile in profiles or one.id in named])
-    return found
+    return [*found, *(list(feed["devices"]) for feed in yard.feeds)]
 
 
 def joined(families: Sequence[Sequence[str]], together: Iterable[Iterable[str]]) -> list[list[str]]:
@@ -164,12 +171,15 @@ def _read(yard: Yard, placed: Sequence[Placed], library: Library) -> Iterator[Gr
     for found in read_rules(yard.site, yard.site_rules, known, library):
         if isinstance(found, GroupRule):
             yield found
+    yield from rules_of_feeds(yard.site, yard.feeds, known, library)
 
 
 def _placed(yard: Yard, library: Library) -> Iterator[Placed]:
+    feeds = feeds_by_device(map(Feed.model_validate, yard.feeds))
     for one in yard.places:
         if one.profile in library:
-            yield Placed(one.id, yard.site, one.profile, library[one.profile].family, one.building, one.parent)
+            family, fed_by = library[one.profile].family, feeds.get(one.id, ())
+            yield Placed(one.id, yard.site, one.profile, family, one.building, one.parent, fed_by)
 
 
 def _differs(
@@ -197,7 +207,7 @@ def _names(rule: GroupRule, profile: str) -> frozenset[str]:
 
 def ids_of_rules(yard: Yard) -> list[str]:
     """Of those that can be read."""
-    found = []
+    found = [FEED_DOWN] if yard.feeds else []
     for entry in yard.site_rules:
         try:
             found.append(SiteRule.model_validate(entry).id)

@@ -18,7 +18,7 @@ from services.backtest.place import Lane, Place, Yard
 from services.backtest.several import OverSeveral
 from services.calm.storms import Raises
 from services.groups.names import names_of_places
-from services.groups.places import behind_place, building_place, site_place
+from services.groups.places import behind_place, building_place, feed_place, site_place
 from services.intake.loading import card_of_place, join_supplies, load
 from services.intake.memory import Card, Memory, SiteState
 from services.intake.standing import Standing
@@ -77,9 +77,11 @@ def _as_new(site: SiteState) -> SiteState:
     return replace(site, impairments=defaultdict(dict), outages={}, supplies=supplies, supplies_of=supplies_of)
 
 
-def _cards_of_places(connection: Connection, site: str, devices: Iterable[Row[Any]]) -> dict[str, Card]:
+def _cards_of_places(
+    connection: Connection, site: str, devices: Iterable[Row[Any]], feeds: Iterable[str]
+) -> dict[str, Card]:
     """What the places are called that rules over several devices can be judged for."""
-    ids = {site_place(site)}
+    ids = {site_place(site), *feeds}
     for one in devices:
         ids |= {building_place(site, one.building)} if one.building else set()
         ids |= {behind_place(one.parent)} if one.parent else set()
@@ -110,7 +112,10 @@ def load_world(connection: Connection, site: str, start: datetime, end: datetime
     heard_by = {one.id: one.gateway or "" for one in memory.devices.values()}
     gateways = tuple(id for id in sorted(memory.gateways) if home_of(memory, id) == site)
     cards = {id: card for id, card in memory.cards.items() if id in ids}
-    cards |= _cards_of_places(connection, site, mine) | {gateway_device(id): _card_of_gateway(id) for id in gateways}
+    feeds = [feed_place(site, one["id"]) for one in row.feeds or ()]
+    cards |= _cards_of_places(connection, site, mine, feeds) | {
+        gateway_device(id): _card_of_gateway(id) for id in gateways
+    }
     memory = replace(
         memory,
         devices={},
@@ -143,6 +148,7 @@ def load_world(connection: Connection, site: str, start: datetime, end: datetime
                 for one in mine
             ),
             tuple(row.rules or ()),
+            tuple(row.feeds or ()),
             gateways,
         ),
         memory=memory,

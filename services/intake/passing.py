@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from services.groups.groups import Clock, GatewayTime, Told
+from services.groups.places import Placed
 from services.intake.consequences import Consequences
 from services.intake.escalation import Escalation
 from services.intake.memory import GatewayState, Memory
@@ -65,6 +66,7 @@ class Passing:
     def groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
         """What has changed about the rules over several devices up to now."""
         memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
+        _set_aside(memory)
         _follow(memory.groups.judge(_clock(memory)), work, consequences)
 
     def groups_of_batch(self, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences) -> None:
@@ -82,6 +84,24 @@ class Passing:
 
     def commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
         consequences.commands.tick()
+
+
+def _set_aside(memory: Memory) -> None:
+    """What devices say on which people are at work says nothing of several of them."""
+    groups, windows = memory.groups, memory.windows
+    if not groups:
+        return
+    now = max((one.progress or 0 for one in memory.gateways.values()), default=0)
+
+    def covered(one: Placed) -> bool:
+        device = memory.devices[one.id]
+        gateway = memory.gateways.get(device.gateway or "")
+        if gateway is None or gateway.progress is None:
+            return False
+        at = device.event_now(gateway.progress)
+        return windows.covering(one.site, one.building or None, one.family, one.id, at) is not None
+
+    groups.at_work({site: windows.open_at(site, now) for site in memory.sites}, covered)
 
 
 def _clock(memory: Memory) -> Clock:

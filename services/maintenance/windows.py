@@ -188,6 +188,10 @@ class Windows:
         found = (one for one in self._open_at(site, at) if one.scope.names(building, family, device))
         return next((one.id for one in found), None)
 
+    def open_at(self, site: str, at: Millis) -> tuple[str, ...]:
+        """The ids of the windows that are open at that time, wherever there."""
+        return tuple(one.id for one in self._open_at(site, at))
+
     def _open_at(self, site: str, at: Millis) -> Iterator[Window]:
         if site in self._of_site:
             yield from (one.window for one in self._on_day(site, at // _DAY) if one.start <= at < one.end)

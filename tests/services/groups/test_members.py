@@ -1,0 +1,122 @@
+"""What conditions on members may ask, and how a member counts of whom little is known: told as time lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from services.maintenance.store import add_window, claim
+from services.maintenance.windows import Scope, Window
+from tests.stories.site import PUMPS
+from tests.timeline import Timeline
+
+Made = Callable[..., Timeline]
+ROOMS = ("pumps-1", "pumps-2", "pumps-3", "pumps-4")
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Made]:
+    """Four pump rooms, heard every twenty seconds, and one rule over them."""
+    made: list[Timeline] = []
+
+    def make(when: str, **rule: Any) -> Timeline:
+        entry = {"id": "several", "name": "Several", "of": {"profiles": ["pumps"]}, "severity": "major", **rule}
+        devices = dict.fromkeys(ROOMS, "pumps")
+        site = Timeline(tmp_path, PUMPS, devices=devices, more={"rules": [{**entry, "when": when}]})
+        made.append(site)
+        for n, room in enumerate(ROOMS):
+            site.at(f"00:00:{10 + n:02}").keeps(room, every="20s", pressure=0.5)
+        return site.at("00:02")
+
+    yield make
+    for site in made:
+        site.close()
+
+
+def test_values_grow_old_without_a_message(yard: Made) -> None:
+    """Both were last heard at 00:01:53; time is told every ten seconds, and what is three minutes old is so before."""
+    site = yard("number(device, age(pressure) >= 3m) >= 2").silent("pumps-1").silent("pumps-2")
+    site.at("00:10").expect_alarm("site:yard", "several", raised="00:04:53")
+    values = site.alarms("site:yard")[0].reason["values"]
+    assert values["number(device, age(pressure) >= 3m) met by"] == "2/4: pumps-1, pumps-2"
+    assert values["number(device, age(pressure) >= 3m) not met by"] == "2/4: pumps-3, pumps-4"
+
+
+def test_a_member_falls_silent(yard: Made) -> None:
+    site = yard("share(device, silence >= 90s) >= 50 %", clear={"for": "0s"}).silent("pumps-1").silent("pumps-4")
+    site.at("00:05").expect_alarm("site:yard", "several", raised="00:03:23")
+    site.reading("pumps-1", pressure=0.5).at("00:05:10").expect_no_alarm("site:yard", "several")
+
+
+def test_a_mean_of_each_member_outlives_a_restart(yard: Made) -> None:
+    site = yard("number(device, mean(pressure, 10m) < 0.35 MPa) >= 2").at("00:12")
+    for room in ROOMS[:2]:
+        site.keeps(room, every="20s", pressure=0.2)
+    # From 0.5 to 0.2: after five minutes of ten the mean is 0.35.
+    site.at("00:14").restart().at("00:16:30").expect_no_alarm("site:yard").restart().at("00:18")
+    (alarm,) = site.alarms("site:yard")
+    assert "16:30" < site.shown(alarm.raised_at)[6:] < "17:30"
+
+
+def test_events_of_members_are_counted(yard: Made) -> None:
+    site = yard("number(pump, count(run == fault, 10m) >= 3) >= 1")
+    for minute in ("00:03", "00:04", "00:05"):
+        site.at(minute).expect_no_alarm("site:yard").reading("pumps-2", "pump:1", run="running")
+        site.reading("pumps-2", "pump:1", run="fault").at(f"{minute}:10")
+    site.expect_alarm("site:yard", "several", raised="00:05")
+
+
+def test_too_few_are_known_to_judge_a_share(yard: Made) -> None:
+    """Three of four cannot be trusted: one that is low is not all that are."""
+    key = "share(device, pressure < 0.3 MPa)"
+    site = yard(f"{key} >= 50 %", known_at_least="50 %")
+    for room in ROOMS[1:]:
+        site.silent(room)
+    site.at("00:04").keeps("pumps-1", every="20s", pressure=0.1).at("00:08").expect_no_alarm("site:yard")
+    site.reading("pumps-2", pressure=0.5).at("00:08:20").expect_alarm("site:yard", "several", raised="00:08")
+    values = site.alarms("site:yard")[0].reason["values"]
+    assert (values[key], values[f"{key} unknown of"]) == (0.5, "2/4: pumps-3, pumps-4")
+
+
+def test_all_must_be_known_where_the_rule_says_so(yard: Made) -> None:
+    site = yard("share(device, pressure < 0.3 MPa) >= 50 %", known_at_least=1).silent("pumps-4").at("00:04")
+    for room in ROOMS[:3]:
+        site.keeps(room, every="20s", pressure=0.1)
+    site.at("00:08").expect_no_alarm("site:yard")
+    site.keeps("pumps-4", every="20s", pressure=0.5).at("00:08:30")
+    site.expect_alarm("site:yard", "several", raised="00:08")
+
+
+def test_people_at_work_on_a_member_make_it_unknown(yard: Made) -> None:
+    site = yard("number(device, pressure < 0.3 MPa) >= 2", clear={"for": "0s"})
+    plan(site, ["pumps-1"], "00:02", "00:10")
+    site.at("00:03")
+    for room in ROOMS[:2]:
+        site.keeps(room, every="20s", pressure=0.1)
+    site.at("00:09").expect_no_alarm("site:yard")
+    site.at("00:12").expect_alarm("site:yard", "several", raised="00:10")
+
+
+def plan(site: Timeline, devices: list[str], start: str, end: str) -> None:
+    """A maintenance window on these."""
+    begins = site.moment(start)
+    window = Window(
+        id="w",
+        site="yard",
+        title="Cleaning",
+        scope=Scope(devices=frozenset(devices)),
+        starts_at=begins,
+        ends_at=site.moment(end),
+        created_at=begins,
+        created_by="p1",
+    )
+
+    def write(connection: Connection) -> None:
+        claim(connection, "yard")
+        add_window(connection, window)
+
+    site.intake.change_rules(write)
