@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 from sqlalchemy import select
 
 from services.accounts.audit import Intact, verify
+from services.backtest.jobs import Jobs
+from services.backtest.recipe import Recipe
+from services.backtest.report import Cancelled, Progress, Report
 from services.tables import audit
-from tests.services.rulebook.kit import Yard
+from tests.services.rulebook.kit import PROMPTLY, Yard
 from tests.stories.site import MIDNIGHT
 
 LATER = {"rules": {"pumps": {"low": {"for": "5m"}}}}
@@ -81,6 +88,40 @@ def test_what_does_not_fit_is_refused_at_its_place(yard: Yard) -> None:
         assert mistake["where"] == where
         assert said in mistake["expected"]
     assert yard.get("/rule-book")["version"] == 0
+
+
+def test_a_preview_is_stopped_by_who_asked_and_a_site_has_its_share(yard: Yard) -> None:
+    def endless(_recipe: Recipe, told: Callable[[Progress], None], stopping: Event) -> Report:
+        told(Progress(1234, 0, 0.25))
+        stopping.wait()
+        raise Cancelled
+
+    yard.context = replace(yard.context, jobs=Jobs(endless))
+    asked = [yard.api().post(f"{BOOK}/previews", json={"book": LATER, "version": 0}).json() for _ in range(4)]
+    full = yard.api().post(f"{BOOK}/previews", json={"book": LATER, "version": 0})
+    assert (full.status_code, full.json()["type"]) == (429, "too-many")
+    first, second = (f"/rules/previews/{one['id']}" for one in asked[:2])
+    wait_until(lambda: "25 %" in yard.api().get(f"{first}?site=yard&profile=pumps&rule=low").text)
+    page = yard.api().get(f"{first}?site=yard&profile=pumps&rule=low").text
+    assert "1,234 readings" in page
+    assert "It waits for its turn: 1 backtest comes first." in yard.api().get(f"{second}?site=yard").text
+    assert yard.api("crew").post(f"{first}/cancel?site=yard").status_code == 403
+    assert yard.api().post(f"{first}/cancel?site=yard&profile=pumps&rule=low").status_code == 303
+    wait_until(lambda: yard.get(f"/rule-book/previews/{asked[0]['id']}")["state"] == "cancelled")
+    assert "It was cancelled." in yard.api().get(f"{first}?site=yard&profile=pumps&rule=low").text
+    shipped = yard.put(LATER, preview=asked[0]["id"])
+    assert "The backtest is cancelled" in shipped.json()["detail"]
+    for one in asked[1:]:
+        assert yard.api().delete(f"{BOOK}/previews/{one['id']}").status_code == 200
+    yard.context.jobs.close()
+    assert {yard.get(f"/rule-book/previews/{one['id']}")["state"] for one in asked} == {"cancelled"}
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PROMPTLY
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_versions_are_kept_compared_and_gone_back_to(yard: Yard) -> None:
