@@ -440,6 +440,12 @@ recipients = Table(
     Column("step", Integer, nullable=True, default=0),  # told of alarms once they have gone this many steps up
     Column("digest", String(8), nullable=True),  # HH:MM of the site: warnings come once a day, together
 )
+digests = Table(
+    "digests",  # until when the alarms of a recipient's digests have been looked at
+    metadata,
+    Column("recipient", _id, primary_key=True),
+    Column("until", UtcDateTime, nullable=False),
+)
 notices = Table(
     "notices",  # the outbox
     metadata,

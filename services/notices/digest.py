@@ -7,7 +7,7 @@ stored times alone, so that a restart changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,8 @@ from services.notices.wording import SEVERITIES, clock, line
 BELOW_MAJOR = (Severity.MINOR.value, Severity.WARNING.value)
 SETTLE = timedelta(minutes=1)
 """What was taken in just before the time of the digest is committed by then."""
+MOST_DAYS = timedelta(days=31)
+"""A digest goes back no further."""
 _SHOWN = 20
 _FLAPPERS = 5
 _MOST = 200
@@ -27,11 +29,13 @@ _MOST = 200
 
 @dataclass(frozen=True)
 class Day:
-    """From the digest before until this one: (since, until]."""
+    """From the digest before until this one: (since, until]. More than a day where services were down meanwhile."""
 
     date: date
     since: datetime
     until: datetime
+    is_late: bool = False
+    """It begins with a day whose own digest was not sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,19 @@ def day_of(at: str, zone: ZoneInfo, now: datetime) -> Day:
     day = today if due + SETTLE <= now else today - timedelta(days=1)
     before = from_wall(datetime.combine(day - timedelta(days=1), wanted), zone)
     return Day(day, before, from_wall(datetime.combine(day, wanted), zone))
+
+
+def since_last(day: Day, done_until: datetime | None) -> Day | None:
+    """A day together with those before it that no digest has told of; None where it has been told already.
+
+    `done_until`: until when the digests of the recipient have gone; None where there was none yet.
+    """
+    if done_until is None:
+        return day
+    if done_until >= day.until:
+        return None
+    since = max(done_until, day.until - MOST_DAYS)
+    return replace(day, since=since, is_late=since < day.since)
 
 
 def key_of(site: str, day: Day, to: Recipient) -> str:
@@ -152,7 +169,17 @@ def _words(
     body = "\n".join(
         _section(part, found, audience.timezone, day, lang, public_url) for part, found in parts.items() if found
     )
-    return title[:300], f"{body}\n{line('link', link, lang)}"
+    return title[:300], f"{_late(day, audience.timezone, lang)}{body}\n{line('link', link, lang)}"
+
+
+def _late(day: Day, zone: str, lang: str) -> str:
+    """Which days it covers, where these are more than one."""
+    if not day.is_late:
+        return ""
+    since, until = clock(day.since, zone), clock(day.until, zone)
+    if lang.startswith("zh"):
+        return f"此前的汇总未能按时发送。本次包含 {since} 至 {until} 的告警。\n\n"
+    return f"The digests before this one could not be sent in time. It covers {since} to {until}.\n\n"
 
 
 def _section(part: str, found: list[DigestAlarm], zone: str, day: Day, lang: str, public_url: str) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from services.database import Database
 from services.ids import time_of
 from services.notices import digest as decide
-from services.notices.digest import BELOW_MAJOR, Day, DigestAlarm, day_of, key_of
+from services.notices.digest import BELOW_MAJOR, Day, DigestAlarm, day_of, key_of, since_last
 from services.notices.plan import Audience, Recipient, may_hear
 from services.notices.store import audience_of, queue
 from services.rules.store import Alarm, alarms_of_days
-from services.tables import notices, recipients
+from services.tables import digests, notices, recipients
 
 
 class Digests:
@@ -52,11 +52,26 @@ class Digests:
                 known = connection.scalar(select(notices.c.id).where(notices.c.key == key_of(audience.site, day, to)))
                 if known is not None:
                     return 0
-                alarms = _alarms(connection, audience.site, day)
-                found = decide.digest(audience, to, day, alarms, public_url=self._public_url)
+                stretch = since_last(day, _done_until(connection, to))
+                if stretch is None:
+                    return 0
+                alarms = _alarms(connection, audience.site, stretch)
+                found = decide.digest(audience, to, stretch, alarms, public_url=self._public_url)
+                _note_done(connection, to, stretch)
                 return queue(connection, [found] if found else [], now=now)
         except IntegrityError:
             return 0  # another process was faster
+
+
+def _done_until(connection: Connection, to: Recipient) -> datetime | None:
+    return connection.scalar(select(digests.c.until).where(digests.c.recipient == to.id))
+
+
+def _note_done(connection: Connection, to: Recipient, day: Day) -> None:
+    """Whether it brought a notice or nothing. Who comes back after a while begins anew."""
+    wanted = select(recipients.c.id).where(recipients.c.digest.is_not(None))
+    connection.execute(delete(digests).where(or_(digests.c.recipient == to.id, digests.c.recipient.not_in(wanted))))
+    connection.execute(insert(digests).values(recipient=to.id, until=day.until))
 
 
 def _alarms(connection: Connection, site: str, day: Day) -> list[DigestAlarm]:

@@ -20,7 +20,7 @@ from services.notices.plan import Audience, Recipient
 from services.tables import recipients
 from tests.services.notices.sinks import HttpSink, SmtpSink, eventually
 from tests.services.notices.test_outbox import House
-from tests.stories.site import YARD, Story, opened
+from tests.stories.site import MIDNIGHT, YARD, Story, opened
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 READER = """
@@ -184,6 +184,31 @@ def test_it_is_queued_once_however_often_anybody_looks(site: Story) -> None:
 def test_who_was_down_in_the_morning_sends_it_later(site: Story) -> None:
     held_open_for_a_while(site)
     assert digests(site).tick(datetime(2026, 3, 3, 9, tzinfo=UTC)) == 2
+
+
+def test_after_a_long_stop_one_digest_comes_late_and_says_which_days_it_covers(site: Story) -> None:
+    """The alarms of the day on which services stopped are in it, and those of no day twice."""
+    assert digests(site).tick(MIDNIGHT + timedelta(minutes=1)) == 0, "nothing yet"
+    held_open_for_a_while(site)
+    late = MIDNIGHT + timedelta(days=4, hours=3)
+    assert digests(site).tick(late) == 2
+    assert digests(site).tick(late + timedelta(hours=1)) == 0
+    [notice] = site.notices("calm")
+    assert notice.data["counts"]["new"] == 1
+    assert notice.body.startswith(
+        "The digests before this one could not be sent in time. It covers 2026-03-02 08:00 to 2026-03-06 08:00."
+    )
+    assert digests(site).tick(MIDNIGHT + timedelta(days=5, hours=3)) == 0, "in time again, and nothing new"
+
+
+def test_who_changes_the_time_of_the_digest_misses_nothing_and_hears_nothing_twice(site: Story) -> None:
+    digests(site).tick(MIDNIGHT + timedelta(minutes=1))
+    held_open_for_a_while(site)
+    with site.database.write() as connection:
+        connection.execute(update(recipients).where(recipients.c.id == "yard:calm").values(digest="10:00"))
+    assert digests(site).tick(MIDNIGHT + timedelta(hours=2, minutes=1)) == 1
+    assert digests(site).tick(MIDNIGHT + timedelta(hours=26, minutes=1)) == 1, "the other one's"
+    assert len(site.notices("calm")) == 1
 
 
 def test_the_day_that_a_recipient_leaves_the_digest_takes_nothing_back(site: Story) -> None:
