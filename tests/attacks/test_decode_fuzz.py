@@ -9,8 +9,9 @@ import json
 import random
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -202,36 +203,42 @@ def _longest(part: bytes, around: int = 0) -> int:
     return (LARGEST_PAYLOAD - around - 64) // len(part)
 
 
-def swollen_json(value: Any) -> Iterator[bytes]:
+Made = Callable[[], bytes]
+"""A payload of a mebibyte is made when it is its turn: most are not chosen."""
+
+
+def swollen_json(value: Any) -> Iterator[Made]:
     """The same message with one of its parts grown to the largest payload there can be, part by part."""
     whole = len(msgspec.json.encode(value))
     for path in list(places(value))[:12]:
-        found = at(value, path)
-        if isinstance(found, dict):
-            count = min(90_000, _longest(b'"k00000":1,', whole))
-            yield _with(value, path, {**found, **{f"k{i:05}": 1 for i in range(count)}})
-            count = min(2048, _longest(msgspec.json.encode(found) + b",", whole))
-            yield _with(value, path, [found] * count)
-        elif isinstance(found, list) and found:
-            count = min(2048, _longest(msgspec.json.encode(found[0]) + b",", whole))
-            yield _with(value, path, [found[0]] * count)
-            yield _with(value, path, [*[{}] * 30_000, *found])
-        elif isinstance(found, str):
-            yield _with(value, path, found + "9" * (LARGEST_PAYLOAD - whole - 64))
-        else:
-            yield _with(value, path, [1] * 90_000)
+        for grow in _growths(at(value, path), whole):
+            yield lambda path=path, grow=grow: msgspec.json.encode(put(value, path, grow()))
 
 
-def _with(value: Any, path: tuple[Any, ...], grown: Any) -> bytes:
-    return msgspec.json.encode(put(value, path, grown))
+def _growths(found: Any, whole: int) -> Iterator[Callable[[], Any]]:
+    if isinstance(found, dict):
+        keys = min(90_000, _longest(b'"k00000":1,', whole))
+        yield lambda: {**found, **{f"k{i:05}": 1 for i in range(keys)}}
+        yield lambda: [found] * min(2048, _longest(msgspec.json.encode(found) + b",", whole))
+    elif isinstance(found, list) and found:
+        yield lambda: [found[0]] * min(2048, _longest(msgspec.json.encode(found[0]) + b",", whole))
+        yield lambda: [*[{}] * 30_000, *found]
+    elif isinstance(found, str):
+        yield lambda: found + "9" * (LARGEST_PAYLOAD - whole - 64)
+    else:
+        yield lambda: [1] * 90_000
 
 
-def swollen_bytes(payload: bytes) -> Iterator[bytes]:
+def swollen_bytes(payload: bytes) -> Iterator[Made]:
     middle = len(payload) // 2
     for part in (b"\0", b"\xff", b" ", b"\n", b"1,", b"a=1 ", b"<a>", b'"', b"A" * 64, b"\x01"):
-        grown = part * _longest(part, len(payload))
-        yield from (payload + grown, payload[:middle] + grown + payload[middle:], grown)
-    yield (payload * (LARGEST_PAYLOAD // max(1, len(payload))))[:LARGEST_PAYLOAD]
+        for before, behind in ((payload, b""), (payload[:middle], payload[middle:]), (b"", b"")):
+            yield partial(_between, before, part, _longest(part, len(payload)), behind)
+    yield lambda: (payload * (LARGEST_PAYLOAD // max(1, len(payload))))[:LARGEST_PAYLOAD]
+
+
+def _between(before: bytes, part: bytes, count: int, behind: bytes) -> bytes:
+    return before + part * count + behind
 
 
 def quickest(decoder: Decoder, message: Message, enough: float, runs: int = 5) -> float:
@@ -262,7 +269,8 @@ def test_no_swollen_sample_takes_long(gateways: Gateways) -> None:
         seen.add(form)
         value = _json_of(payload)
         grown = list(swollen_bytes(payload) if value is None else swollen_json(value))
-        for large in dice.sample(grown, min(3, len(grown))):
+        for make in dice.sample(grown, min(3, len(grown))):
+            large = make()
             spent = quickest(gateways.registered, (topic, large), SLOWEST_SECONDS)
             if spent > SLOWEST_SECONDS * ROOM:
                 slow.append((spent, topic, large[:100]))
