@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -16,6 +16,7 @@ from services.maintenance.desk import Shown
 from services.maintenance.planning import Mistake, State, WindowOver, WindowRefused
 from services.sites import store as sites
 from services.sites.store import Site
+from services.web.pages.again import form_again
 from services.web.pages.render import Reader, reader_of, render
 from services.web.problems import not_found
 from services.web.security import ContextOf, Crew, Engineer, Principal
@@ -26,6 +27,7 @@ from services.web.views.maintenance import Typed
 router = APIRouter(include_in_schema=False)
 _ORDER = {State.OPEN: 0, State.PLANNED: 1, State.OVER: 2, State.CANCELLED: 2}
 _PAGE = 100
+_FORM = "/maintenance/new"
 
 
 @router.get("/maintenance")
@@ -62,8 +64,14 @@ def new(
     principal: Engineer,
     site: Annotated[str, Query(max_length=64)] = "",
     device: Annotated[str, Query(max_length=200)] = "",
+    act: Annotated[Literal["", "preview", "check"], Query()] = "",
 ) -> Response:
-    """The form; `device` is filled in where somebody comes from its page."""
+    """The form; `device` is filled in where somebody comes from its page. `act`: with what was typed, looked at or
+    refused: an answer to a POST could not be shown again."""
+    if act:
+        typed = view.typed_of(request.query_params)
+        wrong = _refused(context, principal, typed) if act == "check" else []
+        return _page(request, context, principal, typed, mistakes=wrong or None, looked=True)
     return _page(request, context, principal, Typed(site=site, devices=device))
 
 
@@ -82,9 +90,14 @@ def preview(request: Request, context: ContextOf, principal: Engineer) -> Respon
 async def add(request: Request, context: ContextOf, principal: Engineer) -> Response:
     form = await request.form()
     typed = view.typed_of(form)
+    said = [
+        (name, value) for name, value in form.multi_items() if isinstance(value, str) and name not in ("csrf", "act")
+    ]
+    if form.get("act") == "preview" and (to := form_again(_FORM, said, "preview")):
+        return to
     if form.get("act") == "preview":
         return await run_in_threadpool(_page, request, context, principal, typed, looked=True)
-    return await run_in_threadpool(_add, request, context, principal, typed)
+    return await run_in_threadpool(_add, request, context, principal, typed, said)
 
 
 @router.post("/maintenance/{window}/end")
@@ -101,7 +114,9 @@ def cancel(context: ContextOf, principal: Engineer, window: str) -> Response:
     return RedirectResponse("/maintenance", status_code=303)
 
 
-def _add(request: Request, context: Context, principal: Principal, typed: Typed) -> Response:
+def _add(
+    request: Request, context: Context, principal: Principal, typed: Typed, said: list[tuple[str, str]]
+) -> Response:
     site, now = _site(context, principal, typed.site), context.clock.now()
     typed = view.at_site(typed, site.id)
     desk = desk_of(context)
@@ -109,8 +124,20 @@ def _add(request: Request, context: Context, principal: Principal, typed: Typed)
         wish = view.wish_of(typed, desk.place(principal.scope, site.id).zone, now)
         desk.add(principal.scope, wish, by=principal.login, now=now)
     except WindowRefused as error:
-        return _page(request, context, principal, typed, mistakes=error.mistakes, status=422)
+        again = form_again(_FORM, said, "check") if _refused(context, principal, typed) else None
+        return again or _page(request, context, principal, typed, mistakes=error.mistakes, status=422)
     return RedirectResponse("/maintenance", status_code=303)
+
+
+def _refused(context: Context, principal: Principal, typed: Typed) -> list[Mistake]:
+    """What is wrong with what was typed; not whether there are too many windows already."""
+    site, now, desk = _site(context, principal, typed.site), context.clock.now(), desk_of(context)
+    try:
+        wish = view.wish_of(view.at_site(typed, site.id), desk.place(principal.scope, site.id).zone, now)
+        desk.preview(principal.scope, wish, by=principal.login, now=now)
+    except WindowRefused as error:
+        return error.mistakes
+    return []
 
 
 def _page(
