@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request
@@ -16,7 +17,7 @@ from device_profiles.schema import Text
 from device_profiles.yaml_lines import YamlMistake, read_yaml
 from services import tables
 from services.accounts.policy import Role
-from services.backtest.api import JobId, job_of, started
+from services.backtest.api import JobId, check, job_of, started
 from services.backtest.jobs import Backtest
 from services.backtest.report import Report
 from services.context import Context
@@ -27,17 +28,20 @@ from services.sites import store
 from services.sites.store import Site
 from services.tables import devices
 from services.web.i18n import N_
+from services.web.pages.again import shown_again, typed_before
 from services.web.pages.render import Reader, reader_of, render, zone_of
 from services.web.pages.words import Mark
 from services.web.problems import Problem
 from services.web.security import ContextOf, Engineer, Principal
 from services.web.views import backtest as view
+from services.web.views.agreement import agreement
 from services.web.views.mistake_words import mistake_said
 
 router = APIRouter(prefix="/rules/backtest", include_in_schema=False)
 SPANS = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 Span = Literal["24h", "7d", "30d"]
 _FIELDS = ("when", "for", "clear_when", "clear_for", "severity")
+T = TypeVar("T")
 _LARGEST = 200_000
 STATES = {
     "waiting": Mark("waiting", N_("Waits for its turn"), "idle", "clock"),
@@ -59,7 +63,11 @@ def form(
     begin: Annotated[str, Query(alias="from", max_length=40)] = "",
     end: Annotated[str, Query(alias="to", max_length=40)] = "",
 ) -> Response:
-    """What to try, and the backtests that were asked for lately. `from` and `to`: on the clock of the site."""
+    """What to try, and the backtests that were asked for lately; or what was typed and refused, and why. `from` and
+    `to`: on the clock of the site."""
+    typed = typed_before(request.query_params)
+    if typed:
+        return _form(request, context, principal, site, typed, _mistake(context, principal, site, typed))
     return _form(request, context, principal, site, {"rule": rule, "span": "7d", "from": begin, "to": end})
 
 
@@ -85,15 +93,33 @@ async def ask(
     fields = dict(zip(_FIELDS, (when, for_, clear_when, clear_for, severity), strict=True))
     values = {**fields, "rule": rule, "span": span, "params": params, "change": change, "from": begin, "to": end}
     try:
-        start, until = _stretch(context, principal, site, span, begin, end)
-        wanted: Any = change.replace("\r\n", "\n") or book_of(rule, fields, params)
-        job = await run_in_threadpool(
-            started, context, principal, site=site, start=start, end=until, rule=rule, change=wanted
-        )
+        job = await run_in_threadpool(_ask, started, context, principal, site, values)
     except (Problem, ValueError) as refused:
-        said = refused.detail if isinstance(refused, Problem) else str(refused)
-        return _form(request, context, principal, site, values, mistake=said)
+        # A mistake of the moment (too many are under way) is not found again from what was typed.
+        again = _mistake(context, principal, site, values) and shown_again("/rules/backtest", {"site": site}, values)
+        return again or _form(request, context, principal, site, values, _said(refused))
     return RedirectResponse(f"/rules/backtest/{job.id}", status_code=303)
+
+
+def _ask(do: Callable[..., T], context: Context, principal: Principal, site: str, values: dict[str, str]) -> T:
+    """Raises Problem, ValueError."""
+    typed = dict.fromkeys((*_FIELDS, "rule", "span", "params", "change", "from", "to"), "") | values
+    start, until = _stretch(context, principal, site, typed["span"], typed["from"], typed["to"])
+    fields = {name: typed[name] for name in _FIELDS}
+    wanted: Any = typed["change"].replace("\r\n", "\n") or book_of(typed["rule"], fields, typed["params"])
+    return do(context, principal, site=site, start=start, end=until, rule=typed["rule"], change=wanted)
+
+
+def _mistake(context: Context, principal: Principal, site: str, values: dict[str, str]) -> str:
+    try:
+        _ask(check, context, principal, site, values)
+    except (Problem, ValueError) as refused:
+        return _said(refused)
+    return ""
+
+
+def _said(refused: Problem | ValueError) -> str:
+    return refused.detail if isinstance(refused, Problem) else str(refused)
 
 
 @router.get("/{backtest}")
@@ -128,12 +154,12 @@ def cancel(context: ContextOf, principal: Engineer, backtest: JobId) -> Response
 
 
 def _stretch(
-    context: Context, principal: Principal, site: str, span: Span, begin: str, end: str
+    context: Context, principal: Principal, site: str, span: str, begin: str, end: str
 ) -> tuple[datetime, datetime]:
     """From where to where; without a beginning as long as `span`, without an end until now. Raises ValueError."""
     zone, now = zone_of(_site(context, principal, site).timezone), context.clock.now()
     until = _moment("to", end, zone) if end else now
-    return (_moment("from", begin, zone) if begin else until - SPANS[span]), min(until, now)
+    return (_moment("from", begin, zone) if begin else until - SPANS.get(span, SPANS["7d"])), min(until, now)
 
 
 def _moment(field: str, text: str, zone: ZoneInfo) -> datetime:
@@ -180,6 +206,7 @@ def _found(report: Report | None, context: Context, reader: Reader) -> dict[str,
         "rules": view.rules(report, reader.t, reader.language),
         "notes": [one.text.in_(reader.language) for one in report.notes],
         "drawn": view.drawn(report, context.library, reader.language),
+        "actual": agreement(report, reader.t, reader.language),
     }
 
 
@@ -197,7 +224,7 @@ def _form(
         request,
         "backtest.html",
         reader,
-        status=422 if mistake else 200,
+        status=422 if mistake and request.method == "POST" else 200,
         site=found,
         sites=sites,
         zone=zone_of(found.timezone),

@@ -42,6 +42,7 @@ from services.web.views import backtest as backtest_view
 from services.web.views import rules as view
 from services.web.views.adoption import typed as typed_in
 from services.web.views.mistake_words import NOTHING_CHANGED, mistake_said
+from services.web.views.rule_rows import folded, grade_rows, schedule_rows
 from services.web.views.rule_vocabulary import vocabulary_of
 
 router = APIRouter(prefix="/rules", include_in_schema=False)
@@ -101,7 +102,7 @@ def _judged(context: Context, principal: Principal, site: str, target: Target, t
     began_with = int(typed.get("version", "")) if typed.get("version", "").isdecimal() else -1
     newest = desk_of(context).newest(principal.scope, place.id)
     otherwise = as_in(context, place, without_change(context, place, newest, target), newest.version, target)
-    found = edited(newest.book, target, profile_of(context, target), typed, otherwise)
+    found = edited(newest.book, target, profile_of(context, target), folded(typed), otherwise)
     moved = BookMoved(place.id, began_with, newest) if newest.version != began_with else None
     mistakes = dict(found.mistakes)
     if not mistakes and moved is None:
@@ -170,7 +171,7 @@ def _edit_page(
         here = devices_of(connection, place.id, target.profile, reader)
         before = book_store.get_version(connection, place.id, moved.expected) if moved else None
     meanwhile = compare(before.book if before else RuleBook(), newest.book) if moved else []
-    profile = profile_of(context, target)
+    profile, values = profile_of(context, target), {**standing(now), **typed}
     return render(
         request,
         "rule_edit.html",
@@ -182,7 +183,10 @@ def _edit_page(
         rule=now,
         name=now.name.in_(reader.language),
         version=newest.version,
-        values={**standing(now), **typed},
+        values=values,
+        grade_rows=grade_rows(values),
+        schedule_rows=schedule_rows(values),
+        weekdays=view.WEEKDAYS,
         mistakes=view.mistakes(judged.mistakes, reader.t) if judged is not None else {},
         thresholds=list(view.threshold_fields(now, also_read_by(context, place, target, reader), reader.t)),
         vocabulary=vocabulary_of(profile, now, reader.t),

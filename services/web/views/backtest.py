@@ -160,10 +160,11 @@ def _drawn(
 
 
 def _shown(one: Difference) -> Shown:
-    return Shown(one.kind, _times(one.old), _times(one.new))
+    return Shown(one.kind, episode_times(one.old), episode_times(one.new))
 
 
-def _times(episode: Episode | None) -> Times | None:
+def episode_times(episode: Episode | None) -> Times | None:
+    """(raised, cleared), None where there is none."""
     if episode is None:
         return None
     return from_millis(episode.raised_at), None if episode.cleared_at is None else from_millis(episode.cleared_at)

@@ -53,6 +53,11 @@ FIELDS = {
     "for": N_("Must hold for"),
     "clear_when": N_("Clears when"),
     "clear_for": N_("Clears after"),
+    "grades": N_("Grades"),
+    "schedule": N_("Applies"),
+    "flapping": N_("Counts as flapping"),
+    "acknowledge_within": N_("Goes a step up after"),
+    "suppressed_by": N_("Suppressed by"),
     "note": N_("Note"),
 }
 PHASES = {
