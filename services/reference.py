@@ -24,6 +24,17 @@ command line overrule them. Made from the code by
 _COMMANDS_INTRO = """# Commands
 
 What `--help` says, in one place. Made from the code by `python -m services.reference`.
+
+Results go to the standard output, progress and errors to the standard error, so that `--json` can be read by a program.
+
+| Exit code | Means |
+|---|---|
+| 0 | It is done. |
+| 1 | It could not be done, or what was examined is not as it should be; the reason is said. |
+| 2 | The command line cannot be understood, or there is no Courtyard in the folder that `--data` names. |
+
+A command that looks at an installation or changes one makes none. What begins one: `courtyard up`, `gateway`,
+`services`, `migrate`, `enrol`, `restore` and `site import`.
 """
 
 

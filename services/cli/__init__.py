@@ -13,6 +13,8 @@ app = typer.Typer(
     cls=Index,
     help="Watches the shared equipment of residential communities, and makes sure that what breaks is repaired.",
     no_args_is_help=True,
+    epilog="Exit codes: 0 it is done; 1 it could not be done, or something is wrong: the reason is said on standard "
+    "error; 2 the command line cannot be understood, or there is no Courtyard in the folder that --data names.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

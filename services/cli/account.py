@@ -35,7 +35,7 @@ SiteOption = Annotated[str, typer.Option("--site", help='A site id; "*" is every
 @account.command("add")
 @explained
 def account_add(
-    login: Annotated[str, typer.Argument(help="What the person types to sign in.")],
+    login: Annotated[str, typer.Argument(metavar="LOGIN", help="What the person types to sign in.")],
     role: Annotated[Role, typer.Option("--role", help="admin, engineer or crew.")],
     site: SiteOption = ANYWHERE,
     name: Annotated[str, typer.Option("--name", help="The person's name, as colleagues know it.")] = "",
@@ -78,7 +78,7 @@ def account_add(
 @account.command("password")
 @explained
 def account_password(
-    login: Annotated[str, typer.Argument(help="Whose password.")],
+    login: Annotated[str, typer.Argument(metavar="LOGIN", help="Whose password.")],
     choose: Annotated[bool, typer.Option("--choose", help="Type one instead of getting a made-up one.")] = False,
     data: Data = None,
 ) -> None:
@@ -119,7 +119,7 @@ def account_list(data: Data = None) -> None:
 @account.command("disable")
 @explained
 def account_disable(
-    login: Annotated[str, typer.Argument(help="Who may no longer sign in.")], data: Data = None
+    login: Annotated[str, typer.Argument(metavar="LOGIN", help="Who may no longer sign in.")], data: Data = None
 ) -> None:
     """Let somebody in no more. Tickets and history keep the name."""
     from services.accounts import desk, store
@@ -150,7 +150,9 @@ def account_audit(data: Data = None) -> None:
 @token.command("create")
 @explained
 def token_create(
-    name: Annotated[str, typer.Argument(help="What the token is for. A gateway's token has the gateway's id.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What the token is for. A gateway's token has the gateway's id.")
+    ],
     role: Annotated[Role, typer.Option("--role", help="gateway, or what an API client may do: crew, engineer, admin.")],
     site: SiteOption = ANYWHERE,
     data: Data = None,

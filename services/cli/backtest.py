@@ -18,6 +18,7 @@ from services.cli import app
 from services.cli.console import Console
 from services.cli.installed import open_installed, the_site
 from services.cli.shared import errors, explained, settings_with
+from services.cli.times import wall
 from services.clock import SystemClock, from_millis
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _KINDS = {
     "moved": "moved",
     "changed": "told otherwise",
 }
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
 
 
 @app.command("backtest")
@@ -47,11 +47,15 @@ _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
 def backtest(
     site: Annotated[str, typer.Option("--site", help="The site's id; may be left out where there is one.")] = "",
     begin: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=_FORMATS, help="On the site's clock; default: a day before --to."),
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="On the site's clock: 2026-03-01 or '2026-03-01 08:00'; default: a day before --to.",
+        ),
     ] = None,
     end: Annotated[
-        datetime | None, typer.Option("--to", formats=_FORMATS, help="On the site's clock; default: now.")
+        str | None, typer.Option("--to", metavar="TIME", help="Its end, on the site's clock; default: now.")
     ] = None,
     rule: Annotated[
         str, typer.Option("--rule", metavar="PROFILE/RULE", help="Judge this rule alone, such as booster_set/low.")
@@ -83,7 +87,8 @@ def backtest(
     loaded. `when`, `for`, `clear_when`, `clear_for`, `severity`, `mode` (live, shadow, off), `grades`, `schedule`,
     `flapping`, `acknowledge_within` and `suppressed_by` can be changed.
 
-    Exit codes: 0 it ran, 1 it could not (the reason is said), 2 an option is wrong.
+    Exit codes: 0 it ran, 1 it could not (the reason is said), 2 there is no Courtyard where it looked, or the command
+    line cannot be understood.
 
     [bold]Example[/bold]: courtyard backtest --site yard --from 2026-03-01 --to 2026-03-08 --with calmer.yaml
     """
@@ -145,10 +150,10 @@ def _devices(database: Database, site: str) -> dict[str, str]:
         return {row.id: row.profile for row in connection.execute(there)}
 
 
-def _stretch(begin: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime]:
+def _stretch(begin: str | None, end: str | None, zone: ZoneInfo) -> tuple[datetime, datetime]:
     now = SystemClock().now()
-    until = now.astimezone(zone) if end is None else end.replace(tzinfo=zone)
-    start = until - timedelta(days=1) if begin is None else begin.replace(tzinfo=zone)
+    until = now.astimezone(zone) if end is None else wall("--to", end).replace(tzinfo=zone)
+    start = until - timedelta(days=1) if begin is None else wall("--from", begin).replace(tzinfo=zone)
     if start > now:
         raise ValueError(f"--from lies in the future; found {start:%Y-%m-%d %H:%M}: a backtest replays what has been")
     if start >= until:
@@ -177,7 +182,7 @@ def _changed(live: Variant, change: Path, rule: RuleKey | None, devices: dict[st
     from services.backtest.change import with_change
 
     if not change.exists():
-        raise ValueError(f"--with: there is no file {change}")
+        raise ValueError(f"--with: found no file {change}, expected part of a rule book or a whole profile (YAML)")
     return with_change(live, change.read_text(encoding="utf-8"), name=str(change), rule=rule, devices=devices)
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 dashboards = typer.Typer(no_args_is_help=True, help="Build Grafana dashboards from device profiles, and check them.")
 app.add_typer(dashboards, name="dashboards")
 Profiles = Annotated[
-    list[Path] | None, typer.Argument(help="Folders of your own profiles; without any, the shipped ones.")
+    list[Path] | None,
+    typer.Argument(metavar="FOLDER", help="Folders of your own profiles; without any, the shipped ones."),
 ]
 
 

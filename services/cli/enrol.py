@@ -27,11 +27,16 @@ def enrol(
     Another token that this gateway had is revoked. docker-compose.yml does this before it starts services.
     """
     from services import bootstrap
-    from services.accounts.enrol import enrol_gateway
+    from services.accounts.enrol import SHORTEST, enrol_gateway
     from services.clock import SystemClock
 
+    secret = token_file.read_text(encoding="utf-8").strip()
+    if len(secret) < SHORTEST:
+        raise ValueError(
+            f"{token_file}: found a token of {len(secret)} characters, expected at least {SHORTEST}; "
+            "`courtyard secrets init` makes one"
+        )
     with ExitStack() as stack:
         database = bootstrap.open_database(stack, settings_with(data_dir=data))
-        secret = token_file.read_text(encoding="utf-8").strip()
         done = enrol_gateway(database, name=name, secret=secret, now=SystemClock().now())
     console.print(f"{name}: {done}")

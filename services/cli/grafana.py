@@ -37,7 +37,7 @@ grafana = typer.Typer(
     name="grafana",
     no_args_is_help=True,
     help="Put dashboards, folders, datasources and annotations into a Grafana, and keep them as they should be.\n\n"
-    "It knows Grafana 10 to 13. Without its API: `courtyard grafana provision` writes files that it reads at its start.",
+    "It knows Grafana 10 to 13. Without its API: `courtyard grafana provision` writes files that it reads at start.",
 )
 app.add_typer(grafana)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from services.database import Database
     from services.settings import Settings
 
+_SQLITE = b"SQLite format 3\0"
 _NEXT = "start one there (courtyard up), or name the folder of yours: --data DIR (or COURTYARD_DATA_DIR)"
 
 
@@ -51,15 +54,35 @@ def file_of(settings: Settings, name: str) -> Path:
     """A file that an installation keeps in its folder. Raises NoCourtyard where it is not there."""
     path = settings.data_dir / name
     if not path.exists():
-        raise NoCourtyard(f"there is no Courtyard in {settings.data_dir} (no {name}); {_NEXT}")
+        raise NoCourtyard(f"there is no Courtyard in {settings.data_dir.absolute()} (no {name}); {_NEXT}")
     return path
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[Path]:
+    """A database file while it is read: raises Damaged, with its name, where it is none."""
+    from services.folder import Damaged
+
+    if file.exists() and _begins(file) not in (b"", _SQLITE):
+        raise Damaged(file, "file is not a database")
+    try:
+        yield file
+    except sqlite3.OperationalError:
+        raise  # locked, or not for this user: nothing is wrong with the file
+    except sqlite3.DatabaseError as error:
+        raise Damaged(file, str(error)) from error
+
+
+def _begins(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(len(_SQLITE))
 
 
 def folder_of(settings: Settings) -> Path:
     """The folder of an installation or of a gateway alone. Raises NoCourtyard where it holds neither."""
     folder = settings.data_dir
     if not any((folder / name).exists() for name in ("courtyard.db", "journal.db", "telemetry.db")):
-        raise NoCourtyard(f"there is no Courtyard in {folder}; {_NEXT}")
+        raise NoCourtyard(f"there is no Courtyard in {folder.absolute()}; {_NEXT}")
     return folder
 
 
@@ -76,24 +99,21 @@ def the_site(database: Database, site: str, argument: str = "--site") -> tuple[s
         there = (
             f"one of: {', '.join(sorted(known))}" if known else "a site, and there is none yet: courtyard site import"
         )
-        raise ValueError(f"{argument}: found {repr(site) if site else 'none'}, expected {there}{nearest(site, known)}")
+        meant = nearest(site, known) if len(known) > 1 else ""
+        raise ValueError(f"{argument}: found {repr(site) if site else 'none'}, expected {there}{meant}")
     return site, ZoneInfo(known[site])
 
 
 def _check_version(database: Database, settings: Settings) -> None:
     from services import migrations
 
+    migrations.refuse_newer(database)
     found, expected = migrations.current(database), migrations.newest()
     if found == expected:
         return
     where = _where(settings)
     if found is None:
         raise NoCourtyard(f"there is no Courtyard in {where}: its database is empty; to begin: courtyard migrate")
-    if found not in migrations.known():
-        raise ValueError(
-            f"{where} was written by a newer Courtyard: found revision {found}, this version knows {expected} at most; "
-            "use the newer version, or restore a backup of this one into another folder"
-        )
     raise ValueError(
         f"{where} was written by an older Courtyard: found revision {found}, expected {expected}; stop what runs of "
         "the old version, make a backup (courtyard backup FILE), then: courtyard migrate"

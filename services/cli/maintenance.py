@@ -19,6 +19,7 @@ from services.cli import app
 from services.cli.console import Console
 from services.cli.installed import open_installed, the_site
 from services.cli.shared import explained, settings_with
+from services.cli.times import wall
 from services.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ _ARGUMENTS = {
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:\+\d\d:\d\d|Z)")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder.")]
-Id = Annotated[str, typer.Argument(help="The window's id, as `courtyard maintenance list` prints it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Id = Annotated[
+    str, typer.Argument(metavar="WINDOW", help="The window's id, as `courtyard maintenance list` prints it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @maintenance.command("list")
@@ -60,7 +63,10 @@ def list_(
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """What is on now, and what comes."""
+    """What is on now, and what comes.
+
+    With --json: a list of windows, each with its state (planned, open, over, cancelled) and its next times in UTC.
+    """
     now = SystemClock().now()
     with _desk(data, site, "--site") as desk:
         found = desk.all(None, now, site=site, since=None if past else now)
@@ -75,8 +81,10 @@ def list_(
 @maintenance.command("add")
 @explained
 def add(
-    site: Annotated[str, typer.Argument(help="The site's id.", show_default=False)],
-    title: Annotated[str, typer.Argument(help="What is done, such as 'Tank cleaning'.", show_default=False)],
+    site: Annotated[str, typer.Argument(metavar="SITE", help="The site's id.", show_default=False)],
+    title: Annotated[
+        str, typer.Argument(metavar="TITLE", help="What is done, such as 'Tank cleaning'.", show_default=False)
+    ],
     starts: Annotated[
         str | None, typer.Option("--from", help="On the clock of the site: '2026-03-07 22:00'. Default: now.")
     ] = None,
@@ -121,21 +129,29 @@ def add(
 
 @maintenance.command("end")
 @explained
-def end(window: Id, data: Data = None) -> None:
-    """The work is done before its time: what is still wrong is raised now. One that recurs opens again on its next
-    day."""
+def end(window: Id, as_json: AsJson = False, data: Data = None) -> None:
+    """The work is done before its time: what is still wrong is raised now.
+
+    One that recurs opens again on its next day; to be rid of all of them: courtyard maintenance cancel.
+    """
     with _desk(data) as desk:
         found = desk.end(None, window, by=_BY, now=SystemClock().now())
-    out.print(f"[bold]{escape(found.window.title)}[/bold] is over.")
+    if as_json:
+        typer.echo(json.dumps(_plain(found), ensure_ascii=False, indent=2))
+    else:
+        out.print(f"[bold]{escape(found.window.title)}[/bold] is over.")
 
 
 @maintenance.command("cancel")
 @explained
-def cancel(window: Id, data: Data = None) -> None:
+def cancel(window: Id, as_json: AsJson = False, data: Data = None) -> None:
     """Take a window back: if it is open it is over now, and it never opens again."""
     with _desk(data) as desk:
         found = desk.cancel(None, window, by=_BY, now=SystemClock().now())
-    out.print(f"[bold]{escape(found.window.title)}[/bold] is taken back.")
+    if as_json:
+        typer.echo(json.dumps(_plain(found), ensure_ascii=False, indent=2))
+    else:
+        out.print(f"[bold]{escape(found.window.title)}[/bold] is taken back.")
 
 
 @contextmanager
@@ -203,16 +219,9 @@ def _times(
     if (ends is None) is (lasts is None):
         raise ValueError("found both --to and --for or neither, expected one of them")
     zone = desk.place(None, site).zone
-    begins = now if starts is None else from_wall(_wall("--from", starts), zone)
-    over = from_wall(_wall("--to", ends), zone, second=True) if ends is not None else begins + _span(lasts or "")
+    begins = now if starts is None else from_wall(wall("--from", starts), zone)
+    over = from_wall(wall("--to", ends), zone, second=True) if ends is not None else begins + _span(lasts or "")
     return {"starts_at": begins, "ends_at": over}
-
-
-def _wall(option: str, text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError as error:
-        raise ValueError(f"{option}: found {text!r}, expected a day and a time such as '2026-03-07 22:00'") from error
 
 
 def _span(text: str) -> timedelta:

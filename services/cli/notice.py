@@ -12,7 +12,7 @@ from rich.markup import escape
 from services.cli import app
 from services.cli.console import Console
 from services.cli.installed import open_installed
-from services.cli.shared import explained, settings_with
+from services.cli.shared import errors, explained, settings_with
 from services.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def send_test(
     try:
         channel, target, shown, language = _resolve(settings, to)
     except (RecipientUnknown, outbox.TargetMissing) as error:
-        out.print(f"[red]{escape(str(error))}[/red]")
+        errors.print(f"[bold red]Error[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     out.print(f"Sending a test message by {channel} to {escape(shown)} …")
     key = f"test-{new_id(SystemClock().now())}"

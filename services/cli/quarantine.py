@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from rich.markup import escape
 
 from services.cli import app
 from services.cli.console import Console
-from services.cli.installed import file_of
+from services.cli.installed import file_of, readable
 from services.cli.shared import explained, settings_with
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ def list_(
     """
     from gateway.journal import JournalReader
 
-    path = file_of(settings_with(data_dir=data), "journal.db")
-    reader = JournalReader(path)
-    try:
+    with readable(file_of(settings_with(data_dir=data), "journal.db")) as path, closing(JournalReader(path)) as reader:
         entries = reader.quarantine(limit=limit)
-    finally:
-        reader.close()
     if as_json:
         for entry in entries:
             print(json.dumps(_plain(entry), ensure_ascii=False))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from device_profiles.mistakes import nearest, one_of
 from services.cli import app
 from services.cli.rules_said import (
     json_of,
@@ -25,6 +26,9 @@ from services.cli.rules_said import (
 from services.cli.rules_yard import BY, yard_of
 from services.cli.shared import explained
 
+if TYPE_CHECKING:
+    from services.backtest import Report
+
 rules = typer.Typer(
     name="rules",
     help="What rules run at a site, why they say what they say, and how to change them safely.",
@@ -38,7 +42,9 @@ RuleArgument = Annotated[
     str, typer.Argument(metavar="PROFILE/RULE", help="Such as booster_set/pressure_low.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="For this device only, such as pumps-1.")]
-VersionArgument = Annotated[int, typer.Argument(min=0, help="A version of the rule book; 0 is as the profiles say.")]
+VersionArgument = Annotated[
+    int, typer.Argument(metavar="VERSION", min=0, help="A version of the rule book; 0 is as the profiles say.")
+]
 
 
 @rules.command("list")
@@ -56,6 +62,9 @@ def list_rules(
     """
     with yard_of(data, site) as yard:
         found = yard.rules()
+    known = {one.profile for one in found.rules}
+    if profile and profile not in known:
+        raise ValueError(f"--profile: found {profile!r}, expected {one_of(known)}{nearest(profile, known)}")
     shown = [one for one in found.rules if profile in ("", one.profile) and (one.problems or not problems)]
     if as_json:
         loose = [asdict(one) for one in found.problems]
@@ -146,16 +155,24 @@ def set_rule(
     without_preview: Annotated[
         str, typer.Option("--without-preview", metavar="REASON", help="Ship it untried; the reason is recorded.")
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ship it without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only try it on the past; nothing changes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ship it without asking; --json asks nothing.")] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Change a rule at a site, or on one device: first it is tried on the past, then it is shipped.
 
-    What is not named stays as it is. Services that run follow within a second.
+    What is not named stays as it is. Services that run follow within a second. With --json give --yes or --dry-run: a
+    program is not asked.
 
-    [bold]Example[/bold]: courtyard rules set booster_set/pressure_low --for 5m --note "raised too often"
+    [bold]Examples[/bold]
+
+      courtyard rules set booster_set/pressure_low --for 5m --dry-run
+
+      courtyard rules set booster_set/pressure_low --for 5m --note "raised too often" --yes
     """
+    if as_json and not yes and not dry_run:
+        raise ValueError("--json: found neither --yes nor --dry-run, expected one of them, because nobody is asked")
     said = {
         "mode": mode, "severity": severity, "when": when, "for": held, "clear_when": clear_when, "clear_for": clear_for,
         "grades": grades, "schedule": schedule, "flapping": flapping, "acknowledge_within": acknowledge_within,
@@ -166,7 +183,10 @@ def set_rule(
         report = None if without_preview else yard.tried(book, days, quiet=as_json)
         if report is not None and not as_json:
             print_tried(report)
-        if not yes and not as_json and not typer.confirm(f"Ship it as version {yard.version + 1}?"):
+        if dry_run:
+            _print_untouched(yard.site, report, as_json=as_json)
+            return
+        if not yes and not typer.confirm(f"Ship it as version {yard.version + 1}?"):
             out.print("Nothing has changed.")
             return
         shipped = yard.ship(book, note, report, without_preview, days)
@@ -227,6 +247,7 @@ def rollback(
     version: VersionArgument,
     note: Annotated[str, typer.Option("--note", help="Why, for those who read it next.")] = "",
     site: SiteOption = "",
+    as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Go back to an older version: what stood there becomes the next one, and nothing is lost."""
@@ -234,14 +255,24 @@ def rollback(
         if yard.book_at(version).content == yard.newest.content:
             raise ValueError(f"nothing would change: version {yard.version} in force says what version {version} says")
         found = yard.desk.rollback(None, yard.site, version, began_with=yard.version, note=note, by=BY, now=yard.now)
+    misfits = (found.preview or {}).get("misfits", [])
+    if as_json:
+        print_json({"site": yard.site, "version": found.version, "misfits": misfits})
+        return
     out.print(
         f"[green]Version {found.version}[/green] of the rule book of {yard.site} says what version {version} said."
     )
-    misfits = (found.preview or {}).get("misfits", [])
     for one in misfits:
         out.print(f"[yellow]no longer fits[/yellow] {escape(one)}")
     if misfits:
         out.print("The profile's own rule stands there; `courtyard rules list --problems` names it until it is mended.")
+
+
+def _print_untouched(site: str, report: Report | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"site": site, "version": None, "preview": None if report is None else report.to_json()})
+    else:
+        out.print("Nothing has changed.")
 
 
 def _params(given: list[str]) -> dict[str, str]:

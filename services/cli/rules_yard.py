@@ -118,7 +118,7 @@ class Yard:
             raise ValueError(f"--param {unknown[0].removeprefix('param.')}: expected a threshold of this rule: {known}")
         found = edited(self.newest.book, target, self.library[rule.profile], {**fields, **said}, otherwise)
         if found.mistakes:
-            raise ValueError("\n".join(f"{_option(name)}: {text}" for name, text in found.mistakes.items()))
+            raise ValueError("\n".join(_mistake(name, text, said) for name, text in found.mistakes.items()))
         if book_store.content_of(found.book) == book_store.content_of(self.newest.book):
             raise ValueError("nothing would change: the rule says this already")
         self.desk.check(None, self.site, self.version, found.book)
@@ -130,7 +130,10 @@ class Yard:
         from services.backtest.history import history_of
 
         with ExitStack() as stack:
-            store = history_of(self.settings).open(stack)
+            try:
+                store = history_of(self.settings).open(stack)
+            except ValueError as error:
+                raise ValueError(f"{error}; to ship it untried: --without-preview REASON") from error
             bar = stack.enter_context(_bar(quiet=quiet))
             task = bar.add_task(f"trying it on the last {days} days", total=1.0)
             return preview(
@@ -223,6 +226,11 @@ def _bar(*, quiet: bool) -> Progress:
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=errors, transient=True,
         disable=quiet,
     )  # fmt: skip
+
+
+def _mistake(field: str, text: str, said: dict[str, str]) -> str:
+    found = "" if "found" in text or field not in said else f"found {said[field]!r}, "
+    return f"{_option(field)}: {found}{text}"
 
 
 def _option(field: str) -> str:

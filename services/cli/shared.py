@@ -32,6 +32,7 @@ _EXPECTED = (
     ("gateway.telemetry", "TelemetryUnavailable"),
     ("gateway.uplink", "UplinkRejected"),
     ("gateway.uplink", "UplinkUnavailable"),
+    ("dashboards.check", "Refused"),
     ("device_profiles.library", "ProfileMistakes"),
     ("services.profiles", "ProfileSamplesFail"),
     ("services.sites.mistakes", "SiteMistakes"),

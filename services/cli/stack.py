@@ -131,7 +131,9 @@ def stack_status(
 @stack.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @explained
 def stack_exec(
-    service: Annotated[str, typer.Argument(help="Whose settings and secrets: services, gateway, ...")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="Whose settings and secrets: services, gateway, ...")
+    ],
     words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="A command of courtyard with its options.")],
     data: Annotated[Path, typer.Option("--data", help="The folder it was started in.")] = _DATA,
     file: File = _FILE,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,9 @@ from rich.table import Table
 from gateway.reading import Millis, Reading
 from services.cli import app
 from services.cli.console import Console
-from services.cli.installed import file_of, folder_of, open_installed
+from services.cli.installed import file_of, folder_of, open_installed, readable
 from services.cli.shared import errors, explained, settings_with
+from services.cli.times import wall
 from services.clock import SystemClock, from_millis, to_millis
 
 if TYPE_CHECKING:
@@ -41,9 +43,10 @@ Data = Annotated[Path | None, typer.Option("--data", help="Courtyard's data fold
 Url = Annotated[str | None, typer.Option("--influx-url", help="InfluxDB; default: COURTYARD_INFLUX_URL.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 From = Annotated[
-    datetime | None, typer.Option("--from", help="Beginning, such as 2026-03-01T08:00 (UTC).", show_default=False)
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Beginning (UTC), such as 2026-03-01 or '2026-03-01 08:00'."),
 ]
-To = Annotated[datetime | None, typer.Option("--to", help="End, not included (UTC); default: now.", show_default=False)]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, not included (UTC); default: now.")]
 
 
 @telemetry.command("setup")
@@ -98,7 +101,8 @@ def status(data: Data = None, url: Url = None, as_json: AsJson = False) -> None:
         with _asking(settings) as ql, out.status("Asking InfluxDB …"):
             found = of_influx(ql)
     else:
-        found = of_embedded(file_of(settings, "telemetry.db"))
+        with readable(file_of(settings, "telemetry.db")) as path:
+            found = of_embedded(path)
     wait = waiting(settings.data_dir)
     if as_json:
         print(json.dumps({**found.plain(), "waiting": wait}, indent=1))
@@ -136,26 +140,32 @@ def rollup(begin: From = None, end: To = None, data: Data = None, url: Url = Non
     if end is not None and begin is None:
         raise ValueError("found --to without --from, expected both: say where to begin")
     now = SystemClock().now()
-    library = load_library(settings)
+    span = _span(begin, end, now) if begin else None
     points: dict[str, int] = {}
     with ExitStack() as stack:
         ql = stack.enter_context(_asking(settings))
         store = _writing(stack, settings)
-        work = Rollup(ql, store.post, library)
+        work = Rollup(ql, store.post, load_library(settings))
         for level in (FIVE_MINUTES, HOURLY):
             with out.status(f"Summing up {level.name} …"):
-                points[level.name] = _again(work, level, begin, end or now) if begin else _due(work, level, now)
+                points[level.name] = _again(work, level, *span) if span else _due(work, level, now)
     if as_json:
         print(json.dumps({"points": points}))
     else:
         out.print(", ".join(f"{count} points of {name}" for name, count in points.items()) + " written.")
 
 
-def _again(work: Rollup, level: Level, begin: datetime, end: datetime) -> int:
-    start, until = _millis(begin), _millis(end)
-    if start >= until:
-        raise ValueError(f"--from must be before --to; found {begin} and {end}")
+def _again(work: Rollup, level: Level, start: Millis, until: Millis) -> int:
     return sum(work.again(level, start, until))
+
+
+def _span(begin: str | None, end: str | None, now: datetime) -> tuple[Millis, Millis]:
+    """The last day, where nothing is said. Raises ValueError."""
+    until = _millis("--to", end) if end else to_millis(now)
+    start = _millis("--from", begin) if begin else until - 86_400_000
+    if start >= until:
+        raise ValueError(f"--from must be before --to; found {_shown(start)} and {_shown(until)}")
+    return start, until
 
 
 def _due(work: Rollup, level: Level, now: datetime) -> int:
@@ -180,8 +190,8 @@ def refused(
     """
     from gateway.telemetry.refused import FILE, listing, total
 
-    path = folder_of(settings_with(data_dir=data)) / FILE
-    entries = listing(path, limit)
+    with readable(folder_of(settings_with(data_dir=data)) / FILE) as path:
+        entries = listing(path, limit)
     for entry in entries:
         when, which = _shown(entry.measured_at), f"{entry.device}/{entry.child}" if entry.child else entry.device
         if as_json:
@@ -197,7 +207,7 @@ def refused(
 @telemetry.command("export")
 @explained
 def export(
-    devices: Annotated[list[str], typer.Argument(help="Ids of devices.", show_default=False)],
+    devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Ids of devices.", show_default=False)],
     begin: From = None,
     end: To = None,
     file: Annotated[
@@ -213,18 +223,16 @@ def export(
     [bold]Example[/bold]: courtyard telemetry export booster-1 --from 2026-03-01 --to 2026-03-02 --csv pump.csv
     """
     settings = settings_with(data_dir=data, influx_url=url)
-    until = _millis(end) if end else to_millis(SystemClock().now())
-    start = _millis(begin) if begin else until - 86_400_000
-    if start >= until:
-        raise ValueError("--from must be before --to")
+    start, until = _span(begin, end, SystemClock().now())
     with ExitStack() as stack:
-        readings = _scan(stack, settings, devices, start, until)
+        readings = iter(_scan(stack, settings, devices, start, until))
+        first = list(islice(readings, 1))  # before anything is written: the store may be away
         # utf-8-sig: Excel takes plain UTF-8 for something else, and Chinese names for noise.
         target = stack.enter_context(file.open("w", newline="", encoding="utf-8-sig")) if file else sys.stdout
         writer = csv.writer(target)
         writer.writerow(("time", "device", "child", "metric", "value", "quality", "received"))
         count = 0
-        for reading in readings:
+        for reading in chain(first, readings):
             writer.writerows(_rows(reading))
             count += len(reading.values)
     if not count:
@@ -290,7 +298,7 @@ def copy(
     start, end = span[0], span[1] + 1
     if begin is None and not again and mark.exists():
         start = max(start, int(json.loads(mark.read_text())["until"]))
-    start = max(start, _millis(begin) if begin else start, _oldest_kept(settings))
+    start = max(start, _millis("--from", begin) if begin else start, _oldest_kept(settings))
     if start > span[0]:
         out.print(f"From {_shown(start)}; the file begins at {_shown(span[0])}.")
     with ExitStack() as stack:
@@ -326,10 +334,15 @@ def _with_influx(settings: Settings) -> Settings:
 
 @contextmanager
 def _asking(settings: Settings) -> Iterator[InfluxQl]:
+    from gateway.telemetry import TelemetryUnavailable
     from gateway.telemetry.influxql import InfluxQl
 
-    with InfluxQl(settings.influx_url, settings.influx_token.strip(), settings.influx_org) as ql:
-        yield ql
+    try:
+        with InfluxQl(settings.influx_url, settings.influx_token.strip(), settings.influx_org) as ql:
+            yield ql
+    except TelemetryUnavailable as error:
+        step = "is InfluxDB running there, and are COURTYARD_INFLUX_URL and COURTYARD_INFLUX_TOKEN right?"
+        raise ValueError(f"{error}\n{escape(settings.influx_url.rpartition('@')[2])}: {step}") from error
 
 
 def _writing(stack: ExitStack, settings: Settings) -> InfluxTelemetry:
@@ -354,9 +367,10 @@ def _scan(
         return InfluxReader(stack.enter_context(_asking(settings))).scan(devices=devices, start=start, end=end)
     from gateway.telemetry.sqlite import SqliteTelemetry
 
-    path = file_of(settings, "telemetry.db")
+    path = stack.enter_context(readable(file_of(settings, "telemetry.db")))
     return SqliteTelemetry(path).scan(devices=devices, start=start, end=end)
 
 
-def _millis(at: datetime) -> Millis:
-    return to_millis(at if at.tzinfo else at.replace(tzinfo=UTC))
+def _millis(option: str, text: str) -> Millis:
+    """UTC, with or without saying so."""
+    return to_millis(wall(option, text.removesuffix("Z").removesuffix("+00:00")).replace(tzinfo=UTC))
