@@ -105,6 +105,14 @@ class Settings(BaseSettings):
             raise ValueError(f"expected HOST:PORT such as 127.0.0.1:8080, found {value!r}")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _database_we_know(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgresql+psycopg://", "sqlite:///")):
+            # What was found may hold a password.
+            raise ValueError("expected postgresql://USER:PASSWORD@HOST[:PORT]/NAME, found another kind of address")
+        return value
+
     @property
     def http_address(self) -> tuple[str, int]:
         return _address(self.http)

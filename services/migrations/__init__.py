@@ -23,8 +23,25 @@ def config_for(connection: Connection | None = None) -> Config:
     return config
 
 
+class WrittenByNewer(ValueError):
+    """The database has tables that this version does not know."""
+
+
+def refuse_newer(database: Database) -> None:
+    """Raises WrittenByNewer, which names the database, both revisions and the next step."""
+    found = current(database)
+    if found is None or found in known():
+        return
+    where = database.url.rpartition("@")[2].removeprefix("sqlite:///")
+    raise WrittenByNewer(
+        f"{where} was written by a newer Courtyard: found revision {found}, this version knows {newest()} at most; "
+        "use the newer version, or restore a backup of this one into another folder"
+    )
+
+
 def upgrade(database: Database) -> None:
-    """Migrate to the newest version, in one transaction; harmless where it is there already."""
+    """Migrate to the newest version, in one transaction; harmless where it is there already. Raises WrittenByNewer."""
+    refuse_newer(database)
     with database.write() as connection:
         if not database.is_sqlite:
             # Two processes that start together must not both create the tables.
