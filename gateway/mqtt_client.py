@@ -13,10 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.mqtt import BrokerAddress, MqttUnavailable
@@ -51,6 +51,8 @@ class MqttPublisher:
     close it.
     """
 
+    _protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311
+
     def __init__(self, url: str, client_id: str, will: Will | None = None, *, keepalive_seconds: int = 30) -> None:
         self.address = BrokerAddress.parse(url)
         self.dropped = 0
@@ -69,7 +71,7 @@ class MqttPublisher:
         self._client = self._new_client(client_id, will)
 
     def _new_client(self, client_id: str, will: Will | None) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv311)
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=self._protocol)
         if self.address.user is not None:
             client.username_pw_set(self.address.user, self.address.password)
         if self.address.tls:
@@ -83,7 +85,7 @@ class MqttPublisher:
         client.on_publish = self._on_publish
         return client
 
-    def __enter__(self) -> MqttPublisher:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -2,6 +2,9 @@
 
 The ordinary publisher keeps QoS 1 messages and sends them after a reconnect. A command that opens a gate must not do
 that: when it is not acknowledged in time, this one drops the connection and whatever its client still held.
+
+Nor may the broker keep it: for a device that is away and has a persistent session it would, and the gate would open
+when the device is back. So commands go over MQTT 5 with their expiry; a broker of 3.1.1 alone gets them without it.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import socket
 import time
 from enum import Enum
 
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from gateway.mqtt_client import MqttPublisher
 
@@ -29,6 +34,7 @@ class OncePublisher(MqttPublisher):
     """QoS 1, never retained, one message at a time per caller; every connection begins with an empty queue."""
 
     def __init__(self, url: str, client_id: str, *, keepalive_seconds: int = 30) -> None:
+        self._protocol = MQTTProtocolVersion.MQTTv5
         super().__init__(url, client_id, None, keepalive_seconds=keepalive_seconds)
         self._name = client_id
 
@@ -36,12 +42,18 @@ class OncePublisher(MqttPublisher):
     def is_connected(self) -> bool:
         return self._connected.is_set()
 
-    def say(self, topic: str, payload: bytes, *, timeout_seconds: float) -> Said:
-        """Publish and wait for the broker's acknowledgement."""
+    @property
+    def expires(self) -> bool:
+        """Whether the broker forgets what it could not deliver in time."""
+        return self._protocol is MQTTProtocolVersion.MQTTv5
+
+    def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Said:
+        """Publish and wait for the broker's acknowledgement; no device is to hear it after `expires_seconds`."""
         client = self._client
         if not self._connected.is_set():
             return Said.NOT_SAID
-        sent = client.publish(topic, payload, qos=1, retain=False)
+        until = _expiry(expires_seconds) if self.expires else None
+        sent = client.publish(topic, payload, qos=1, retain=False, properties=until)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return Said.NOT_SAID  # the line is down, though nobody has noticed yet; this client never reconnects
         deadline = time.monotonic() + timeout_seconds
@@ -56,15 +68,23 @@ class OncePublisher(MqttPublisher):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            reached = False
             try:
                 self._client.connect(self.address.host, self.address.port, keepalive=self._keepalive)
+                reached = True
                 self._pump()
             except OSError as error:
                 self.last_error = str(error)
+            refused = reached and not self._connected.is_set()
             self._connected.clear()
+            self._protocol = self._next_protocol() if refused else MQTTProtocolVersion.MQTTv5
             self._client = self._new_client(self._name, None)
             self._failures += 1
             self._stopping.wait(self._pause())
+
+    def _next_protocol(self) -> MQTTProtocolVersion:
+        """A broker that takes no session may know the older protocol only; old brokers just close the line."""
+        return MQTTProtocolVersion.MQTTv311 if self.expires else MQTTProtocolVersion.MQTTv5
 
     def _hang_up(self) -> None:
         """What was not acknowledged must not go out when the line clears."""
@@ -75,3 +95,9 @@ class OncePublisher(MqttPublisher):
                 line.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # gone already
+
+
+def _expiry(seconds: float) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = max(1, int(seconds))
+    return properties

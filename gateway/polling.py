@@ -224,7 +224,8 @@ class Poller:
 
     def _ask(self, request: Request, now: Millis) -> None:
         self._remember(request, now)
-        said = self._publisher.say(request.topic, request.frame, timeout_seconds=ANSWER_WITHIN / 1000)
+        patience = ANSWER_WITHIN / 1000  # a line that was away must not be asked everything when it is back
+        said = self._publisher.say(request.topic, request.frame, timeout_seconds=patience, expires_seconds=patience)
         if said is Said.ACKNOWLEDGED:
             self.counters.sent += 1
         else:

@@ -191,7 +191,8 @@ class CommandRunner:
             self._waiting.remove(order)
             return
         self._unsettled = True
-        said = self._publisher.say(topic, payload, timeout_seconds=min(left, _ACKNOWLEDGED_WITHIN_SECONDS))
+        patience = min(left, _ACKNOWLEDGED_WITHIN_SECONDS)
+        said = self._publisher.say(topic, payload, timeout_seconds=patience, expires_seconds=left)
         if said is Said.NOT_SAID:
             self._sent.withdraw(order)
         elif said is Said.ACKNOWLEDGED:

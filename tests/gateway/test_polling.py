@@ -138,7 +138,7 @@ class SlowLine(OncePublisher):
     def is_connected(self) -> bool:
         return True
 
-    def say(self, topic: str, payload: bytes, *, timeout_seconds: float) -> Said:
+    def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Said:
         self._clock[0] += 100
         return Said.ACKNOWLEDGED
 

@@ -215,13 +215,13 @@ def test_what_the_broker_did_not_acknowledge_is_not_kept_for_later(mosquitto: Mo
         pid, before = mosquitto._process.pid, publisher._client
         os.kill(pid, signal.SIGSTOP)
         try:
-            assert publisher.say("t", b"1", timeout_seconds=0.5) is Said.UNSURE
+            assert publisher.say("t", b"1", timeout_seconds=0.5, expires_seconds=9) is Said.UNSURE
         finally:
             os.kill(pid, signal.SIGCONT)
         assert not publisher.is_connected
         until(lambda: publisher.is_connected, 60)
         assert publisher._client is not before, "nothing waits to be said again"
-        until(lambda: publisher.say("t", b"2", timeout_seconds=2) is Said.ACKNOWLEDGED, 60)
+        until(lambda: publisher.say("t", b"2", timeout_seconds=2, expires_seconds=9) is Said.ACKNOWLEDGED, 60)
 
 
 @pytest.mark.mosquitto
@@ -301,9 +301,9 @@ def test_an_order_that_runs_out_while_others_are_said_is_not_said_late(
         now, later = running._now, second.expires_at + 1
         say = running._publisher.say
 
-        def slowly(topic: str, payload: bytes, *, timeout_seconds: float) -> Said:
+        def slowly(topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Said:
             monkeypatch.setattr(running, "_now", lambda: max(now(), later))
-            return say(topic, payload, timeout_seconds=timeout_seconds)
+            return say(topic, payload, timeout_seconds=timeout_seconds, expires_seconds=expires_seconds)
 
         monkeypatch.setattr(running._publisher, "say", slowly)
         office.give(order(lasting=120_000), second)
