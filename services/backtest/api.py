@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -17,6 +18,7 @@ from services.sites import store as sites
 from services.web.problems import Problem, not_found
 from services.web.security import ContextOf, Engineer, Principal
 
+T = TypeVar("T")
 router = APIRouter(prefix="/backtests", tags=["rules"])
 JobId = Annotated[str, Path(max_length=64)]
 
@@ -103,8 +105,20 @@ def job_of(context: Context, principal: Principal, id: str) -> Backtest:
 def started(context: Context, principal: Principal, *, site: str, **asked: Any) -> Backtest:
     """Raises NotFound, or a Problem that says what was expected."""
     # Imported here: the engine and its processes are of no use to who only looks at a page.
-    from device_profiles.library import ProfileMistakes
     from services.backtest.asking import ask
+
+    return _said_well(ask, context, principal, site=site, **asked)
+
+
+def check(context: Context, principal: Principal, *, site: str, **asked: Any) -> None:
+    """As `started`, and nothing is started."""
+    from services.backtest.asking import prepared
+
+    _said_well(prepared, context, principal, site=site, **asked)
+
+
+def _said_well(ask: Callable[..., T], context: Context, principal: Principal, *, site: str, **asked: Any) -> T:
+    from device_profiles.library import ProfileMistakes
 
     with context.database.read() as connection:
         if sites.get_site(connection, principal.scope, site) is None or not principal.may(Role.ENGINEER, site):

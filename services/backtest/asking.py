@@ -13,7 +13,7 @@ from services.backtest.change import ChangeMistakes, laid_over, with_change
 from services.backtest.jobs import Backtest
 from services.backtest.lanes import Focus, Variant
 from services.backtest.place import RuleKey
-from services.backtest.recipe import recipe_of
+from services.backtest.recipe import Recipe, recipe_of
 from services.ids import new_id
 from services.rules import book_store
 from services.rules.book import RuleBook
@@ -40,8 +40,24 @@ def ask(
     everything: bool = False,
     by: str,
 ) -> Backtest:
-    """Check what is asked and start it. `change` is text as people write it, or what a rule book says besides; empty:
-    only what is live. Raises ChangeMistakes, ProfileMistakes, ValueError, TooManyJobs."""
+    """Check what is asked and start it; see `prepared`. Raises TooManyJobs too."""
+    asked = prepared(context, site=site, start=start, end=end, rule=rule, change=change, everything=everything, by=by)
+    return context.jobs.start(*asked)
+
+
+def prepared(
+    context: Context,
+    *,
+    site: str,
+    start: datetime,
+    end: datetime,
+    rule: str = "",
+    change: str | RuleBook = "",
+    everything: bool = False,
+    by: str,
+) -> tuple[Backtest, Recipe]:
+    """Check what is asked; nothing is started. `change` is text as people write it, or what a rule book says besides;
+    empty: only what is live. Raises ChangeMistakes, ProfileMistakes, ValueError."""
     if not timedelta(0) < end - start <= LONGEST:
         raise ValueError(
             f"found {start.isoformat()} to {end.isoformat()}, expected an end after the beginning, "
@@ -63,7 +79,7 @@ def ask(
         change=change if isinstance(change, str) else _written(change),
     )
     recipe = recipe_of(context, site=site, there=there, old=live, new=new, start=start, end=end, focus=focus)
-    return context.jobs.start(job, recipe)
+    return job, recipe
 
 
 def rule_key(rule: str) -> RuleKey | None:

@@ -86,8 +86,8 @@ def test_the_page_of_an_alarm_leads_to_its_rule_on_its_stretch(courtyard: Courty
     done = until_over(client, answer.headers["location"].rpartition("/")[2])
     start = datetime.fromisoformat(begin[1]).replace(tzinfo=ZoneInfo("Asia/Shanghai"))
     assert (done["state"], datetime.fromisoformat(done["start"])) == ("done", start)
-    wrong = client.post("/rules/backtest", data={**asked, "from": "soon"})
-    assert wrong.status_code == 422 and "expected a date and a time such as" in wrong.text
+    wrong = client.post("/rules/backtest", data={**asked, "from": "soon"}, follow_redirects=True)
+    assert "expected a date and a time such as" in wrong.text
 
 
 def test_crews_and_strangers_ask_for_none(standing: Courtyard) -> None:
@@ -98,15 +98,21 @@ def test_crews_and_strangers_ask_for_none(standing: Courtyard) -> None:
 
 def test_a_mistake_on_the_form_stays_beside_what_was_typed(standing: Courtyard) -> None:
     client = standing.client("chen.yu")
+    client.follow_redirects = True  # to an address of its own: an answer to a POST cannot be gone back to
     page = client.post("/rules/backtest", data={"site": SITE, "rule": RULE, "when": "presure > 1", "span": "24h"})
-    assert page.status_code == 422
+    assert (page.request.method, page.status_code) == ("GET", 200)
     assert "did you mean" in page.text
     assert "presure &gt; 1" in page.text
+    assert '<option value="24h" selected>' in page.text
+    chinese = standing.client("chen.yu", "zh").get(f"{page.url.path}?{page.url.query.decode()}").text
+    assert "第 1 个字符：这里是未知名称" in html.unescape(chinese)
     yaml = "rules:\n  booster_set:\n    pressure_low:\n      sevrity: major\n"
     page = client.post("/rules/backtest", data={"site": SITE, "change": yaml, "span": "24h"})
     assert "change:4:" in page.text
     page = client.post("/rules/backtest", data={"site": SITE, "for": "5m"})
     assert "choose the rule" in page.text
+    page = client.post("/rules/backtest", data={"site": SITE, "change": "x" * 7000})
+    assert (page.request.method, page.status_code) == ("POST", 422), "too long for an address"
 
 
 @pytest.mark.browser

@@ -90,6 +90,9 @@ _MESSAGES = (
     N_("a text"),
     N_("text"),
     N_("true or false"),
+    N_("a date and a time such as %(example)s"),
+    # Where it stands comes first.
+    N_("%(where)s: %(what)s"),
 )
 _CLOSE = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 """A space within Chinese, where one sentence stands in another."""
