@@ -175,10 +175,13 @@ def _write_gateway(connection: Connection, work: Work) -> None:
 
 
 def _write_announced(connection: Connection, work: Work) -> None:
-    """What a device says of itself adds to what it said before."""
-    for id, told in work.announced.items():
-        before = connection.scalar(select(devices.c.announced).where(devices.c.id == id)) or {}
-        connection.execute(update(devices).where(devices.c.id == id).values(announced=_short_texts({**before, **told})))
+    """What a device says of itself adds to what it said before; nearly always it says the same again."""
+    ids, known = sorted(work.announced), dict[str, Row]()
+    for begin in range(0, len(ids), _MOST_NAMES):
+        query = select(devices.c.id, devices.c.announced).where(devices.c.id.in_(ids[begin : begin + _MOST_NAMES]))
+        known |= {row.id: row.announced or {} for row in connection.execute(query)}
+    said = {id: _short_texts({**before, **work.announced[id]}) for id, before in known.items()}
+    _update(connection, devices, [{"id": id, "announced": now} for id, now in said.items() if now != known[id]])
 
 
 def _short_texts(told: Row) -> Row:

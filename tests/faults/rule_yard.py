@@ -195,8 +195,8 @@ class Books:
     ids: set[str]
     """Of alarms that are to have a ticket: neither suppressed nor folded."""
     opened: list[str]
-    told: Counter[tuple[str, str, str]]
-    """(alarm, recipient, what happened) of each notice."""
+    told: Counter[tuple[str, str, str, str]]
+    """(alarm, recipient, what happened, when) of each notice; a storm that goes on is told again."""
 
 
 def books(database: Database) -> Books:
@@ -205,7 +205,9 @@ def books(database: Database) -> Books:
         decided = connection.execute(select(alarm_events.c.alarm, alarm_events.c.kind)).all()
         opened = list(connection.scalars(select(tickets.c.alarm)))
         told = connection.execute(
-            select(notices.c.subject_id, notices.c.recipient, notices.c.event).where(notices.c.subject_kind == "alarm")
+            select(notices.c.subject_id, notices.c.recipient, notices.c.event, notices.c.data).where(
+                notices.c.subject_kind == "alarm"
+            )
         ).all()
     raised = {one.alarm for one in decided if one.kind == "raised"}
     own = {row.id: _episode(row) for row in rows if row.profile != STORMS}
@@ -220,7 +222,7 @@ def books(database: Database) -> Books:
         storms=len(storms),
         ids={*own, *storms} - kept - folded,
         opened=opened,
-        told=Counter((one.subject_id, one.recipient, one.event) for one in told),
+        told=Counter((one.subject_id, one.recipient, one.event, one.data["at"]) for one in told),
     )
 
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from services import bootstrap
 from services.bench.mosquitto import Mosquitto
@@ -23,6 +24,7 @@ from services.clock import SystemClock
 from services.database import Database
 from services.settings import Settings
 from services.sites.importer import import_site
+from services.tables import alarms, rule_states
 from tests.faults.kit import Yard
 from tests.faults.rule_yard import Books, Flow, books, post, site_files, undisturbed
 
@@ -53,7 +55,7 @@ def test_services_are_killed_with_alarms_in_flight(mosquitto: Mosquitto, tmp_pat
         flow = Flow(mosquitto)
         flow.start()
         stack.callback(flow.stop)
-        time.sleep(4)  # until alarms are in flight: they follow the clock
+        _until_in_flight(tmp_path)
         for _ in range(KILLS):
             yard.services.wait_until_ready()
             time.sleep(dice.uniform(0.1, 2.0))
@@ -80,6 +82,22 @@ def test_services_are_killed_with_alarms_in_flight(mosquitto: Mosquitto, tmp_pat
     }
     print(json.dumps({"seed": seed, "kills": KILLS, **figures}))
     assert min(figures.values()) > 0, f"everything was in flight: {figures}"
+
+
+def _until_in_flight(folder: Path, seconds: float = 60) -> None:
+    """Until a delay runs, an alarm is active, and another waits for its cause."""
+    database = Database.sqlite(folder / "services" / "courtyard.db")
+    database.start()
+    deadline, found = time.monotonic() + seconds, set[str]()
+    try:
+        while not found >= {"pending", "active", "suppressed"} and time.monotonic() < deadline:
+            time.sleep(0.1)
+            with database.read() as connection:
+                phases = {state["phase"] for state in connection.scalars(select(rule_states.c.state))}
+                found = {*phases & {"pending"}, *connection.scalars(select(alarms.c.state).distinct())}
+    finally:
+        database.close()
+    assert found >= {"pending", "active", "suppressed"}, found
 
 
 def _settled(database: Database, expected: Books, seconds: float = 240) -> Books:
