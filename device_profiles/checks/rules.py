@@ -57,15 +57,16 @@ def _expressions(subject: Subject, rule: Rule, names: Names, path: Path) -> Mist
     for here, text in texts.items():
         yield from check_condition(subject, text, names, here)
         try:
-            looks = parse(text, names).windows
+            found = parse(text, names)
         except ExpressionError:
             continue
+        looks = (*found.windows, *(look for one in found.groups for look in one.condition.windows))
         windows |= {look.key for look in looks}
         for look in looks:
             yield from _long_enough(subject, look, here)
     if len(windows) > MOST_WINDOWS:
-        found = f"{len(windows)} functions that look back, clear and grades included"
-        yield subject.mistake((*path, "when"), found, f"at most {MOST_WINDOWS} in one rule")
+        many = f"{len(windows)} functions that look back, clear and grades included"
+        yield subject.mistake((*path, "when"), many, f"at most {MOST_WINDOWS} in one rule")
 
 
 def _long_enough(subject: Subject, look: Look, path: Path) -> Mistakes:

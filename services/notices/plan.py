@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from device_profiles.expression import at_most, failed_by, met_by
 from device_profiles.schema import Severity, Text
 from services.notices.wording import (
     EVENTS,
@@ -374,5 +375,9 @@ def _where(audience: Audience, place: Text | None, lang: str) -> str:
 
 
 def _why(reason: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{name} = {value}" for name, value in dict(reason.get("values") or {}).items())
+    found = dict(reason.get("values") or {})
+    # Of what was counted: who it was and who was heard last; how many says the same line, and the page the rest.
+    beside = {name for key in found for name in (at_most(key), failed_by(key)) if name in found}
+    counted = {key for key in found if met_by(key) in found}
+    values = ", ".join(f"{name} = {value}" for name, value in found.items() if name not in beside | counted)
     return f"{reason.get('condition', '')}{f' ({values})' if values else ''}"

@@ -60,8 +60,10 @@ def test_the_board_has_the_alarm_and_what_it_feeds_waits(site: Timeline) -> None
     waiting = [(room, rule) for room in ROOMS for rule in ("gone", "pressure_missing")]
     assert standing(site, "suppressed") == waiting
     assert [one.title_en for one in site.tickets()] == ["Bring the power back"]
-    (told,) = [one.title for one in site.notices("alarm")]
-    assert told == "[Major] Alarm · Nothing heard from what it powers · Board F1"
+    (told,) = site.notices("alarm")
+    assert told.title == "[Major] Alarm · Nothing heard from what it powers · Board F1"
+    assert "met by = 3/3: pumps-1, pumps-2, pumps-3" in told.body
+    assert "last heard = 00:01:53 pumps-3" in told.body
 
 
 def test_what_is_still_silent_when_the_feed_is_back_is_raised_then(site: Timeline) -> None:

@@ -30,12 +30,13 @@ def test_every_key_is_documented_and_no_other() -> None:
 
 def test_the_example_is_a_site(tmp_path: Path) -> None:
     example = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(example) == 2
+    assert len(example) == 3
     path = tmp_path / "yard.yaml"
     path.write_text("\n".join(example), encoding="utf-8")
     site = read_site(path, load(SHIPPED))
     assert [device.id for device in site.devices] == ["booster-1", "door-1"]
     assert [rule.id for rule in site.rules] == ["doors_offline", "water_at_risk"]
+    assert [feed.id for feed in site.feeds] == ["F1", "SW2"]
 
 
 @pytest.mark.parametrize(
