@@ -196,7 +196,7 @@ def test_many_go_in_rounds_that_end_and_answers_come_in_pages(
     site: Story, grafana: GrafanaServer, keeper: Annotator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(annotate, "_WRITES", 3)
-    monkeypatch.setattr(annotate, "_PAGE", 2)
+    monkeypatch.setattr(annotate, "_PAGE", 4)
     for minute in range(2, 32, 6):
         site.keeps_saying("pumps", pressure=0.2).at(f"00:{minute + 2:02}")
         site.keeps_saying("pumps", pressure=0.6).at(f"00:{minute + 5:02}")
