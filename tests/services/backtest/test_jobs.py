@@ -29,7 +29,7 @@ from services.rulebook.previews import Preview
 from services.rules.book import RuleBook
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-PROMPTLY = 20.0
+PROMPTLY = 60.0
 NUMBERS = iter(range(1000))
 
 
