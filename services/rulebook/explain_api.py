@@ -15,7 +15,7 @@ from device_profiles.schema import Text
 from gateway.reading import Value
 from services.rulebook.alarm_record import AlarmRecord, OutageOf, ParamThen, Said, alarm_record
 from services.rulebook.device_rules import DeviceRules, device_rules
-from services.rules.explaining import Stretch, lines_of, met_at, stood_still, stretches
+from services.rules.explaining import Counted, Stretch, lines_of, met_at, stood_still, stretches
 from services.rules.store import Alarm
 from services.rules.trial_store import Correction
 from services.sites import store as sites
@@ -79,6 +79,8 @@ class DecisionSaid:
 class MemberThen:
     device: str
     child: str
+    counted: Counted
+    """Whether it met the condition, was known not to, or nobody could tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +183,7 @@ def explained(record: AlarmRecord, zone: ZoneInfo, now: datetime, onset: Mapping
         stood_still_seconds=standing / timedelta(seconds=1),
         life=stretches(alarm, record.decisions),
         decisions=_decisions(record, zone, now),
-        members=tuple(MemberThen(device=one.device, child=one.child) for one in record.members),
+        members=tuple(MemberThen(device=one.device, child=one.child, counted=one.counted) for one in record.members),
         folded=record.folded_count,
         outages=record.outages,
         commands=tuple(

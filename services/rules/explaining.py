@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -15,9 +15,9 @@ from services.rules.thresholds import Threshold, clear_thresholds_of, thresholds
 _MET = frozenset({"raised", "suppressed", "folded"})
 _THROUGH = frozenset({"raised", "folded"})
 _LEAST_STANDSTILL = timedelta(seconds=1)
-_MET_BY = " met by"
 
 Kind = Literal["pending", "suppressed", "active"]
+Counted = Literal["met", "unknown", "not_met"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,11 @@ class Stretch:
 
 
 class Member(NamedTuple):
-    """One of those that were counted."""
+    """One of those that were counted, and how."""
 
     device: str
     child: str
+    counted: Counted = "met"
 
 
 def met_at(alarm: Alarm, decisions: Iterable[Decision]) -> datetime:
@@ -87,13 +88,33 @@ def lines_of(profile: DeviceProfile, rule: Rule, values: Mapping[str, Value]) ->
 
 
 def members_of(alarm: Alarm) -> tuple[Member, ...]:
-    """Who was counted when it was raised, as far as they are named: of a storm the first devices."""
+    """Who was counted when it was raised, as far as they are named, those first that met it: of a storm the first
+    devices."""
     storm = alarm.reason.get("storm")
     if isinstance(storm, Mapping):
         return tuple(Member(str(device), "") for device in storm.get("devices", ()))
     values: Mapping[str, Any] = alarm.reason.get("values") or {}
-    found = [name for key, told in values.items() if key.endswith(_MET_BY) for name in _named(told)]
-    return tuple(dict.fromkeys(_member(alarm, name) for name in found))
+    found: dict[str, Counted] = {}
+    for name, counted in sorted(_counted(values), key=lambda one: _ORDER.index(one[1])):
+        found.setdefault(name, counted)  # who met one function of a rule met it, whatever another one says
+    return tuple(_member(alarm, name)._replace(counted=counted) for name, counted in found.items())
+
+
+_ORDER: tuple[Counted, ...] = ("met", "unknown", "not_met")
+
+
+def _counted(values: Mapping[str, Any]) -> Iterator[tuple[str, Counted]]:
+    """Every name in the values that say who it was."""
+    for key, told in values.items():
+        counted: Counted | None = None
+        if key.endswith(" not met by"):
+            counted = "not_met"
+        elif key.endswith(" unknown of"):
+            counted = "unknown"
+        elif key.endswith(" met by"):
+            counted = "met"
+        if counted is not None:
+            yield from ((name, counted) for name in _named(told))
 
 
 def _named(told: object) -> list[str]:

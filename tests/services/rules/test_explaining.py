@@ -85,10 +85,14 @@ def test_a_delay_that_took_longer_than_it_says_stood_still() -> None:
          [("gate-1", ""), ("gate-2", "")]),
         ("courtyard_site_rules", {"values": {"x met by": "2/9: pile-1 port:2, pile-2 port:1"}},
          [("pile-1", "port:2"), ("pile-2", "port:1")]),
+        ("courtyard_site_rules",
+         {"values": {"x met by": "1/3: gate-1", "x not met by": "1/3: gate-2", "x unknown of": "1/3: gate-3",
+                     "y not met by": "1/1: gate-1"}},
+         [("gate-1", ""), ("gate-3", "", "unknown"), ("gate-2", "", "not_met")]),
         ("courtyard_storms", {"storm": {"devices": ["pile-1", "pile-2"]}}, [("pile-1", ""), ("pile-2", "")]),
         ("pumps", {"values": {"pressure": 0.1}}, []),
     ],
 )  # fmt: skip
-def test_who_was_counted(profile: str, reason: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+def test_who_was_counted(profile: str, reason: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
     found = members_of(replace(ALARM, profile=profile, reason=reason))
     assert found == tuple(Member(*one) for one in expected)
