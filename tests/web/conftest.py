@@ -25,6 +25,7 @@ from services.settings import Settings
 from services.web.app import create_app
 from services.web.security import COOKIE
 from services.web.server import Server
+from tests.migrated import place
 from tests.web.seed import seed
 
 # A busy machine may take its time; what does not come fails all the same.
@@ -86,6 +87,7 @@ class Courtyard:
 
 
 def build(stack: ExitStack, folder: Path) -> Courtyard:
+    place(folder / "courtyard.db")
     core = start_core(stack, Settings(data_dir=folder), SystemClock())
     people = seed(core.database, core.telemetry, datetime.now(UTC))
     gateway = SetAside(core, folder)

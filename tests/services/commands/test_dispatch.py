@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from gateway.reading import Batch, Quality, Reading, Reply, Value
 from gateway.uplink import CommandOrder, CommandOutcome
-from services import migrations
 from services.accounts.audit import Intact, verify
 from services.changes import Changes
 from services.clock import to_millis
@@ -22,12 +21,12 @@ from services.commands.desk import CommandDesk, with_key
 from services.commands.dispatch import LEASE, Asked
 from services.commands.lifecycle import NotCancellable
 from services.commands.store import CommandRecord
-from services.database import Database
 from services.intake import Intake
 from services.rules.store import list_alarms
 from services.sites.importer import import_site
 from services.tables import audit
 from tests.commands_kit import SITE, profile
+from tests.migrated import opened
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 LIBRARY = {"plug": profile()}
@@ -45,9 +44,7 @@ class Stage:
 
     def __init__(self, folder: Path, *, enabled: bool = True) -> None:
         self.clock = Clock()
-        self.database = Database.sqlite(folder / "courtyard.db")
-        self.database.start()
-        migrations.upgrade(self.database)
+        self.database = opened(f"sqlite:///{folder / 'courtyard.db'}")
         (folder / "site.yaml").write_text(SITE)
         import_site(self.database, folder / "site.yaml", LIBRARY, START)
         self.intake = Intake(self.database, LIBRARY, self.clock, Changes(), commands_enabled=enabled)
