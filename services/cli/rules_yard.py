@@ -215,6 +215,13 @@ def yard_of(data: Path | None, site: str) -> Iterator[Yard]:
 
 def _no_such_rule(name: str, known: list[str]) -> str:
     """With what was probably meant: nearly the same words, or the same rule of a profile that was left out."""
+    from services.rules.effective import SITE_RULES
+
+    if name.startswith(f"{SITE_RULES}/"):
+        return (
+            f"{name} is over several devices and stands in the site file: read and change it there (`courtyard site "
+            f"export`); `courtyard backtest --rule {name}` says what it did"
+        )
     near = [one for one in known if one.partition("/")[2] == name] or get_close_matches(name, known, n=3)
     if near:
         return f"found {name!r}, expected PROFILE/RULE that runs here; perhaps {' or '.join(near)}"

@@ -36,10 +36,11 @@ from services.rules.compiled import (
     compile_members,
     compile_profile,
 )
+from services.rules.effective import SITE_RULES
 from services.sites.model import SiteRule
 
-SITE_RULES = "courtyard_site_rules"
-"""The profile of these alarms."""
+__all__ = ["ALARM", "SITE_RULES", "WATCHER", "Asked", "GroupRule", "RuleMistake", "Where", "compile_rule"]
+
 WATCHER = "site:"
 """Before the id of a rule under which devices remember what it looks back at; rules of profiles have no colon."""
 ALARM = "alarm."

@@ -20,6 +20,10 @@ SiteParams = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Site -> profile -> param -> value, as the site files say."""
 
 
+SITE_RULES = "courtyard_site_rules"
+"""What alarms of rules over several devices have for a profile; see `services.groups`."""
+
+
 class BookInForce(NamedTuple):
     """The newest rule book of a site."""
 
@@ -161,6 +165,9 @@ def sound(profile: DeviceProfile) -> tuple[DeviceProfile, tuple[BrokenRule, ...]
 def _misfits(effective: Effective, book: RuleBook, site: str, devices: Mapping[str, str]) -> Iterator[Misfit]:
     for profile in {**book.rules, **book.params}:
         known = effective.library.get(profile)
+        if profile == SITE_RULES:
+            yield Misfit(profile, "", "", "rules over several devices stand in the site file: they are changed there")
+            continue
         if known is None:
             yield Misfit(profile, "", "", "no such profile is loaded")
             continue
