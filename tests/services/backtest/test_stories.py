@@ -124,7 +124,9 @@ def test_a_silence_is_judged_and_said_to_be_all_that_is_known(site: Stored) -> N
     site.keeps_saying("pumps", pressure=0.5).at("00:40").falls_silent("pumps").at("01:00")
     found = replayed(site, "00:30", "01:00")
     assert rule(found, "gone").old.alarms == 1
-    assert {"raw_only", "gateway_unknown", "presence_by_silence", "people_as_they_were"} <= {note.code for note in found.notes}
+    assert {"raw_only", "gateway_unknown", "presence_by_silence", "people_as_they_were"} <= {
+        note.code for note in found.notes
+    }
 
 
 def test_no_history_is_said(site: Stored) -> None:
