@@ -48,8 +48,8 @@ def room(id: str) -> DeviceState:
     return DeviceState(id=id, site="yard", profile_id="pumps", profile=COMPILED["pumps"], params={"low": 0.3})
 
 
-def placed(id: str, **more: str) -> Placed:
-    said = {"site": "yard", "profile": "pumps", "family": "water_pump", "building": "", "parent": ""}
+def placed(id: str, **more: Any) -> Placed:
+    said: dict[str, Any] = {"site": "yard", "profile": "pumps", "family": "water_pump", "building": "", "parent": ""}
     return Placed(id, **{**said, **more})
 
 

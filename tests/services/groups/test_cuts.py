@@ -4,7 +4,7 @@ says the same at the same times."""
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -16,10 +16,11 @@ from services.groups.groups import Clock, GatewayTime, Groups, Told
 from services.groups.rule import GroupRule
 from services.rules import engine
 from services.rules.engine import GatewayView
+from services.rules.evaluation import pass_time
 from tests.services.groups.test_counting import START, compiled, placed, room
 
 ROOMS = [f"pumps-{n}" for n in range(3)]
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "two_out": {"when": "number(pump, run == fault) >= 2", "for": "20s", "clear": {"for": "15s"}},
     "at_once": {"when": "number(pump, run == fault) >= 2", "clear": {"for": "0s"}},
     "gone_quiet": {"when": "share(device, age(pressure) > 45s) >= 50 %", "clear": {"for": "5s"}},
@@ -75,7 +76,7 @@ class Yard:
         self.groups.pass_all(self._clock(at))
         for device in self.devices.values():
             if device.profile is not None:
-                engine.pass_time(device, device.event_now(at))
+                pass_time(device, device.event_now(at))
         self.groups.touch(self.devices)
         self._note(self.groups.judge(self._clock(at)))
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Row
 
 from services.sites.export import export_site
-from services.sites.importer import SiteMistakes, import_site
+from services.sites.importer import import_site
+from services.sites.mistakes import SiteMistakes
 from tests.stories.site import PUMPS
 from tests.timeline import Timeline
 
