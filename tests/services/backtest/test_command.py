@@ -96,7 +96,7 @@ def test_without_a_change_it_says_what_the_live_rules_would_have_done(run: Run) 
         (["--from", "2026-03-02", "--to", "2026-03-01"], "--from must be before --to"),
         (["--rule", "pressure_low"], "expected PROFILE/RULE"),
         (["--rule", "booster_set/nosuch"], "no rule 'nosuch'"),
-        (["--with", "/nowhere.yaml"], "there is no file"),
+        (["--with", "/nowhere.yaml"], "found no file"),
     ],
 )
 def test_what_is_wrong_is_said(run: Run, options: list[str], said: str) -> None:
