@@ -25,7 +25,7 @@ from gateway.broker import EmbeddedBroker
 from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.reading import Reading
 from services import folder, migrations
-from services.accounts import first_start
+from services.accounts.desk import first_start
 from services.cli.main import app
 from services.database import Database
 from services.demo import SITE

@@ -14,7 +14,7 @@ from device_profiles.library import SHIPPED, load
 from gateway.journal import Journal
 from gateway.ports import free_port
 from services import migrations
-from services.accounts import first_start
+from services.accounts.desk import first_start
 from services.cli.main import app
 from services.clock import SystemClock
 from services.database import Database

@@ -24,7 +24,8 @@ from gateway.journal import Journal, NewEntry
 from gateway.reading import Reading
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
-from services.accounts import audit, first_start
+from services.accounts import audit
+from services.accounts.desk import first_start
 from services.backup.config import without_password
 from services.backup.make import Wanted, make
 from services.backup.manifest import BackupUnusable
