@@ -184,6 +184,16 @@ class Episode(NamedTuple):
     flaps: bool
 
 
+class Told(NamedTuple):
+    """What a notice says, and to whom: one thing is told once, however often services are killed."""
+
+    device: str
+    rule: str
+    event: str
+    at: str
+    recipient: str
+
+
 @dataclass
 class Books:
     """What stands in a database about the alarms of these sites."""
@@ -195,8 +205,8 @@ class Books:
     ids: set[str]
     """Of alarms that are to have a ticket: neither suppressed nor folded."""
     opened: list[str]
-    told: Counter[tuple[str, str, str, str]]
-    """(alarm, recipient, what happened, when) of each notice; a storm that goes on is told again."""
+    told: Counter[Told]
+    """Each notice; a storm that goes on is told again, of another time."""
 
 
 def books(database: Database) -> Books:
@@ -204,11 +214,7 @@ def books(database: Database) -> Books:
         rows = connection.execute(select(alarms).where(alarms.c.site.in_([one["site"] for one in site_files()]))).all()
         decided = connection.execute(select(alarm_events.c.alarm, alarm_events.c.kind)).all()
         opened = list(connection.scalars(select(tickets.c.alarm)))
-        told = connection.execute(
-            select(notices.c.subject_id, notices.c.recipient, notices.c.event, notices.c.data).where(
-                notices.c.subject_kind == "alarm"
-            )
-        ).all()
+        said = connection.execute(select(notices).where(notices.c.subject_kind == "alarm")).all()
     raised = {one.alarm for one in decided if one.kind == "raised"}
     own = {row.id: _episode(row) for row in rows if row.profile != STORMS}
     storms = {row.id for row in rows if row.profile == STORMS}
@@ -222,8 +228,12 @@ def books(database: Database) -> Books:
         storms=len(storms),
         ids={*own, *storms} - kept - folded,
         opened=opened,
-        told=Counter((one.subject_id, one.recipient, one.event, one.data["at"]) for one in told),
+        told=Counter(_told(one) for one in said),
     )
+
+
+def _told(row: Any) -> Told:
+    return Told(row.data["device"], row.data["rule"], row.event, row.data["at"], row.recipient)
 
 
 def _episode(row: Any) -> Episode:
