@@ -5,6 +5,9 @@ that: when it is not acknowledged in time, this one drops the connection and wha
 
 Nor may the broker keep it: for a device that is away and has a persistent session it would, and the gate would open
 when the device is back. So commands go over MQTT 5 with their expiry; a broker of 3.1.1 alone gets them without it.
+
+MQTT 5 also lets a broker say what it makes of a message: that it does not allow it, or that nobody listens. One of 3.1.1
+acknowledges what its access list forbids like anything else.
 """
 
 from __future__ import annotations
@@ -12,22 +15,34 @@ from __future__ import annotations
 import socket
 import time
 from enum import Enum
+from typing import NamedTuple
 
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.mqtt_client import MqttPublisher
 
 _LOOK_SECONDS = 0.05
+_NO_MATCHING_SUBSCRIBERS = 0x10
 
 
 class Said(Enum):
     """What became of a message."""
 
     ACKNOWLEDGED = "acknowledged"  # the broker has it
+    UNHEARD = "unheard"  # the broker has it, and says that nobody listens on its topic
+    REFUSED = "refused"  # the broker does not pass it on
     NOT_SAID = "not_said"  # there was no connection: nothing has left this machine
     UNSURE = "unsure"  # it was on its way when the connection or the time ended
+
+
+class Word(NamedTuple):
+    """What became of a message, and how its broker names that: "Not authorized", "" where there is nothing to say."""
+
+    said: Said
+    reason: str = ""
 
 
 class OncePublisher(MqttPublisher):
@@ -37,6 +52,8 @@ class OncePublisher(MqttPublisher):
         self._protocol = MQTTProtocolVersion.MQTTv5
         super().__init__(url, client_id, None, keepalive_seconds=keepalive_seconds)
         self._name = client_id
+        self._answers: dict[int, ReasonCode] = {}
+        """What the broker said to messages that are being waited for, by packet id."""
 
     @property
     def is_connected(self) -> bool:
@@ -47,24 +64,24 @@ class OncePublisher(MqttPublisher):
         """Whether the broker forgets what it could not deliver in time."""
         return self._protocol is MQTTProtocolVersion.MQTTv5
 
-    def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Said:
+    def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Word:
         """Publish and wait for the broker's acknowledgement; no device is to hear it after `expires_seconds`."""
         client = self._client
         if not self._connected.is_set():
-            return Said.NOT_SAID
+            return Word(Said.NOT_SAID)
         until = _expiry(expires_seconds) if self.expires else None
         sent = client.publish(topic, payload, qos=1, retain=False, properties=until)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return Said.NOT_SAID  # the line is down, though nobody has noticed yet; this client never reconnects
+            return Word(Said.NOT_SAID)  # the line is down, though nobody has noticed yet; this client never reconnects
         deadline = time.monotonic() + timeout_seconds
         while not sent.is_published():
             if client is not self._client:
-                return Said.UNSURE
+                return Word(Said.UNSURE)
             if time.monotonic() > deadline:
                 self._hang_up()
-                return Said.UNSURE
+                return Word(Said.UNSURE)
             sent.wait_for_publish(_LOOK_SECONDS)
-        return Said.ACKNOWLEDGED
+        return _word(self._answers.pop(sent.mid, None))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -79,12 +96,18 @@ class OncePublisher(MqttPublisher):
             self._connected.clear()
             self._protocol = self._next_protocol() if refused else MQTTProtocolVersion.MQTTv5
             self._client = self._new_client(self._name, None)
+            self._answers.clear()
             self._failures += 1
             self._stopping.wait(self._pause())
 
     def _next_protocol(self) -> MQTTProtocolVersion:
         """A broker that takes no session may know the older protocol only; old brokers just close the line."""
         return MQTTProtocolVersion.MQTTv311 if self.expires else MQTTProtocolVersion.MQTTv5
+
+    def _on_publish(self, _client: object, _data: object, mid: int, reason: object, _p: object) -> None:
+        super()._on_publish(_client, _data, mid, reason, _p)
+        if isinstance(reason, ReasonCode):
+            self._answers[mid] = reason
 
     def _hang_up(self) -> None:
         """What was not acknowledged must not go out when the line clears."""
@@ -95,6 +118,16 @@ class OncePublisher(MqttPublisher):
                 line.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # gone already
+
+
+def _word(answer: ReasonCode | None) -> Word:
+    if answer is None:
+        return Word(Said.ACKNOWLEDGED)
+    if answer.is_failure:
+        return Word(Said.REFUSED, str(answer))
+    if answer.value == _NO_MATCHING_SUBSCRIBERS:
+        return Word(Said.UNHEARD, str(answer))
+    return Word(Said.ACKNOWLEDGED)
 
 
 def _expiry(seconds: float) -> Properties:

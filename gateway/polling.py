@@ -225,8 +225,8 @@ class Poller:
     def _ask(self, request: Request, now: Millis) -> None:
         self._remember(request, now)
         patience = ANSWER_WITHIN / 1000  # a line that was away must not be asked everything when it is back
-        said = self._publisher.say(request.topic, request.frame, timeout_seconds=patience, expires_seconds=patience)
-        if said is Said.ACKNOWLEDGED:
+        word = self._publisher.say(request.topic, request.frame, timeout_seconds=patience, expires_seconds=patience)
+        if word.said in (Said.ACKNOWLEDGED, Said.UNHEARD):
             self.counters.sent += 1
         else:
             self._plan.unanswered(request, self._now())

@@ -36,6 +36,9 @@ class CommandOutcome(msgspec.Struct, frozen=True):
     and it is not said again; `failed`: it could not be said, for good; `expired`: too late."""
     at: Millis
     reason: str = ""
+    broker: str = ""
+    """What the broker made of it, where it says so: "refused", or "unheard" (it took it, and nobody listens on the
+    topic). Gateways of older versions never say."""
 
 
 class UplinkUnavailable(Exception):

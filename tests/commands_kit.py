@@ -77,7 +77,7 @@ commands:
     retries: 1
   level:
     name: {zh: 设档, en: Set the level}
-    topic: plugs/{address}/level
+    topic: plugs/{address}/set/level
     text: "{to}"
     params: {to: {default: 50, min: 0, max: 100}}
     role: admin
@@ -123,7 +123,9 @@ class PlugStrip:
         self.temp = {1: 30.0, 2: 30.0}
         self._address = address
         self._publisher = MqttPublisher(url, f"plug-{address}")
-        self._listener = MqttListener(url, f"plug-{address}-ears", [f"plugs/{address}/cmd", f"plugs/{address}/level"])
+        self._listener = MqttListener(
+            url, f"plug-{address}-ears", [f"plugs/{address}/cmd", f"plugs/{address}/set/level"]
+        )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 

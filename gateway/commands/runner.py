@@ -17,7 +17,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.commands.encode import CommandMistake, encode_command
 from gateway.commands.sent import SentCommands
 from gateway.commands.waiting import Waiting
-from gateway.mqtt_once import OncePublisher, Said
+from gateway.mqtt_once import OncePublisher, Said, Word
 from gateway.reading import DeviceEntry, Millis, Registry
 from gateway.uplink import CommandOrder, CommandUplink, UplinkRejected, UplinkUnavailable
 
@@ -192,18 +192,26 @@ class CommandRunner:
             return
         self._unsettled = True
         patience = min(left, _ACKNOWLEDGED_WITHIN_SECONDS)
-        said = self._publisher.say(topic, payload, timeout_seconds=patience, expires_seconds=left)
-        if said is Said.NOT_SAID:
-            self._sent.withdraw(order)
-        elif said is Said.ACKNOWLEDGED:
-            self._settle(order, "sent", "")
-        else:
-            self._settle(order, "unsure", "the broker did not acknowledge it, and it is not sent again")
+        word = self._publisher.say(topic, payload, timeout_seconds=patience, expires_seconds=left)
+        self._said(order, topic, word)
         self._unsettled = False
 
-    def _settle(self, order: CommandOrder, status: str, reason: str) -> None:
+    def _said(self, order: CommandOrder, topic: str, word: Word) -> None:
+        if word.said is Said.NOT_SAID:
+            self._sent.withdraw(order)
+        elif word.said is Said.ACKNOWLEDGED:
+            self._settle(order, "sent", "")
+        elif word.said is Said.UNHEARD:
+            self._settle(order, "sent", topic, broker="unheard")
+        elif word.said is Said.REFUSED:
+            log.warning("command_refused_by_broker", id=order.id, device=order.device, topic=topic, reason=word.reason)
+            self._settle(order, "failed", f"{word.reason}: {topic}", broker="refused")
+        else:
+            self._settle(order, "unsure", "the broker did not acknowledge it, and it is not sent again")
+
+    def _settle(self, order: CommandOrder, status: str, reason: str, broker: str = "") -> None:
         now = self._now()
-        self._sent.end(order, status, now, reason)
+        self._sent.end(order, status, now, reason, broker)
         self._waiting.remove(order)
         if status in ("sent", "unsure"):
             self._waiting.said[order.device] = now

@@ -38,8 +38,10 @@ class SentCommands:
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS sent (id TEXT NOT NULL, attempt INTEGER NOT NULL, device TEXT NOT NULL, "
             "status TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0, "
-            "PRIMARY KEY (id, attempt))"
+            "broker TEXT NOT NULL DEFAULT '', PRIMARY KEY (id, attempt))"
         )
+        if "broker" not in {row[1] for row in self._db.execute("PRAGMA table_info(sent)")}:  # of an older version
+            self._db.execute("ALTER TABLE sent ADD COLUMN broker TEXT NOT NULL DEFAULT ''")
 
     def close(self) -> None:
         self._db.close()
@@ -52,12 +54,12 @@ class SentCommands:
         )
         return done.rowcount == 1
 
-    def end(self, order: CommandOrder, status: str, at: Millis, reason: str = "") -> None:
+    def end(self, order: CommandOrder, status: str, at: Millis, reason: str = "", broker: str = "") -> None:
         self._db.execute(
-            "INSERT INTO sent (id, attempt, device, status, at, reason) VALUES (?, ?, ?, ?, ?, ?) "
+            "INSERT INTO sent (id, attempt, device, status, at, reason, broker) VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id, attempt) DO UPDATE SET status = excluded.status, at = excluded.at, "
-            "reason = excluded.reason, reported = 0",
-            (order.id, order.attempt, order.device, status, at, reason),
+            "reason = excluded.reason, broker = excluded.broker, reported = 0",
+            (order.id, order.attempt, order.device, status, at, reason, broker),
         )
 
     def last_said(self) -> dict[str, Millis]:
@@ -86,10 +88,11 @@ class SentCommands:
 
     def unreported(self, limit: int = 100) -> list[CommandOutcome]:
         query = (
-            "SELECT id, attempt, status, at, reason FROM sent WHERE reported = 0 AND status <> ? ORDER BY at LIMIT ?"
+            "SELECT id, attempt, status, at, reason, broker FROM sent "
+            "WHERE reported = 0 AND status <> ? ORDER BY at LIMIT ?"
         )
         return [
-            CommandOutcome(id=row[0], attempt=row[1], status=row[2], at=row[3], reason=row[4])
+            CommandOutcome(id=row[0], attempt=row[1], status=row[2], at=row[3], reason=row[4], broker=row[5])
             for row in self._db.execute(query, (SAYING, limit))
         ]
 

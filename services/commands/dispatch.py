@@ -251,7 +251,7 @@ class Dispatcher:
         if live is None or live.gateway != gateway:
             return
         at = from_millis(outcome.at)
-        said = Said(self.work.now, outcome.attempt, outcome.status, at, outcome.reason)
+        said = Said(self.work.now, outcome.attempt, outcome.status, at, outcome.reason, outcome.broker)
         if outcome.status in ("sent", "unsure") and live.life.sent_at is None:
             live.measured_since = self._on_device_clock(live, at)
         self._happens(live, said)

@@ -45,6 +45,8 @@ class Reason(StrEnum):
     ANSWERED = "answered"  # the device confirms; its profile names no effect to look for
     BROKER = "broker"  # the broker took it; this device neither answers nor shows it
     REFUSED = "refused"  # by the device
+    BROKER_REFUSED = "broker_refused"  # the broker does not pass it on: its access list, its limits
+    UNHEARD = "unheard"  # nobody listens on its topic, and nothing could show otherwise
     NO_ANSWER = "no_answer"
     NO_EFFECT = "no_effect"
     NOT_SAYABLE = "not_sayable"  # the gateway could not make a message of it
@@ -113,6 +115,8 @@ class Said:
     status: str
     at: datetime
     reason: str = ""
+    broker: str = ""
+    """`refused`: the broker does not pass it on. `unheard`: it took it, and nobody listens on the topic in `reason`."""
 
 
 @dataclass(frozen=True)
@@ -215,25 +219,34 @@ def _said(life: Life, terms: Terms, it: Said) -> Step:
         late = it.status in ("sent", "unsure") and life.sent_at is None
         return Step(life, "late_sent" if late else "", {"at": it.at.isoformat()})
     if it.status == "failed":
-        return _ended(life, State.FAILED, Reason.NOT_SAYABLE, it.now, {"why": it.reason})
+        reason = Reason.BROKER_REFUSED if it.broker == "refused" else Reason.NOT_SAYABLE
+        return _ended(life, State.FAILED, reason, it.now, {"why": it.reason})
     if it.status == "expired":
         return _ended(life, State.EXPIRED, Reason.TOO_LATE, it.now, {"why": it.reason})
-    return _sent(life, terms, it.now, it.at, unsure=it.reason if it.status == "unsure" else None)
+    return _sent(life, terms, it)
 
 
-def _sent(life: Life, terms: Terms, now: datetime, at: datetime, unsure: str | None) -> Step:
-    told = {"attempt": life.attempt, **({} if unsure is None else {"unsure": unsure})}
+def _sent(life: Life, terms: Terms, it: Said) -> Step:
+    doubt = _doubt(it)
+    told = {"attempt": life.attempt, **doubt}
     kept = {key: life.detail[key] for key in _KEPT if key in life.detail}
-    sent = replace(
-        life, state=State.SENT, sent_at=at, moved_at=now, detail={**({} if unsure is None else told), **kept}
-    )
+    sent = replace(life, state=State.SENT, sent_at=it.at, moved_at=it.now, detail={**(told if doubt else {}), **kept})
     if terms.answers:
         return Step(sent, "sent", told)
     if terms.effect is not None:
         return Step(replace(sent, state=State.ACKNOWLEDGED), "sent", told)
-    if unsure is not None:
-        return _ended(sent, State.FAILED, Reason.MAYBE_SENT, now, {"why": unsure})
-    return _ended(sent, State.DONE, Reason.BROKER, now)
+    if not doubt:
+        return _ended(sent, State.DONE, Reason.BROKER, it.now)
+    reason = Reason.MAYBE_SENT if it.status == "unsure" else Reason.UNHEARD
+    return _ended(sent, State.FAILED, reason, it.now, {"why": it.reason})
+
+
+def _doubt(it: Said) -> dict[str, str]:
+    """Why the device may not have heard it. A broker may know of no listener and pass it on all the same (a bridge, a
+    rule of its own), so what can be answered or measured is waited for."""
+    if it.status == "unsure":
+        return {"unsure": it.reason}
+    return {"unheard": it.reason} if it.broker == "unheard" else {}
 
 
 def _answered(life: Life, terms: Terms, it: Answered) -> Step:
@@ -308,7 +321,8 @@ def _unanswered(life: Life, terms: Terms, it: Tick) -> Step:
     if "overruled_by" in life.detail:
         return _ended(life, State.FAILED, Reason.OVERRULED, it.now, {"alarm": life.detail["overruled_by"]})
     if life.attempt > terms.retries or it.now >= life.expires_at:
-        return _ended(life, State.FAILED, Reason.NO_ANSWER, it.now, {"attempts": life.attempt, "seen": dict(it.seen)})
+        told = {"attempts": life.attempt, "seen": dict(it.seen), **_unheard(life)}
+        return _ended(life, State.FAILED, Reason.NO_ANSWER, it.now, told)
     again = replace(
         life, state=State.QUEUED, attempt=life.attempt + 1, handed_at=None, sent_at=None, moved_at=it.now, detail={}
     )
@@ -316,7 +330,12 @@ def _unanswered(life: Life, terms: Terms, it: Tick) -> Step:
 
 
 def _without_effect(life: Life, it: Tick) -> Step:
-    return _ended(life, State.FAILED, Reason.NO_EFFECT, it.now, {"seen": dict(it.seen)})
+    return _ended(life, State.FAILED, Reason.NO_EFFECT, it.now, {"seen": dict(it.seen), **_unheard(life)})
+
+
+def _unheard(life: Life) -> dict[str, Any]:
+    """The topic on which nobody listened, where the broker said so."""
+    return {"unheard": life.detail["unheard"]} if "unheard" in life.detail else {}
 
 
 def _ended(life: Life, state: State, reason: Reason, now: datetime, detail: Mapping[str, Any] | None = None) -> Step:

@@ -17,7 +17,7 @@ from device_profiles.schema import DeviceProfile
 from gateway.decode.integrity import crc16_modbus
 from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener, MqttPublisher
-from gateway.mqtt_once import OncePublisher, Said
+from gateway.mqtt_once import OncePublisher, Said, Word
 from gateway.polling import ANSWER_WITHIN, Poller, PollPlan, Request, requests_of
 from gateway.reading import DeviceEntry, Registry
 from services.bench.mosquitto import Mosquitto
@@ -138,9 +138,9 @@ class SlowLine(OncePublisher):
     def is_connected(self) -> bool:
         return True
 
-    def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Said:
+    def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Word:
         self._clock[0] += 100
-        return Said.ACKNOWLEDGED
+        return Word(Said.ACKNOWLEDGED)
 
 
 def test_who_is_asked_last_has_as_long_to_answer_as_the_first() -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from services.accounts import desk as accounts
 from services.accounts import store
 from services.accounts.policy import Grant, Role
-from services.bench.mosquitto import Mosquitto
+from services.bench.mosquitto import DEFAULT_CONFIG, Mosquitto, MosquittoMissing, find_mosquitto
 from services.bootstrap import start_web
 from services.clock import SystemClock
 from services.web.app import create_app
@@ -31,18 +31,35 @@ pytestmark = pytest.mark.mosquitto
 @pytest.fixture
 def house(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[House]:
     with ExitStack() as stack:
-        house = House(stack, tmp_path, mosquitto.url)
-        now = SystemClock().now()
-        for login, role in (("li.wei", Role.CREW), ("wang.fang", Role.ENGINEER), ("chen.yu", Role.ADMIN)):
-            accounts.add_person(
-                house.core.database,
-                login=login,
-                password="walking-on-willow-lane-7",
-                grants=[Grant("yard", role)],
-                now=now,
-                who=None,
-            )
-        yield house
+        yield staffed(House(stack, tmp_path, mosquitto.url))
+
+
+def staffed(house: House) -> House:
+    for login, role in (("li.wei", Role.CREW), ("wang.fang", Role.ENGINEER), ("chen.yu", Role.ADMIN)):
+        accounts.add_person(
+            house.core.database,
+            login=login,
+            password="walking-on-willow-lane-7",
+            grants=[Grant("yard", role)],
+            now=SystemClock().now(),
+            who=None,
+        )
+    return house
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker whose access list lets nobody say `plugs/…/cmd`."""
+    try:
+        find_mosquitto()
+    except MosquittoMissing as absent:
+        missing(str(absent))
+    folder = tmp_path / "strict"
+    folder.mkdir()
+    rules = ["topic read #", "topic write plugs/+/telemetry", "topic write plugs/+/set/level"]
+    (folder / "acl").write_text("\n".join(rules) + "\n")
+    with Mosquitto(folder, config=f"{DEFAULT_CONFIG}acl_file {{folder}}/acl\n") as broker:
+        yield broker
 
 
 @pytest.fixture
@@ -117,6 +134,28 @@ def test_the_question_must_be_answered(house: House, plug: PlugStrip) -> None:
     assert answer.status_code == 422
     assert "Confirm that you mean it." in answer.text
     assert plug.heard == []
+
+
+def test_what_the_broker_refuses_and_what_nobody_hears_is_not_called_sent(strict: Mosquitto, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        house = staffed(House(stack, tmp_path, strict.url))
+        strip = stack.enter_context(PlugStrip(strict.url))
+        strip.report()
+        wait_for(lambda: house.knows("plug-1", "port:1", "power") == 400, "its first reading")
+        cut = house.ends(house.ask("cut"))
+        assert (cut.state, cut.reason) == ("failed", "broker_refused")
+        assert cut.detail["why"] == "Not authorized: plugs/p1/cmd"
+        assert house.ends(house.ask("level", "", to=20)).reason == "broker", "somebody listens there"
+        unheard = house.ends(house.ask("level", "", "plug-2", to=20))
+        assert (unheard.state, unheard.reason, unheard.detail["why"]) == ("failed", "unheard", "plugs/p2/set/level")
+        boss = client(house, "chen.yu")
+        told = boss.get(f"/api/v1/commands/{cut.id}").json()
+        assert (told["reason"], told["events"][-1]["data"]["why"]) == ("broker_refused", cut.detail["why"])
+        assert "The broker refused it, so the device has not heard it." in boss.get("/devices/plug-1").text
+        assert "消息服务器拒绝转发，设备没有收到。" in client(house, "chen.yu", "zh").get("/devices/plug-1").text
+        assert "nobody listens on its topic" in boss.get("/devices/plug-2").text
+        assert "没有任何设备在听这个主题" in client(house, "chen.yu", "zh").get("/devices/plug-2").text
+        assert [one["do"] for one in strip.heard] == ["level"]
 
 
 def test_the_same_form_sent_twice_is_one_command(house: House, plug: PlugStrip) -> None:

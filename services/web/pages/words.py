@@ -122,6 +122,10 @@ COMMAND_WHY = {
     "answered": N_("The device confirms it. Its profile names no effect to look for."),
     "broker": N_("The broker has it. This device does not answer, and its profile names no effect to look for."),
     "refused": N_("The device refused."),
+    "broker_refused": N_(
+        "The broker refused it, so the device has not heard it. Does its access list let the gateway write there?"
+    ),
+    "unheard": N_("The broker says that nobody listens on its topic. Is the device connected, and to this broker?"),
     "no_answer": N_("The device did not answer in time."),
     "no_effect": N_("The effect was not measured in time."),
     "not_sayable": N_("The gateway could not make a message of it."),

@@ -227,8 +227,10 @@ def _why(record: CommandRecord, profile: DeviceProfile | None, t: Translations) 
         said.append(_seen(seen, profile, t) if seen else "")
         if not seen and record.reason == "no_effect":
             said.append(t.gettext("Nothing has been measured since."))
-    if record.reason in ("not_sayable", "too_late"):
+    if record.reason in ("not_sayable", "too_late", "broker_refused", "unheard"):
         said.append(str(record.detail.get("why", "")))
+    if unheard := record.detail.get("unheard"):
+        said.append(t.gettext("The broker says that nobody listens on its topic: %(topic)s", topic=unheard))
     return " ".join(part for part in said if part)
 
 

@@ -45,8 +45,8 @@ def after(terms: Terms, *happenings: Happening) -> Life:
     return life
 
 
-def sent(seconds: float = 1, attempt: int = 1, status: str = "sent") -> Said:
-    return Said(at(seconds), attempt, status, at(seconds), "why")
+def sent(seconds: float = 1, attempt: int = 1, status: str = "sent", broker: str = "") -> Said:
+    return Said(at(seconds), attempt, status, at(seconds), "why", broker)
 
 
 def answered(seconds: float = 2, *, ok: bool = True) -> Answered:
@@ -79,6 +79,12 @@ def tick(seconds: float, progress: float | None = None) -> Tick:
         (replace(FULL, effect=None), (sent(), answered()), State.DONE, Reason.ANSWERED),
         (BLIND, (sent(),), State.DONE, Reason.BROKER),
         (BLIND, (sent(status="unsure"),), State.FAILED, Reason.MAYBE_SENT),
+        # What its broker says of it.
+        (FULL, (Handed(at(1)), sent(status="failed", broker="refused")), State.FAILED, Reason.BROKER_REFUSED),
+        (BLIND, (sent(broker="unheard"),), State.FAILED, Reason.UNHEARD),
+        (FULL, (sent(broker="unheard"),), State.SENT, Reason.NONE),
+        (FULL, (sent(broker="unheard"), answered()), State.ACKNOWLEDGED, Reason.NONE),
+        (FULL, (sent(broker="unheard"), tick(16)), State.FAILED, Reason.NO_ANSWER),
         (FULL, (sent(status="unsure"), answered()), State.ACKNOWLEDGED, Reason.NONE),
         (replace(FULL, answers=False), (sent(),), State.ACKNOWLEDGED, Reason.NONE),
         (replace(FULL, answers=False), (sent(), tick(61)), State.FAILED, Reason.NO_EFFECT),
