@@ -6,8 +6,8 @@ that: when it is not acknowledged in time, this one drops the connection and wha
 Nor may the broker keep it: for a device that is away and has a persistent session it would, and the gate would open
 when the device is back. So commands go over MQTT 5 with their expiry; a broker of 3.1.1 alone gets them without it.
 
-MQTT 5 also lets a broker say what it makes of a message: that it does not allow it, or that nobody listens. One of 3.1.1
-acknowledges what its access list forbids like anything else.
+MQTT 5 also lets a broker say what it makes of a message: that it does not allow it, or that nobody listens. One of
+3.1.1 acknowledges what its access list forbids like anything else.
 """
 
 from __future__ import annotations
