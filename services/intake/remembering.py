@@ -14,7 +14,7 @@ from services.intake.anew import Stood, as_they_stand, mark_changed
 from services.intake.consequences import Consequences
 from services.intake.loading import load, read_stamp
 from services.intake.memory import Library, Memory, Stamp, why_gone
-from services.intake.renewing import only_rules_changed, renew
+from services.intake.renewing import only_rules_changed, renew, with_new_book
 from services.intake.work import Work, flush
 from services.rules.state import DeviceState
 
@@ -35,8 +35,8 @@ class Remembered:
         benched: set[str],
     ) -> None:
         """`follow` makes what draws the consequences of one batch or tick; `committed` is told of each. `benched`: the
-        devices that could not be judged when time passed; they are tried again when their rules change, or all is read
-        again."""
+        devices that could not be judged when time passed; they are tried again with a new rule book of their site, or
+        when all is read again."""
         self._database = database
         self._library = library
         self._committed = committed
@@ -83,11 +83,13 @@ class Remembered:
                 stamp = read_stamp(connection)
                 if stamp == self.memory.stamp:
                     return
+                books = with_new_book(self.memory.stamp, stamp)
                 renewed = self._renewed(connection, self.memory, stamp, now)
             if renewed is None:
                 self.start_over()
                 return
-            self._benched -= renewed
+            # All of the site, and not only those with other rules: so it is seen from outside who is still left out.
+            self._benched -= {one.id for one in self.memory.devices.values() if one.site in books}
             self._put_right(self.memory, [self.memory.devices[id] for id in renewed], now)
         except BaseException:
             self.throw_away()

@@ -42,6 +42,11 @@ def only_rules_changed(before: Stamp, after: Stamp) -> bool:
     return [(one.site, one.updated_at) for one in before] == [(one.site, one.updated_at) for one in after]
 
 
+def with_new_book(before: Stamp, after: Stamp) -> frozenset[str]:
+    """The sites whose rule book is not the one in memory."""
+    return frozenset(new.site for old, new in zip(before, after, strict=False) if old.book != new.book)
+
+
 def renew(connection: Connection, memory: Memory, stamp: Stamp, now: datetime) -> frozenset[str]:
     """Take up the rule books and maintenance windows that are not those in memory; `stamp` is as they stand now.
 

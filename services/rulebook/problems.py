@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 
 from device_profiles.schema import DeviceProfile
 from services.groups.rule import SITE_RULES
@@ -17,7 +17,7 @@ from services.rules.compiled import PARENT, CompiledProfile
 from services.rules.effective import Effective, Library
 from services.rules.in_force import effective_rules
 from services.scope import Scope, in_scope
-from services.tables import device_states, devices, set_aside, sites
+from services.tables import device_states, devices, rule_books, set_aside, sites
 
 Kind = Literal["misfit", "broken", "no_profile", "benched", "never_sent"]
 KINDS: tuple[Kind, ...] = ("misfit", "broken", "no_profile", "benched", "never_sent")
@@ -70,12 +70,15 @@ def problems_of(
 
 def benched_lately(connection: Connection, now: datetime) -> frozenset[str]:
     """What other processes cannot ask services for: devices that could not be judged within a day, and whose site has
-    not been changed since."""
+    neither been imported nor got a new rule book since. With either all of its devices are tried again."""
+    newest_book = select(func.max(rule_books.c.at)).where(rule_books.c.site == sites.c.id).scalar_subquery()
+    failed_at = set_aside.c.at
     query = (
         select(set_aside.c.device)
         .join(devices, devices.c.id == set_aside.c.device)
         .join(sites, sites.c.id == devices.c.site)
-        .where(set_aside.c.reading == "", set_aside.c.at >= now - _LATELY, set_aside.c.at >= sites.c.updated_at)
+        .where(set_aside.c.reading == "", failed_at >= now - _LATELY, failed_at >= sites.c.updated_at)
+        .where(or_(newest_book.is_(None), failed_at >= newest_book))
     )
     return frozenset(connection.scalars(query))
 
@@ -116,7 +119,7 @@ def _across_devices(connection: Connection, library: Library) -> Iterator[RulePr
 
 def _benched(site: str, by_device: Mapping[str, str], benched: Collection[str]) -> Iterator[RuleProblem]:
     for device in sorted(set(benched) & by_device.keys()):
-        found = "judging it failed, so it is left out until services start again or its site is imported"
+        found = "judging it failed, so it is left out until services start again, or its site is imported or gets a new rule book"
         yield RuleProblem(site=site, kind="benched", profile=by_device[device], rule="", device=device, found=found)
 
 

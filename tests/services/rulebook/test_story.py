@@ -215,6 +215,14 @@ def test_a_device_that_could_not_be_judged_is_told_by_other_processes_until_its_
         connection.execute(insert(set_aside).values(id="b", at=now, device="gate-1", error="boom", reading="{}"))
         assert benched_lately(connection, now) == {"pumps"}
         assert benched_lately(connection, now + timedelta(days=2)) == frozenset()
-        connection.execute(update(sites).values(updated_at=now + timedelta(minutes=1)))
-        assert benched_lately(connection, now + timedelta(minutes=2)) == frozenset()
         assert connection.scalar(select(device_states.c.device).limit(1)) is None
+        connection.execute(update(sites).values(window_changes=sites.c.window_changes + 1))
+        assert benched_lately(connection, now) == {"pumps"}, "a maintenance window mends nothing"
+        with connection.begin_nested() as imported:
+            connection.execute(update(sites).values(updated_at=now + timedelta(minutes=1)))
+            assert benched_lately(connection, now + timedelta(minutes=2)) == frozenset()
+            imported.rollback()
+    yard.site.clock.time = now + timedelta(minutes=1)
+    assert yard.put({"rules": {"pumps": {"low": {"for": "5m"}}}}).status_code == 200
+    with yard.site.database.read() as connection:
+        assert benched_lately(connection, now + timedelta(minutes=2)) == frozenset(), "all of the site is tried again"
