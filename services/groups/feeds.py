@@ -5,6 +5,7 @@ nothing is heard of any of them. The rules are built in, so that a site file onl
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from typing import NamedTuple
 
 from services.sites.model import Feed, SiteRule
 
@@ -34,17 +35,25 @@ _WORDS = {
 }
 
 
-def rules_of(feeds: Iterable[Feed], telling: Container[str]) -> Iterator[SiteRule]:
-    """One for each kind of feed that a site has, judged for each of them. A single device says nothing of its feed.
+class OfFeeds(NamedTuple):
+    """A built-in rule, and the ids of the feeds for which it is judged: a device may have one of each kind."""
+
+    rule: SiteRule
+    feeds: frozenset[str]
+
+
+def rules_of(feeds: Iterable[Feed], telling: Container[str]) -> Iterator[OfFeeds]:
+    """One for each kind of feed that a site has. A single device says nothing of its feed.
 
     `telling`: the devices whose silence says something.
     """
-    by_kind: dict[str, list[str]] = {}
+    by_kind: dict[str, list[Feed]] = {}
     for feed in feeds:
-        by_kind.setdefault(feed.kind, []).extend(id for id in feed.devices if id in telling)
-    for kind, devices in by_kind.items():
+        by_kind.setdefault(feed.kind, []).append(feed)
+    for kind, some in by_kind.items():
+        devices = [id for feed in some for id in feed.devices if id in telling]
         if devices:
-            yield _rule(kind, devices)
+            yield OfFeeds(_rule(kind, devices), frozenset(feed.id for feed in some))
 
 
 def _rule(kind: str, devices: list[str]) -> SiteRule:

@@ -162,6 +162,13 @@ class Group:
         return {key: one.tally for (key, _), one in zip(self.rule.functions, self._names, strict=True)}
 
 
+def _places(rule: GroupRule, device: Placed) -> tuple[str, ...]:
+    """For what a rule counts a device."""
+    if rule.feeds is not None:
+        device = device._replace(feeds=tuple(one for one in device.feeds if one in rule.feeds))
+    return places_of(device, rule.rule.per)
+
+
 class _Part:
     """What one device adds to one group."""
 
@@ -237,7 +244,7 @@ class Groups:
             for profile in rule.watchers:
                 self._watchers.setdefault((rule.site, profile), []).append(rule)
             for device in members_of(rule.rule.of, (one for one in here if one.site == rule.site)):
-                for place in places_of(device, rule.rule.per):
+                for place in _places(rule, device):
                     self._join(rule, device, place, zone)
         for id in self._parts:
             self._devices[id].profile = self.remembering(self._devices[id], self._devices[id].profile)

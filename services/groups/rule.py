@@ -104,6 +104,8 @@ class GroupRule:
     """Keys of the functions that ask who is not heard."""
     watchers: Mapping[str, CompiledRule]
     """Profile -> what its devices remember for this rule, where it looks back at them."""
+    feeds: frozenset[str] | None = None
+    """The ids of the only feeds for which it is judged; None: of all."""
 
     @property
     def watcher_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import structlog
@@ -78,10 +79,10 @@ def rules_of_feeds(
     """The built-in rules about what several devices of a site are fed by."""
     here = list(placed)
     telling = {one.id for one in here if not library[one.profile].availability.event_driven}
-    for rule in rules_of(map(Feed.model_validate, entries), telling):
+    for rule, feeds in rules_of(map(Feed.model_validate, entries), telling):
         profiles = sorted({one.profile for one in members_of(rule.of, here)})
         if profiles:
-            yield compile_rule(site, rule, [library[id] for id in profiles])
+            yield replace(compile_rule(site, rule, [library[id] for id in profiles]), feeds=feeds)
 
 
 def broken_rules(connection: Connection, library: Library) -> list[Broken]:

@@ -67,6 +67,22 @@ def test_the_board_has_the_alarm_and_what_it_feeds_waits(site: Timeline) -> None
     assert "last heard = 00:01:53 pumps-3" in told.body
 
 
+def test_a_device_has_a_feed_of_each_kind(tmp_path: Path) -> None:
+    switch = {"id": "SW", "kind": "network", "devices": [*ROOMS[:2], "pumps-9"]}
+    devices = dict.fromkeys((*ROOMS, "pumps-9"), "pumps")
+    site = lively(Timeline(tmp_path, PUMPS, devices=devices, more={"feeds": [*FEEDS, switch]}))
+    for room in ROOMS:
+        site.silent(room)
+    site.at("00:12")
+    assert standing(site) == [("feed:yard/F1", "feed_down")]
+    site.silent("pumps-9").at("00:22")
+    assert standing(site) == [("feed:yard/F1", "feed_down"), ("feed:yard/SW", "feed_down")]
+    assert [one.title_en for one in site.tickets()] == ["Bring the power back", "Bring the connection back"]
+    site.reading(ROOMS[0], pressure=0.5).after("10s")
+    assert [one.state for one in site.alarms(rule="feed_down")] == ["cleared", "cleared"]
+    site.close()
+
+
 def test_what_is_still_silent_when_the_feed_is_back_is_raised_then(site: Timeline) -> None:
     lively(site)
     for room in ROOMS:
