@@ -15,12 +15,15 @@ from device_profiles.schema import DeviceProfile
 from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener, MqttPublisher
 from services import bootstrap
+from services.accounts.policy import Grant, Role
+from services.accounts.store import add_person
 from services.bench.mosquitto import Mosquitto
 from services.bootstrap import Core
 from services.clock import SystemClock
 from services.commands.api import desk_of
 from services.commands.dispatch import Asked
 from services.commands.store import CommandRecord
+from services.database import Database
 from services.settings import Settings
 from services.sites.importer import import_site
 from tests.gateway.kit import until
@@ -188,6 +191,13 @@ def write_site(folder: Path) -> None:
     (folder / "site.yaml").write_text(SITE)
 
 
+def hire(database: Database, login: str, role: Role = Role.ADMIN) -> str:
+    """Somebody with a role at the yard who never signs in; their id."""
+    with database.write() as connection:
+        grants = [Grant("yard", role)]
+        return add_person(connection, login=login, password_hash="-", grants=grants, now=SystemClock().now()).id
+
+
 class House:
     """Services and a gateway in this process, over a real broker, with the clock of the machine."""
 
@@ -200,10 +210,11 @@ class House:
         self.gateway = bootstrap.start_gateway(stack, self.core, url)
         bootstrap.start_clockwork(stack, self.core)
         self.desk = desk_of(self.core.context)
+        hire(self.core.database, "keeper")
         until(lambda: self.gateway.status().connected, 60, "the gateway did not connect")
 
     def ask(self, command: str, child: str = "port:1", device: str = "plug-1", **params: Any) -> str:
-        asked = Asked(device=device, child=child, command=command, params=params, by="li.wei")
+        asked = Asked(device=device, child=child, command=command, params=params, by="keeper")
         return self.desk.ask(asked).id
 
     def look(self, id: str) -> CommandRecord:

@@ -45,6 +45,16 @@ def scope_of(grants: Iterable[Grant], role: Role) -> Scope:
     return None if ANYWHERE in sites else sites
 
 
+def may(grants: Iterable[Grant], role: Role, site: str) -> bool:
+    """Whether these grants give `role` at a site."""
+    return covers(scope_of(grants, role), site)
+
+
+def token_login(name: str) -> str:
+    """What stands as the one who did it where a program did, by the name of its token."""
+    return f"token:{name}"[:64]
+
+
 def covers(scope: Scope, site: str) -> bool:
     return scope is None or site in scope
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from services.accounts.passwords import fingerprint, random_secret
-from services.accounts.policy import FORGOTTEN_AFTER, Failures, Grant, Role, session_end, session_renewal
+from services.accounts.policy import FORGOTTEN_AFTER, Failures, Grant, Role, session_end, session_renewal, token_login
 from services.ids import new_id
 from services.tables import grants, login_attempts, people, sessions, tokens
 
@@ -202,6 +202,26 @@ def revoke_token(connection: Connection, token: str, now: datetime) -> bool:
     """False when there is no such token in use."""
     statement = update(tokens).where(tokens.c.id == token, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
     return connection.execute(statement).rowcount == 1
+
+
+# --- what somebody may do now ----------------------------------------------------------------------------------------
+
+
+def grants_now(connection: Connection, logins: Iterable[str]) -> dict[str, tuple[Grant, ...]]:
+    """Login (or `token:<name>`) -> what it may do now; nothing for a disabled person, a revoked token, and nobody."""
+    wanted = set(logins)
+    found: dict[str, tuple[Grant, ...]] = dict.fromkeys(wanted, ())
+    enabled = select(people.c.id, people.c.login).where(
+        people.c.login.in_(sorted(wanted)), people.c.disabled.is_(False)
+    )
+    for row in connection.execute(enabled).all():
+        found[row.login] = _grants_of(connection, row.id)
+    if any(login.startswith("token:") for login in wanted):
+        for token in connection.execute(select(tokens).where(tokens.c.revoked_at.is_(None))):
+            login = token_login(token.name)
+            if login in wanted:
+                found[login] += (Grant(token.site, Role(token.role)),)
+    return found
 
 
 def _token(row: Row[Any]) -> Token:

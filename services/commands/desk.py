@@ -10,6 +10,8 @@ from threading import Condition
 from sqlalchemy.exc import IntegrityError
 
 from gateway.uplink import CommandOrder, CommandOutcome
+from services.accounts.policy import Grant
+from services.accounts.store import grants_now
 from services.changes import Change, Changes
 from services.clock import Clock
 from services.commands import store
@@ -104,11 +106,21 @@ class CommandDesk:
     # --- gateways -----------------------------------------------------------------------------------------------------
 
     def hand_over(self, gateway: str, sites: Scope, *, again: bool) -> list[CommandOrder]:
-        """What a gateway should send now. `again`: also what it has fetched before and not reported on."""
+        """What a gateway should send now. `again`: also what it has fetched before and not reported on.
+
+        Who asked must have the right to it still: somebody may have lost it while the command waited.
+        """
         if not self._intake.commands_under_way(gateway):
             return []
         with self._intake.commanding(self._clock.now()) as commands:
-            return commands.hand_over(gateway, sites, again=again)
+            due = commands.due(gateway, sites, again=again)
+            return commands.hand_over(due, self._rights({live.by for live in due if live.by is not None}))
+
+    def _rights(self, logins: set[str]) -> dict[str, tuple[Grant, ...]]:
+        if not logins:
+            return {}
+        with self._database.read() as connection:
+            return grants_now(connection, logins)
 
     def wait_for_orders(self, gateway: str, wait_seconds: float, bell: Bell) -> list[CommandOrder]:
         """The same, for a gateway in this process; 0 seconds means `again`."""

@@ -6,7 +6,7 @@ device under `<command>_command`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from device_profiles.expression import command_state
 from device_profiles.schema import Command, DeviceProfile, Severity
 from gateway.reading import Millis, Quality, Reading, Reply, Value
 from gateway.uplink import CommandOrder, CommandOutcome
+from services.accounts.policy import Grant, Role, may
 from services.clock import from_millis, to_millis
 from services.commands import asking, store
 from services.commands.asking import CommandRefused
@@ -30,6 +31,7 @@ from services.commands.lifecycle import (
     OrderedToo,
     Overruled,
     Reason,
+    RightGone,
     Said,
     State,
     Step,
@@ -152,6 +154,7 @@ class Dispatcher:
             terms=terms,
             life=life,
             watched=watch(profile, asked.command, terms),
+            by=asked.by,
         )
         self.memory.commands.add(live)
         self.work.commands.new[live.id] = _row(live, asked)
@@ -230,7 +233,7 @@ class Dispatcher:
 
     # --- gateways -----------------------------------------------------------------------------------------------------
 
-    def hand_over(self, gateway: str, sites: frozenset[str] | None, *, again: bool) -> list[CommandOrder]:
+    def due(self, gateway: str, sites: frozenset[str] | None, *, again: bool) -> list[Live]:
         """What this gateway should send now, oldest first; with `again` also what it has fetched before."""
         now, found = self.work.now, []
         for live in self.memory.commands:
@@ -241,9 +244,33 @@ class Dispatcher:
                 continue
             if life.handed_at is not None and not again and now - life.handed_at < LEASE:
                 continue
-            self._happens(live, Handed(now))
-            found.append(_order_of(live))
+            found.append(live)
         return found
+
+    def hand_over(self, due: Iterable[Live], rights: Mapping[str, Sequence[Grant]]) -> list[CommandOrder]:
+        """The orders, of those whose asker may still ask for it; `rights`: login -> what that one may do now."""
+        found = []
+        for live in due:
+            if self._may_still(live, rights):
+                self._happens(live, Handed(self.work.now))
+                found.append(_order_of(live))
+        return found
+
+    def _may_still(self, live: Live, rights: Mapping[str, Sequence[Grant]]) -> bool:
+        """Whether it is handed out; one that is not, and that no gateway ever had, has failed."""
+        profile = self.library.get(live.profile)
+        command = profile.commands.get(live.command) if profile is not None else None
+        if live.by is None or command is None or "ordered_by" in live.life.detail:
+            return True
+        if may(rights.get(live.by, ()), Role(command.role), live.site):
+            return True
+        before = live.life
+        self._happens(live, RightGone(self.work.now, live.by, command.role))
+        if live.life is not before:
+            entry = {"device": live.device, "child": live.child, "command": live.command, "by": live.by}
+            audited = {"who": None, "action": "command.right_gone", "subject": live.id, "data": entry}
+            self.work.commands.audited.append(audited)
+        return False
 
     def outcome(self, gateway: str, outcome: CommandOutcome) -> None:
         """A gateway says what became of an attempt. Saying it again changes nothing."""

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     NOT_REPORTED = "not_reported"  # the gateway took it and said nothing of it
     TOO_LATE = "too_late"  # the gateway had it, and could not send it in time
     BY_PERSON = "by_person"
+    RIGHT_GONE = "right_gone"  # who asked for it may not do so any more
     OVERRULED = "overruled"  # a critical alarm has ordered something else for this part
 
 
@@ -160,6 +161,15 @@ class Overruled:
 
 
 @dataclass(frozen=True)
+class RightGone:
+    """Who asked for it has lost the role that it needs, or the account: it is not handed out any more."""
+
+    now: datetime
+    by: str
+    role: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed; `progress` is how far the gateway has seen it pass. `seen` is what telemetry shows meanwhile."""
 
@@ -168,7 +178,7 @@ class Tick:
     seen: Mapping[str, Any] = field(default_factory=dict)
 
 
-Happening = Handed | Said | Answered | EffectSeen | Cancel | OrderedToo | Overruled | Tick
+Happening = Handed | Said | Answered | EffectSeen | Cancel | OrderedToo | Overruled | RightGone | Tick
 _KEPT = ("ordered_by", "overruled_by")
 """What a command that is under way does not forget when it is sent."""
 
@@ -295,6 +305,13 @@ def _overruled(life: Life, _: Terms, it: Overruled) -> Step:
     return Step(replace(life, detail={**life.detail, "overruled_by": it.alarm}), "overruled", by)
 
 
+def _right_gone(life: Life, _: Terms, it: RightGone) -> Step:
+    """What a gateway has fetched may have been said; and what a rule wants as well needs nobody's right."""
+    if life.state is not State.QUEUED or life.handed_at is not None or "ordered_by" in life.detail:
+        return Step(life, "")
+    return _ended(life, State.FAILED, Reason.RIGHT_GONE, it.now, {"by": it.by, "role": it.role})
+
+
 def _tick(life: Life, terms: Terms, it: Tick) -> Step:
     if life.state is State.QUEUED:
         return _waits_for_gateway(life, it)
@@ -351,5 +368,6 @@ _TABLE: dict[type[Happening], Callable[[Life, Terms, Any], Step]] = {
     Cancel: _cancel,
     OrderedToo: _ordered_too,
     Overruled: _overruled,
+    RightGone: _right_gone,
     Tick: _tick,
 }

@@ -39,6 +39,8 @@ class Live:
     terms: Terms
     life: Life
     watched: Watched | None
+    by: str | None = None
+    """Who asked for it; None: a rule."""
     measured_since: datetime | None = None
     """sent_at on the device's clock: only what is measured later shows the effect."""
     early: tuple[datetime, datetime, dict[str, Any]] | None = None

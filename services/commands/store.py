@@ -191,6 +191,7 @@ def _live(row: Any, library: Library) -> Live:
             ended_at=row.ended_at,
         ),
         watched=watch(library.get(row.profile), row.command, terms),
+        by=row.by,
         measured_since=row.measured_since,
     )
 

@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Mount
 
 from services.accounts import store
-from services.accounts.policy import SESSION_LONGEST, Grant, Role, covers, scope_of
+from services.accounts.policy import SESSION_LONGEST, Grant, Role, may, scope_of, token_login
 from services.context import Context
 from services.scope import Scope
 from services.web.problems import Problem
@@ -52,7 +52,7 @@ class Principal:
     language: str = ""
 
     def may(self, role: Role, site: str) -> bool:
-        return covers(scope_of(self.grants, role), site)
+        return may(self.grants, role, site)
 
     def narrowed(self, role: Role) -> Principal:
         return replace(self, scope=scope_of(self.grants, role))
@@ -140,7 +140,7 @@ def _of_token(context: Context, secret: str) -> Principal | None:
         token = store.find_token(connection, secret)
     if token is None:
         return None
-    return Principal("token", token.id, f"token:{token.name}"[:64], token.name, (Grant(token.site, token.role),))
+    return Principal("token", token.id, token_login(token.name), token.name, (Grant(token.site, token.role),))
 
 
 def _of_session(context: Context, secret: str) -> Principal | None:

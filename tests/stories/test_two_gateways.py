@@ -100,7 +100,7 @@ def test_what_a_broker_kept_does_not_make_its_gateway_the_one_that_hears_a_devic
     with story.intake.commanding(story.clock.now()) as commands:
         commands.ask(Asked(device="d1", child="", command="unlock", params={}, by="li.wei"))
     with story.intake.commanding(story.clock.now()) as commands:
-        assert len(commands.hand_over("gw", None, again=False)) == 1
+        assert len(commands.due("gw", None, again=False)) == 1
 
 
 def test_where_its_gateway_is_gone_what_another_s_broker_kept_is_better_than_nothing(two: Two) -> None:

@@ -137,6 +137,7 @@ COMMAND_WHY = {
     "not_reported": N_("Its gateway took it and fell silent. Whether it was sent cannot be told."),
     "too_late": N_("It could not be sent in time, and was not sent."),
     "by_person": N_("It was taken back before it was sent."),
+    "right_gone": N_("Who asked for it may not do so any more, so it was not sent, or not again."),
     "overruled": N_("A critical alarm has ordered something else for this part, so it was not sent, or not again."),
 }
 """By reason, or by state where there is none."""

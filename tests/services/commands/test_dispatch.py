@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from sqlalchemy import select
 
 from gateway.reading import Batch, Quality, Reading, Reply, Value
 from gateway.uplink import CommandOrder, CommandOutcome
+from services.accounts import desk as accounts
 from services.accounts.audit import Intact, verify
+from services.accounts.policy import Grant, Role
+from services.accounts.store import add_person
 from services.changes import Changes
 from services.clock import to_millis
 from services.commands import store
@@ -25,7 +28,7 @@ from services.intake import Intake
 from services.rules.store import list_alarms
 from services.sites.importer import import_site
 from services.tables import audit
-from tests.commands_kit import SITE, profile
+from tests.commands_kit import SITE, hire, profile
 from tests.migrated import opened
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -50,7 +53,9 @@ class Stage:
         self.intake = Intake(self.database, LIBRARY, self.clock, Changes(), commands_enabled=enabled)
         self.intake.start()
         self.desk = CommandDesk(database=self.database, intake=self.intake, clock=self.clock)
+        self.li_wei = hire(self.database, "li.wei", Role.ENGINEER)
         self.seq = 0
+        self.asker = "li.wei"
 
     def restart(self) -> None:
         self.intake = Intake(self.database, LIBRARY, self.clock, Changes())
@@ -77,8 +82,8 @@ class Stage:
         self.intake.tick(self.clock.at)
 
     def ask(self, command: str = "cut", child: str = "port:1", key: str | None = None, **params: object) -> str:
-        asked = Asked(device="plug-1", child=child, command=command, params=params, by="li.wei")
-        return self.desk.ask(with_key(asked, "li.wei", key)).id
+        asked = Asked(device="plug-1", child=child, command=command, params=params, by=self.asker)
+        return self.desk.ask(with_key(asked, self.asker, key)).id
 
     def fetch(self) -> list[CommandOrder]:
         return self.desk.hand_over("g", None, again=False)
@@ -178,6 +183,57 @@ def test_an_order_is_handed_to_its_gateway_only_and_again_after_a_while(stage: S
     assert len(stage.desk.hand_over("g", None, again=True)) == 1
     stage.later(LEASE.total_seconds())
     assert len(stage.fetch()) == 0, "it has expired meanwhile"
+
+
+def taken_away(stage: Stage) -> None:
+    accounts.change_person(stage.database, stage.li_wei, now=START, who=None, grants=[Grant("elsewhere", Role.ADMIN)])
+
+
+def less(stage: Stage) -> None:
+    accounts.change_person(stage.database, stage.li_wei, now=START, who=None, grants=[Grant("yard", Role.CREW)])
+
+
+def deactivated(stage: Stage) -> None:
+    accounts.change_person(stage.database, stage.li_wei, now=START, who=None, disabled=True)
+
+
+@pytest.mark.parametrize("lost", [taken_away, less, deactivated])
+def test_whoever_loses_the_right_has_asked_in_vain(stage: Stage, lost: Callable[[Stage], None]) -> None:
+    with stage.database.write() as connection:  # somebody must remain who is admin of every site
+        add_person(connection, login="admin", password_hash="-", grants=[Grant("*", Role.ADMIN)], now=START)
+    id = stage.ask("feed")
+    lost(stage)
+    assert stage.fetch() == []
+    over = stage.desk.get(None, id)
+    assert (over.state, over.reason, over.detail) == ("failed", "right_gone", {"by": "li.wei", "role": "engineer"})
+    with stage.database.read() as connection:
+        written = connection.execute(select(audit.c.subject).where(audit.c.action == "command.right_gone")).scalars()
+        assert list(written) == [id]
+
+
+def test_a_revoked_token_has_asked_in_vain_and_another_of_its_name_has_not(stage: Stage) -> None:
+    stage.asker = "token:lobby"
+    token, _ = accounts.add_token(stage.database, name="lobby", role=Role.ENGINEER, site="yard", now=START, who=None)
+    first = stage.ask("feed")
+    accounts.revoke_token(stage.database, token.id, now=START, who=None)
+    assert stage.fetch() == []
+    assert stage.desk.get(None, first).reason == "right_gone"
+    accounts.add_token(stage.database, name="lobby", role=Role.ENGINEER, site="yard", now=START, who=None)
+    stage.ask("feed")
+    assert len(stage.fetch()) == 1
+
+
+def test_what_a_gateway_may_have_said_is_not_called_unsent_and_a_rule_needs_nobody_s_right(stage: Stage) -> None:
+    fed = stage.ask("feed", child="port:2")
+    assert len(stage.fetch()) == 1
+    cut = stage.ask("cut")
+    stage.says(temp=95)  # its rule orders the same
+    deactivated(stage)
+    orders = stage.desk.hand_over("g", None, again=True)
+    assert [order.id for order in orders] == [cut]
+    assert stage.desk.get(None, fed).state == "queued"
+    stage.sent(CommandOrder(fed, 1, "plug-1", "port:2", "feed", {}, 1, 0))
+    assert stage.desk.get(None, fed).state == "sent"
 
 
 def test_numbers_are_each_their_own(stage: Stage) -> None:

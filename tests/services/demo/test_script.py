@@ -81,7 +81,7 @@ class Demo:
     def _obey(self, now: int) -> None:
         """What a gateway does with orders, without a broker between it and the devices."""
         with self.intake.commanding(self.clock.at) as commands:
-            orders = commands.hand_over("g", None, again=False)
+            orders = commands.hand_over(commands.due("g", None, again=False), {})
         registry = {entry.id: entry for entry in self.intake.registry().devices}
         for order in orders:
             entry = registry[order.device]
