@@ -6,14 +6,13 @@ Every `start_…` pushes its own end onto the given stack, so that closing the s
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from device_profiles.schema import DeviceProfile
@@ -27,11 +26,9 @@ from services import folder, migrations
 from services.adoption import history
 from services.changes import Changes
 from services.clock import Clock, to_millis
-from services.commands import store as commands
 from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
-from services.events.store import expire as expire_events
 from services.gateway_node import make_gateway, start_metrics, watch_gateway, watch_telemetry
 from services.influx import make_influx
 from services.intake import Intake
@@ -39,14 +36,11 @@ from services.metrics import Metrics, parts
 from services.metrics.calm import of_decisions
 from services.metrics.rules import of_rules
 from services.metrics.state import of_state
-from services.notices import sending
 from services.notices.digests import Digests
 from services.notices.outbox import Outbox
-from services.presence.gap_store import expire as expire_gaps
 from services.profiles import load_library
+from services.retention import retention_chores
 from services.rollup import rollup_chores
-from services.rules.store import expire_decisions
-from services.rules.trial_store import expire as expire_trials
 from services.settings import Settings
 from services.sites.known import KnownDevices
 from services.ticker import Chore, Ticker
@@ -192,12 +186,7 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
             Chore("tick", timedelta(seconds=1), core.intake.tick),
             Chore("digests", timedelta(minutes=1), digests.tick),
             Chore("unclaimed devices", timedelta(hours=1), core.intake.forget_unclaimed),
-            _forgetting(core, "notices", sending.expire, core.settings.notice_days),
-            _forgetting(core, "commands", commands.expire, core.settings.command_days),
-            _forgetting(core, "events", expire_events, core.settings.event_days),
-            _forgetting(core, "rule trials", expire_trials, core.settings.event_days),
-            _forgetting(core, "decisions", expire_decisions, core.settings.decision_days),
-            _forgetting(core, "gaps of gateways", expire_gaps, core.settings.decision_days),
+            *retention_chores(core.database, core.settings),
         ],
     )
     ticker.start()
@@ -205,18 +194,6 @@ def start_clockwork(stack: ExitStack, core: Core) -> Ticker:
     core.metrics.watch("chores", parts.of_ticker(ticker))
     _start_telemetry_chores(stack, core)
     return ticker
-
-
-def _forgetting(core: Core, what: str, expire: Callable[[Connection, datetime], int], days: int) -> Chore:
-    """Each hour, what is older than these days goes."""
-
-    def forget(now: datetime) -> None:
-        with core.database.write() as connection:
-            gone = expire(connection, now - timedelta(days=days))
-        if gone:
-            log.info("expired", what=what, rows=gone)
-
-    return Chore(f"{what} retention", timedelta(hours=1), forget)
 
 
 def _start_telemetry_chores(stack: ExitStack, core: Core) -> None:

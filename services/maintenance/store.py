@@ -1,17 +1,18 @@
-"""Maintenance windows in SQL. Nothing is ever deleted: what was covered, by whose word, stays on record."""
+"""Maintenance windows in SQL. Nobody deletes one: what was covered, by whose word, stays on record as long as decisions
+about alarms do."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, null, or_, select, update
 
 from services.maintenance.windows import Window, Windows
 from services.scope import Scope, in_scope
 from services.tables import maintenance_windows, sites
 
-BACKLOG = timedelta(days=7)
-"""How far behind the clock of services the event time of a gateway's backlog may be."""
+BACKLOG = timedelta(days=31)
+"""How far behind the clock of services the event time of a gateway's backlog may be: by then somebody has noticed."""
 _A_NIGHT = timedelta(days=2)
 """What begins on its last day may end on the next, which anywhere on earth is less than that later."""
 
@@ -67,6 +68,20 @@ def claim(connection: Connection, site: str) -> None:
     what that one has written. Whoever holds the windows in memory sees by this that they must be read again."""
     changes = sites.c.window_changes + 1
     connection.execute(update(sites).where(sites.c.id == site).values(window_changes=changes))
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Forget windows that were over for good before; how many they were."""
+    table, last = maintenance_windows, before.date() - _A_NIGHT
+    once = and_(table.c.repeats.is_(None), table.c.ends_at < before)
+    gone = connection.execute(delete(table).where(or_(once, table.c.cancelled_at < before))).rowcount
+    began = select(table).where(table.c.repeats.is_not(None), table.c.ends_at < before)
+    again = [Window.of_row(dict(row)) for row in connection.execute(began).mappings()]
+    # The last one began on its last day, and lasts as long as the first.
+    over = [one.id for one in again if one.repeats and one.repeats.until + (one.ends_at - one.starts_at) < last]
+    for id in over:
+        connection.execute(delete(table).where(table.c.id == id))
+    return gone + len(over)
 
 
 def _not_over(since: datetime) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Rule books in SQL: every version of every site, whole."""
+"""Rule books in SQL: versions of every site, each whole."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from device_profiles.expression import stretch_text
 from device_profiles.schema import parse_duration
 from services.rules.book import RuleBook
 from services.scope import Scope, in_scope
 from services.tables import rule_books, sites
+
+VERSIONS_KEPT = 100
+"""Of a site, however old they are: so far one can always go back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +162,17 @@ def append(
     # By this other processes see that they must take the rules of the site anew.
     connection.execute(update(sites).where(sites.c.id == site).values(book_version=found.version + 1))
     return Version(**row)
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Forget versions that were in force no more by then, but for the newest of each site; how many they were."""
+    later, newest_one = rule_books.alias("later"), rule_books.alias("newest_one")
+    last = select(func.max(newest_one.c.version)).where(newest_one.c.site == rule_books.c.site).scalar_subquery()
+    replaced = select(later.c.version).where(
+        later.c.site == rule_books.c.site, later.c.version == rule_books.c.version + 1, later.c.at < before
+    )
+    old = rule_books.c.version <= last - VERSIONS_KEPT
+    return connection.execute(delete(rule_books).where(old, replaced.exists())).rowcount
 
 
 def site_params(connection: Connection) -> dict[str, dict[str, dict[str, Any]]]:

@@ -43,6 +43,9 @@ _CHORES = {
     "events retention": N_("Forgetting old events"),
     "decisions retention": N_("Forgetting old decisions about alarms"),
     "rule trials retention": N_("Forgetting old trials of rules"),
+    "gaps of gateways retention": N_("Forgetting when gateways heard nothing"),
+    "maintenance retention": N_("Forgetting old maintenance windows"),
+    "rule books retention": N_("Forgetting old versions of rule books"),
 }
 _HELD = {
     "cause": N_("%(n)s by their cause"),
