@@ -45,6 +45,8 @@ class GatewayTime(NamedTuple):
 Clock = Mapping[str, GatewayTime]
 Key = tuple[str, str]
 """(place, rule)"""
+Windows = Mapping[tuple[str, str], tuple[str, ...]]
+"""(site, gateway) -> the maintenance windows that are open there by that gateway's clock."""
 
 
 class Told(NamedTuple):
@@ -232,7 +234,7 @@ class Groups:
         self._touched: set[str] = set()
         self._aside: frozenset[str] = frozenset()
         """Devices on which people are at work."""
-        self._windows: Mapping[str, tuple[str, ...]] = {}
+        self._windows: Windows = {}
         self._watches: dict[str, _Watch] = {}
         self._fed: dict[str, tuple[str, ...]] = {}
         """Device -> the feeds for which it is counted."""
@@ -302,13 +304,14 @@ class Groups:
         """Something about these has changed, and it was no reading."""
         self._touched.update(one for one in devices if one in self._parts)
 
-    def at_work(self, windows: Mapping[str, tuple[str, ...]], covered: Callable[[Placed], bool]) -> None:
-        """People are at work on these devices now, and on no others. `windows`: site -> those that are open there; only
-        when these are others than before anybody is asked."""
+    def at_work(self, windows: Windows, covered: Callable[[Placed], bool]) -> None:
+        """People are at work on these devices now, and on no others. `windows`: those that are open; only when these
+        are others than before anybody is asked."""
         if windows == self._windows:
             return
         self._windows = windows
-        aside = frozenset(id for id, one in self._placed.items() if windows.get(one.site) and covered(one))
+        sites = {site for site, _ in windows}
+        aside = frozenset(id for id, one in self._placed.items() if one.site in sites and covered(one))
         self.touch(aside ^ self._aside)
         self._aside = aside
 

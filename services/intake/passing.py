@@ -87,21 +87,27 @@ class Passing:
 
 
 def _set_aside(memory: Memory) -> None:
-    """What devices say on which people are at work says nothing of several of them."""
+    """What devices say on which people are at work says nothing of several of them; by the clocks of their gateways, as
+    everything that happens to several."""
     groups, windows = memory.groups, memory.windows
     if not groups:
         return
-    now = max((one.progress or 0 for one in memory.gateways.values()), default=0)
+    clocks = {one.id: one.progress for one in memory.gateways.values() if one.progress is not None}
+    newest = max(clocks.values(), default=0)
 
     def covered(one: Placed) -> bool:
-        device = memory.devices[one.id]
-        gateway = memory.gateways.get(device.gateway or "")
-        if gateway is None or gateway.progress is None:
-            return False
-        at = device.event_now(gateway.progress)
+        at = clocks.get(memory.devices[one.id].gateway or "", newest)
         return windows.covering(one.site, one.building or None, one.family, one.id, at) is not None
 
-    groups.at_work({site: windows.open_at(site, now) for site in memory.sites}, covered)
+    groups.at_work(
+        {
+            (site, id): found
+            for site in memory.sites
+            for id, at in clocks.items()
+            if (found := windows.open_at(site, at))
+        },
+        covered,
+    )
 
 
 def _clock(memory: Memory) -> Clock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,20 @@ def test_people_at_work_on_a_member_make_it_unknown(yard: Made) -> None:
         site.keeps(room, every="20s", pressure=0.1)
     site.at("00:09").expect_no_alarm("site:yard")
     site.at("00:12").expect_alarm("site:yard", "several", raised="00:10")
+
+
+def test_a_window_opens_and_ends_for_members_whose_clocks_are_behind(yard: Made) -> None:
+    site = yard("number(device, pressure < 0.3 MPa) >= 2", clear={"for": "0s"})
+    plan(site, ["pumps-1"], "00:05", "00:10")
+    for room in ROOMS[:2]:
+        site.silent(room)
+    while site.clock.time < site.moment("00:12"):
+        behind = f"{(site.after('10s').clock.time - timedelta(seconds=15)).astimezone(site.zone):%H:%M:%S}"
+        for room in ROOMS[:2]:
+            site.reading(room, measured=behind, pressure=0.5 if site.clock.time < site.moment("00:06") else 0.1)
+        if site.clock.time == site.moment("00:09:50"):
+            site.expect_no_alarm("site:yard")
+    site.expect_alarm("site:yard", "several", raised="00:10")
 
 
 def plan(site: Timeline, devices: list[str], start: str, end: str) -> None:
