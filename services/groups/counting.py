@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gateway.presence import Liveness
-from gateway.reading import Millis, Value, child_kind
+from gateway.reading import Millis, Value
 from services.groups.rule import Asked, GroupRule
 from services.rules.automaton import FOREVER, IDLE, Mark, Phase, elapse
 from services.rules.compiled import DEVICE, Source
@@ -34,6 +34,9 @@ class Count(NamedTuple):
     """Those that are known not to meet it."""
 
 
+NOBODY = Count()
+
+
 class Counted(NamedTuple):
     """Of one device, by each function of a rule."""
 
@@ -43,26 +46,33 @@ class Counted(NamedTuple):
 
 
 def counted(rule: GroupRule, device: DeviceState, at: Millis) -> Counted:
-    """What a device adds, at its event time."""
-    asked = rule.asked.get(device.profile_id, ())
+    """What a device adds, at its event time. At a start every device is asked by every rule: this is where that time
+    goes."""
     if device.heard_at is None and not device.said:
-        return Counted((Count(),) * len(rule.functions), FOREVER)
+        return Counted((NOBODY,) * len(rule.functions), FOREVER)
     there = device.liveness == Liveness.ONLINE
-    until = min((_until(rule, device, one, at, there=there) for one in asked), default=FOREVER)
-    return Counted(tuple(_count(rule, device, one, at, there=there) for one in asked), until)
+    counts, until = [], FOREVER
+    for one in rule.asked.get(device.profile_id, ()):
+        counts.append(_count(rule, device, one, at, there=there))
+        if one.moves_by_time:
+            until = min(until, _until(rule, device, one, at, there=there))
+    return Counted(tuple(counts), until)
 
 
 def set_aside(rule: GroupRule, device: DeviceState) -> Counted:
     """What a device adds on which people are at work: whatever it says means nothing now."""
     if device.heard_at is None and not device.said:
-        return Counted((Count(),) * len(rule.functions), FOREVER)
+        return Counted((NOBODY,) * len(rule.functions), FOREVER)
     asked = rule.asked.get(device.profile_id, ())
     names = (tuple(_name(device, child) for child in _members(device, one.kind)) for one in asked)
     return Counted(tuple(Count(unknown=some) for some in names), FOREVER)
 
 
 def _members(device: DeviceState, kind: str) -> list[str]:
-    return [""] if kind == DEVICE else [child for child in device.children if child_kind(child) == kind]
+    if kind == DEVICE:
+        return [""]
+    prefix = f"{kind}:"
+    return [child for child in device.children if child.startswith(prefix)]
 
 
 def _name(device: DeviceState, child: str) -> str:
@@ -70,11 +80,14 @@ def _name(device: DeviceState, child: str) -> str:
 
 
 def _count(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, there: bool) -> Count:
-    found: dict[Value, list[str]] = {True: [], None: [], False: []}
+    met: list[str] = []
+    unknown: list[str] = []
+    other: list[str] = []
     for child in _members(device, asked.kind):
-        holds = asked.holds(_values(rule, device, child, asked, at, there=there), _age_in(device, child, asked, at))
-        found[None if holds is None else holds is True].append(_name(device, child))
-    return Count(tuple(found[True]), tuple(found[None]), tuple(found[False]))
+        age = _age_in(device, child, at) if asked.limited else _ageless
+        holds = asked.holds(_values(rule, device, child, asked, at, there=there), age)
+        (unknown if holds is None else met if holds is True else other).append(_name(device, child))
+    return Count(tuple(met), tuple(unknown), tuple(other))
 
 
 def _values(
@@ -90,11 +103,9 @@ def _values(
     return found
 
 
-def _age_in(device: DeviceState, child: str, asked: Asked, at: Millis) -> Callable[[str], float | None]:
+def _age_in(device: DeviceState, child: str, at: Millis) -> Callable[[str], float | None]:
     """Nobody knows what was said meanwhile by a device that cannot be seen."""
-    if not asked.limited or device.liveness == Liveness.UNKNOWN:
-        return _ageless
-    return ages(device, child, at)
+    return _ageless if device.liveness == Liveness.UNKNOWN else ages(device, child, at)
 
 
 def _ageless(_name: str) -> float | None:
@@ -135,8 +146,10 @@ def _until(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, th
     """When something about it changes by itself, or may."""
     until = (at // asked.rest + 1) * asked.rest - 1 if asked.rest else FOREVER
     for child in _members(device, asked.kind):
-        if there:
+        if there and asked.ageing:
             until = min(until, _grows_old(device, child, asked, at))
+        if not (asked.limits or asked.alarms):
+            continue
         for turns in (*_ages_turn(rule, device, child, asked, at), *_alarms_turn(device, child, asked)):
             # At that moment it is asked again, and right after: `>` turns later than `>=`.
             if turns >= at:
@@ -147,9 +160,7 @@ def _until(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, th
 def _grows_old(device: DeviceState, child: str, asked: Asked, at: Millis) -> Millis:
     """When the first value that counts now is too old to count."""
     until = FOREVER
-    for read in asked.reads:
-        if read.fresh_for >= FOREVER:
-            continue
+    for read in asked.ageing:
         state = device.children[child if read.source is Source.OWN else ""]
         measured = state.times.get(read.key)
         if measured is not None and measured + read.fresh_for >= at:

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from gateway.presence import Liveness
 from gateway.reading import Millis, Presence, Reading, Value
 from services.clock import from_millis
-from services.groups.counting import Count, Counted, counted, set_aside
+from services.groups.counting import NOBODY, Count, Counted, counted, set_aside
 from services.groups.places import Placed, members_of, places_of
 from services.groups.rule import SITE_RULES, GroupRule
 from services.rules import engine
@@ -88,10 +88,8 @@ def _exchange(names: dict[str, None], before: tuple[str, ...], after: tuple[str,
     for name in before:
         if name not in after:
             del names[name]
-    names.update(dict.fromkeys(after))
-
-
-_NOTHING = Count()
+    for name in after:
+        names[name] = None
 
 
 class Group:
@@ -115,6 +113,7 @@ class Group:
         """Since when its counts are others than it was told."""
         self._devices: list[DeviceState] = []
         self._names = tuple(_Names() for _ in rule.functions)
+        self._nobody = (NOBODY,) * len(rule.functions)
         self.gateways: Counter[str] = Counter()
 
     @property
@@ -133,8 +132,7 @@ class Group:
 
     def exchange(self, before: Counted | None, after: Counted) -> None:
         few = len(self._devices) <= _NAMED_WHOLE
-        for i, names in enumerate(self._names):
-            old, new = before.counts[i] if before is not None else _NOTHING, after.counts[i]
+        for names, old, new in zip(self._names, before.counts if before else self._nobody, after.counts, strict=True):
             if old != new:
                 names.exchange(old, new, few=few)
 
@@ -177,11 +175,8 @@ class _Part:
     __slots__ = ("alarms", "by_silence", "children", "counted", "gateway", "group", "liveness", "moved_by", "waits")
 
     def __init__(self, group: Group, profile: str) -> None:
-        asked = group.rule.asked[profile]
         self.group = group
-        self.moved_by: frozenset[str] = frozenset().union(*(one.moved_by for one in asked))
-        self.alarms = any(one.alarms for one in asked)
-        self.by_silence = any(one.by_silence for one in asked)
+        self.moved_by, self.alarms, self.by_silence = group.rule.moved_by(profile)
         self.counted: Counted | None = None
         self.gateway = ""
         self.liveness = ""
@@ -406,8 +401,8 @@ class Groups:
     @staticmethod
     def _follow_gateway(part: _Part, gateway: str) -> None:
         if gateway != part.gateway:
-            part.group.gateways.subtract([part.gateway])
-            part.group.gateways.update([gateway])
+            part.group.gateways[part.gateway] -= 1
+            part.group.gateways[gateway] += 1
             part.gateway, part.waits = gateway, FOREVER
 
     @staticmethod

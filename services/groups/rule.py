@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from device_profiles.expression import (
@@ -24,6 +25,7 @@ from device_profiles.expression import (
 )
 from device_profiles.expression.node import mentioned
 from device_profiles.schema import DeviceProfile
+from services.rules.automaton import FOREVER
 from services.rules.compiled import (
     DEVICE,
     PARENT,
@@ -85,6 +87,13 @@ class Asked(NamedTuple):
     """Names and events of the device, or of such children, that can change the answer."""
     by_silence: bool = False
     """Each word of the device can."""
+    ageing: tuple[Read, ...] = ()
+    """Of `reads` those that count for a while only."""
+
+    @property
+    def moves_by_time(self) -> bool:
+        """The answer can change although nothing is heard."""
+        return bool(self.ageing or self.limits or self.alarms or self.rest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +116,27 @@ class GroupRule:
     feeds: frozenset[str] | None = None
     """The ids of the only feeds for which it is judged; None: of all."""
 
+    def moved_by(self, profile: str) -> tuple[frozenset[str], bool, bool]:
+        """Names and events that can change the answer of a device of this profile; whether its alarms can, and whether
+        each of its words can."""
+        return self._moved_by[profile]
+
+    @cached_property
+    def _moved_by(self) -> dict[str, tuple[frozenset[str], bool, bool]]:
+        return {
+            profile: (
+                frozenset().union(*(one.moved_by for one in asked)),
+                any(one.alarms for one in asked),
+                any(one.by_silence for one in asked),
+            )
+            for profile, asked in self.asked.items()
+        }
+
     @property
     def watcher_id(self) -> str:
         return f"{WATCHER}{self.rule.id}"
 
-    @property
+    @cached_property
     def compiled(self) -> CompiledRule:
         return self.profile.rules[self.rule.id]
 
@@ -240,6 +265,7 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
         rest=min(rests, default=0),
         moved_by=frozenset(moments | {one.key for one in reads if one.source in (Source.OWN, Source.PARENT)}),
         by_silence="silence" in condition.names,
+        ageing=tuple(one for one in reads if one.source in (Source.OWN, Source.PARENT) and one.fresh_for < FOREVER),
     )
 
 
