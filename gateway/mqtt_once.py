@@ -26,6 +26,7 @@ from gateway.mqtt_client import MqttPublisher
 
 _LOOK_SECONDS = 0.05
 _NO_MATCHING_SUBSCRIBERS = 0x10
+_UNKNOWN_PROTOCOL = "Unsupported protocol version"
 
 
 class Said(Enum):
@@ -54,6 +55,8 @@ class OncePublisher(MqttPublisher):
         self._name = client_id
         self._answers: dict[int, ReasonCode] = {}
         """What the broker said to messages that are being waited for, by packet id."""
+        self._welcome: ReasonCode | None = None
+        """Its answer to the connection that there is, or was last; None: it has given none."""
 
     @property
     def is_connected(self) -> bool:
@@ -85,24 +88,28 @@ class OncePublisher(MqttPublisher):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            reached = False
+            reached, self._welcome = False, None
             try:
                 self._client.connect(self.address.host, self.address.port, keepalive=self._keepalive)
                 reached = True
                 self._pump()
             except OSError as error:
                 self.last_error = str(error)
-            refused = reached and not self._connected.is_set()
             self._connected.clear()
-            self._protocol = self._next_protocol() if refused else MQTTProtocolVersion.MQTTv5
+            self._protocol = self._next_protocol() if reached else MQTTProtocolVersion.MQTTv5
             self._client = self._new_client(self._name, None)
             self._answers.clear()
             self._failures += 1
             self._stopping.wait(self._pause())
 
     def _next_protocol(self) -> MQTTProtocolVersion:
-        """A broker that takes no session may know the older protocol only; old brokers just close the line."""
-        return MQTTProtocolVersion.MQTTv311 if self.expires else MQTTProtocolVersion.MQTTv5
+        """MQTT 5 again, unless the broker does not know it: it says so, or closes the line without a word."""
+        may_be_old = self._welcome is None or self._welcome == _UNKNOWN_PROTOCOL
+        return MQTTProtocolVersion.MQTTv311 if self.expires and may_be_old else MQTTProtocolVersion.MQTTv5
+
+    def _on_connect(self, _client: object, _data: object, _flags: object, reason: ReasonCode, _p: object) -> None:
+        self._welcome = reason
+        super()._on_connect(_client, _data, _flags, reason, _p)
 
     def _on_publish(self, _client: object, _data: object, mid: int, reason: object, _p: object) -> None:
         super()._on_publish(_client, _data, mid, reason, _p)

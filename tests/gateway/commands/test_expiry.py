@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -52,6 +53,20 @@ def test_what_is_too_old_is_not_heard_by_a_device_that_comes_back(mosquitto: Mos
         assert later.said is Said.ACKNOWLEDGED
     module.is_there_until(lambda: b"still in time" in module.heard)
     assert module.heard == [b"still in time"]
+
+
+def test_a_broker_that_lets_nobody_in_is_not_taken_for_an_old_one() -> None:
+    levels: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        url = f"mqtt://127.0.0.1:{broker.getsockname()[1]}"
+        with OncePublisher(url, "gateway-commands") as publisher:
+            for _ in range(2):
+                line, _ = broker.accept()
+                with line:
+                    levels.append(line.recv(100)[8])
+                    line.sendall(b"\x20\x03\x00\x87\x00")  # CONNACK of MQTT 5: not authorized
+            assert publisher.last_error == "Not authorized"
+    assert levels == [5, 5]
 
 
 def test_a_broker_of_the_older_protocol_gets_them_all_the_same() -> None:

@@ -224,6 +224,7 @@ def test_what_the_broker_did_not_acknowledge_is_not_kept_for_later(mosquitto: Mo
         assert not publisher.is_connected
         until(lambda: publisher.is_connected, 60)
         assert publisher._client is not before, "nothing waits to be said again"
+        assert publisher.expires, "a broker that hung is not an old one"
         until(lambda: publisher.say("t", b"2", timeout_seconds=2, expires_seconds=9).said in TAKEN, 60)
 
 
