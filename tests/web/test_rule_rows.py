@@ -41,6 +41,19 @@ def test_what_stands_there_is_shown_with_rows_to_spare() -> None:
     assert grade_rows(again)[0] == GradeRow("major", "x >", "soon"), "as it was typed, mistakes and all"
 
 
+def test_rows_that_were_emptied_stay_empty_when_the_form_comes_back() -> None:
+    stands = {"grades": "major after 1h", "schedule": "sat,sun 22:00-06:00"}
+    emptied = {"grades.0.severity": "", "grades.0.when": "", "grades.0.after": "", "schedule.0.from": ""}
+    assert grade_rows({**stands, **emptied}) == [GradeRow(), GradeRow()]
+    assert schedule_rows({**stands, **emptied}) == [ScheduleRow()]
+
+
+def test_an_address_with_words_that_are_no_grades_shows_none(courtyard: Courtyard) -> None:
+    client = courtyard.client("chen.yu")
+    page = client.get(f"{RULE}/edit?site={SITE}&typed.version=0&typed.grades=soon&typed.schedule=never")
+    assert page.status_code == 200 and "expected a severity with" in page.text
+
+
 def test_an_engineer_grades_a_rule_on_its_page(courtyard: Courtyard) -> None:
     client = courtyard.client("chen.yu")
     whole = client.get(f"{RULE}/edit?site={SITE}").text

@@ -7,6 +7,7 @@ Fields: `grades.0.severity`, `grades.0.when`, `grades.0.after`; `schedule.0.mon`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import get_args
@@ -37,33 +38,45 @@ class ScheduleRow:
 def folded(typed: Mapping[str, str]) -> dict[str, str]:
     """What was typed, with the rows as the text that they stand for."""
     found = {name: text for name, text in typed.items() if not _is_row(name)}
-    if any(name.startswith("grades.") for name in typed):
+    if _are_typed(typed, "grades"):
         found["grades"] = "; ".join(_grade_text(row) for row in _grades_typed(typed)) or NONE
-    if any(name.startswith("schedule.") for name in typed):
+    if _are_typed(typed, "schedule"):
         found["schedule"] = "; ".join(_schedule_text(row) for row in _schedule_typed(typed)) or ALWAYS
     return found
 
 
 def grade_rows(values: Mapping[str, str]) -> list[GradeRow]:
     """Rows to show: as they were typed, else those of the text; and some to spare."""
-    rows = list(_grades_typed(values)) or [
-        GradeRow(
-            one.severity.value, one.when or "", "" if one.after is None else stretch_text(one.after.total_seconds())
-        )
-        for one in read_grades(values["grades"])
-    ]
+    # Rows that somebody has emptied stay empty: else what he took away would be shipped after all.
+    rows = _grades_typed(values) if _are_typed(values, "grades") else _grades_of(values["grades"])
     return [*rows, *[GradeRow()] * _SPARE["grades"]]
 
 
 def schedule_rows(values: Mapping[str, str]) -> list[ScheduleRow]:
-    rows = list(_schedule_typed(values)) or [
-        ScheduleRow(frozenset(one.days), one.from_, one.to) for one in read_schedule(values["schedule"])
-    ]
+    rows = _schedule_typed(values) if _are_typed(values, "schedule") else _schedule_of(values["schedule"])
     return [*rows, *[ScheduleRow()] * _SPARE["schedule"]]
 
 
 def _is_row(name: str) -> bool:
     return name.startswith(("grades.", "schedule."))
+
+
+def _are_typed(values: Mapping[str, str], what: str) -> bool:
+    return any(name.startswith(f"{what}.") for name in values)
+
+
+def _grades_of(text: str) -> Iterator[GradeRow]:
+    """None of a text that cannot be read; what is wrong with it is said beside the rows."""
+    with suppress(ValueError):
+        for one in read_grades(text):
+            after = "" if one.after is None else stretch_text(one.after.total_seconds())
+            yield GradeRow(one.severity.value, one.when or "", after)
+
+
+def _schedule_of(text: str) -> Iterator[ScheduleRow]:
+    with suppress(ValueError):
+        for one in read_schedule(text):
+            yield ScheduleRow(frozenset(one.days), one.from_, one.to)
 
 
 def _rows(typed: Mapping[str, str], what: str) -> Iterator[dict[str, str]]:
