@@ -140,6 +140,8 @@ gateways = Table(
     Column("status", JSON, nullable=False, default=dict),  # GatewayStatus as it last said
     Column("broker_lost_at", UtcDateTime, nullable=True),
     Column("watching_since", UtcDateTime, nullable=True),  # it had not been listening before
+    Column("home", _id, nullable=True),  # the site whose devices it heard last
+    Column("forgotten_at", UtcDateTime, nullable=True),  # taken down for good; NULL again once it speaks
 )
 
 gateway_gaps = Table(

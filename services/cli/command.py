@@ -42,8 +42,8 @@ def list_commands(
     token_file: TokenFile = None,
 ) -> None:
     """Say what a device can be told, with which params and by whom."""
-    with _api(url, token_file) as api:
-        found = _ask(api, "GET", f"/devices/{device}/commands")
+    with open_api(url, token_file) as api:
+        found = ask_api(api, "GET", f"/devices/{device}/commands")
     if not found["commands"]:
         out.print("This device has no commands.")
     for one in found["commands"]:
@@ -74,10 +74,10 @@ def send(
       courtyard command send charger-3 stop_charging --child port:2 --token-file token
     """
     wanted = {"command": name, "child": child, "params": dict(_pair(text) for text in param or [])}
-    with _api(url, token_file) as api:
+    with open_api(url, token_file) as api:
         # With a key of its own, a request that is repeated is still one command.
         key = {"Idempotency-Key": secrets.token_hex(8)}
-        found = _ask(api, "POST", f"/devices/{device}/commands", json=wanted, headers=key)
+        found = ask_api(api, "POST", f"/devices/{device}/commands", json=wanted, headers=key)
         said = 0
         while True:
             for event in found["events"][said:]:
@@ -88,12 +88,13 @@ def send(
             if found["ended_at"] is not None:
                 break
             time.sleep(_LOOK_SECONDS)
-            found = _ask(api, "GET", f"/commands/{found['id']}")
+            found = ask_api(api, "GET", f"/commands/{found['id']}")
     if found["state"] != "done":
         raise typer.Exit(1)
 
 
-def _api(url: str, token_file: Path | None) -> httpx.Client:
+def open_api(url: str, token_file: Path | None) -> httpx.Client:
+    """A client of /api/v1 with the token of the file, or of the environment. Raises ValueError without one."""
     token = token_file.read_text().strip() if token_file is not None else os.environ.get(_TOKEN, "")
     if not token.isascii() or not token:
         raise ValueError(f"expected a token in --token-file or ${_TOKEN}, found none; courtyard token create makes one")
@@ -101,14 +102,15 @@ def _api(url: str, token_file: Path | None) -> httpx.Client:
     return httpx.Client(base_url=url.rstrip("/") + "/api/v1", headers=headers, timeout=15, follow_redirects=False)
 
 
-def _ask(api: httpx.Client, method: str, path: str, **more: Any) -> Any:
+def ask_api(api: httpx.Client, method: str, path: str, **more: Any) -> Any:
+    """The answer; raises ValueError that says what was refused and what to do."""
     try:
         response = api.request(method, path, **more)
     except httpx.TransportError as error:
         said = f"{api.base_url} does not answer ({error or type(error).__name__}); is Courtyard up, and is --url right?"
         raise ValueError(said) from error
     if response.is_success:
-        return response.json()
+        return response.json() if response.content else None
     try:
         problem = response.json()
         said = f"{problem['detail']} {problem['next_step']}"

@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Listed] = {
     "token": Listed(SITE, "Tokens for programs: gateways and API clients.", ("account",)),
     "notice": Listed(SITE, "Messages to engineers, crews and residents.", ("notice",)),
     "command": Listed(SITE, "Tell devices what to do.", ("command",)),
+    "gateways": Listed(LOOK, "Gateways that deliver here: list them, forget one that is gone.", ("gateways",)),
     "doctor": Listed(LOOK, "Say what is wrong with this installation and what to do.", ("doctor",)),
     "quarantine": Listed(LOOK, "Messages that could not be decoded.", ("quarantine",)),
     "capture": Listed(

@@ -55,6 +55,7 @@ class Hearing:
             # The device has been heard all the same.
             reading = msgspec.structs.replace(reading, child="", values={}, flags={}, events=())
         device.gateway = self._who_hears(device, reading, gateway, memory, work.now)
+        gateway.home = device.site or gateway.home
         before = (device.liveness, device.reason)
         view = memory.view(device.gateway, work.now, self._silent_after)
         if device.parent and (device.liveness != Liveness.ONLINE or reading.presence):
@@ -133,10 +134,10 @@ class Hearing:
 
 
 def gateway_of(memory: Memory, id: str, now: datetime) -> GatewayState:
-    found = memory.gateways.get(id)
-    if found is None:
-        found = memory.gateways[id] = GatewayState(id=id, heard_at=now)
-    return found
+    """As it is known; one that was forgotten and speaks again is there again, and goes on where it was."""
+    if id in memory.forgotten:
+        memory.gateways[id] = memory.forgotten.pop(id)
+    return memory.gateways.setdefault(id, GatewayState(id=id, heard_at=now))
 
 
 def rewind(gateway: GatewayState, to: Millis, memory: Memory, work: Work) -> None:

@@ -132,7 +132,8 @@ class Intake:
     def cursor(self, gateway: str) -> int:
         """The last journal sequence committed for this gateway; 0 when none."""
         with self._lock:
-            state = self._remembered.at(self._clock.now()).gateways.get(gateway)
+            memory = self._remembered.at(self._clock.now())
+            state = memory.gateways.get(gateway) or memory.forgotten.get(gateway)
             return state.cursor if state is not None else 0
 
     def registry(self) -> Registry:

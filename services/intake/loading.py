@@ -63,7 +63,7 @@ from services.tables import (
 )
 
 _STORMS = Limits()
-_LONGEST_BACKLOG, _RAISES_KEPT = timedelta(days=7), timedelta(hours=1)
+_RAISES_KEPT = timedelta(hours=1)
 
 
 def read_stamp(connection: Connection) -> Stamp:
@@ -79,6 +79,7 @@ def load(connection: Connection, library: Library, now: datetime, storms: Limits
     effective = effective_rules(connection, library)
     rows = connection.execute(select(devices)).all()
     active_rows = _active(connection)
+    gateway_rows = connection.execute(select(gateways)).all()
     memory = Memory(
         stamp=stamp,
         effective=effective,
@@ -88,7 +89,8 @@ def load(connection: Connection, library: Library, now: datetime, storms: Limits
         retired={row.id for row in rows if row.retired_at is not None},
         unclaimed=sum(1 for row in rows if row.site is None),
         sites=_sites(connection, {row.id: row.parent or "" for row in rows}),
-        gateways={row.id: _gateway(row, now) for row in connection.execute(select(gateways))},
+        gateways={row.id: _gateway(row, now) for row in gateway_rows if row.forgotten_at is None},
+        forgotten={row.id: _gateway(row, now) for row in gateway_rows if row.forgotten_at is not None},
         active=Standing(),
         orphans=[],
         own_params={row.id: row.params for row in rows if row.retired_at is None and row.params},
@@ -183,6 +185,7 @@ def _gateway(row: Row[Any], now: datetime) -> GatewayState:
         watching_since=millis_or_none(row.watching_since),
         status=status,
         last_heard_at=row.heard_at,
+        home=row.home,
     )
 
 
@@ -350,7 +353,7 @@ def _ended_storms(
 def _earliest_raise(memory: Memory, now: datetime) -> datetime:
     """When alarms were raised at the earliest that a backlog of some gateway may add to."""
     heard = (one.last_heard_at for one in memory.gateways.values() if one.last_heard_at is not None)
-    return max(min(heard, default=now), now - _LONGEST_BACKLOG) - _RAISES_KEPT
+    return max(min(heard, default=now), now - BACKLOG) - _RAISES_KEPT
 
 
 def _raises(connection: Connection, limits: Limits, since: datetime) -> Raises:

@@ -112,6 +112,8 @@ class GatewayState:
     status: dict[str, Any] = field(default_factory=dict)
     last_heard_at: datetime | None = None
     """As it was stored when the state was read."""
+    home: str | None = None
+    """The site whose devices it heard last."""
 
 
 @dataclass(kw_only=True)
@@ -144,6 +146,8 @@ class Memory:
     unclaimed: int
     sites: dict[str, SiteState]
     gateways: dict[str, GatewayState]
+    forgotten: dict[str, GatewayState] = field(default_factory=dict)
+    """Those that were taken down for good: nothing is judged by them until they speak again."""
     active: Standing
     """(device, child, rule) -> the episode that is not over."""
     orphans: list[ActiveAlarm]

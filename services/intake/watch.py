@@ -17,7 +17,9 @@ from services.presence.breaks import (
     GatewaySeen,
     Key,
     Limits,
+    Standing,
     Verdict,
+    as_standing,
     judge_gateway,
     judge_parent,
 )
@@ -47,7 +49,11 @@ def _gateways(
     for state in memory.gateways.values():
         seen = GatewaySeen(state.id, state.heard_at, state.spoke_at, state.connected, state.broker_lost_at)
         id = gateway_device(state.id)
-        for rule, verdict in judge_gateway(seen, now, limits).items():
+        judged = judge_gateway(seen, now, limits)
+        alarms = {rule for device, rule in active if device == id}
+        broken = any(one.broken for one in judged.values())
+        standing = standing_of(memory, state.id, now, limits) if broken else Standing.ALONE
+        for rule, verdict in as_standing(judged, standing, alarms):
             if not verdict.broken and (id, rule) not in active:
                 continue
             site = active.get((id, rule)) or home_of(memory, state.id)
@@ -59,12 +65,28 @@ def _gateways(
             yield DeviceState(id=id, site=site, profile_id=BREAKS, profile=None, params={}), rule, verdict
 
 
+def standing_of(memory: Memory, gateway: str, now: datetime, limits: Limits) -> Standing:
+    """Whether devices are out of sight when this gateway is, and whether that is told by another one's alarm."""
+    home = home_of(memory, gateway)
+    serving = {one.gateway for one in memory.devices.values() if one.site is not None and one.site == home}
+    others = [one for one in serving if one in memory.gateways and one != gateway]
+    serves = any(one.gateway == gateway and one.site is not None for one in memory.devices.values())
+    if serves or not others:
+        return Standing.ALONE
+    heard = any(memory.view(one, now, limits.silent_after.total_seconds()).known for one in others)
+    return Standing.SPARE if heard else Standing.MOOT
+
+
 def home_of(memory: Memory, gateway: str) -> str | None:
-    """The site where most of a gateway's devices stand; with one site and one gateway, that site."""
+    """The site where most of a gateway's devices stand, else that whose devices it heard last; where there is one site
+    only, that site."""
     stands = Counter(one.site for one in memory.devices.values() if one.gateway == gateway and one.site is not None)
     if stands:
         return min(stands, key=lambda site: (-stands[site], site))
-    return next(iter(memory.sites)) if len(memory.sites) == len(memory.gateways) == 1 else None
+    state = memory.gateways.get(gateway)
+    if state is not None and state.home in memory.sites:
+        return state.home
+    return next(iter(memory.sites)) if len(memory.sites) == 1 else None
 
 
 def sites_of(memory: Memory, gateway: str) -> list[str]:

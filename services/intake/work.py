@@ -164,6 +164,8 @@ def _write_gateway(connection: Connection, work: Work) -> None:
         "status": state.status,
         "broker_lost_at": state.broker_lost_at,
         "watching_since": None if state.watching_since is None else from_millis(state.watching_since),
+        "home": state.home,
+        "forgotten_at": None,
     }
     if not state.stored:
         connection.execute(insert(gateways), {"id": state.id, **row})

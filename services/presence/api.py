@@ -6,15 +6,17 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from device_profiles.schema import Text
 from services.context import Context
+from services.presence.forgetting import forgetting_of
 from services.sites import store
 from services.web.i18n import Translations
 from services.web.pages.render import translations
 from services.web.problems import not_found
-from services.web.security import ContextOf, Crew
+from services.web.security import ContextOf, Crew, GlobalAdmin
 from services.web.views import breaks as view
 
 router = APIRouter(tags=["presence"])
@@ -93,6 +95,14 @@ def device_presence(context: ContextOf, principal: Crew, device: str) -> DeviceP
         broken=en.broken.key if en.broken else None,
         values=missing,
     )
+
+
+@router.delete("/gateways/{gateway}", status_code=204, summary="Forget a gateway that was taken down for good")
+def forget_gateway(context: ContextOf, principal: GlobalAdmin, gateway: str) -> Response:
+    """Nothing is judged by it any more, and its alarm ends. Its data stay; should it speak again, it is there
+    again. Refused while it speaks."""
+    forgetting_of(context).forget(gateway, who=principal.login, now=context.clock.now())
+    return Response(status_code=204)
 
 
 @router.get("/breaks", summary="Broken links now, and how many devices lie behind each")

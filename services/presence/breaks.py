@@ -6,9 +6,10 @@ a break is unknown, so the rules of its devices raise nothing; this says instead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import NamedTuple
 
 from device_profiles.schema import DeviceProfile, Text
@@ -24,6 +25,8 @@ from services.rules.state import DeviceState, Evidence
 BREAKS = "courtyard_breaks"
 """The profile of these alarms."""
 UPLINK_CUT, BROKER_DOWN, PARENT_DOWN = "uplink_cut", "broker_down", "parent_down"
+SPARE_SILENT = "spare_silent"
+"""A gateway is not heard, and another one hears its devices: nothing is out of sight, and nothing is spare any more."""
 _BEHIND = frozenset({PresenceReason.UPLINK_CUT, PresenceReason.BROKER_DOWN})
 
 Key = tuple[str, str]
@@ -70,7 +73,9 @@ _RULES = {
     UPLINK_CUT: (_words("网关失联", "Gateway not heard"), "silence >= {seconds:g}"),
     BROKER_DOWN: (_words("网关与 MQTT 代理断开", "Gateway without its broker"), "broker == lost"),
     PARENT_DOWN: (_words("上级设备失联", "Nothing heard from it or behind it"), "behind == silent"),
+    SPARE_SILENT: (_words("备用网关失联", "Spare gateway not heard"), "silence >= {seconds:g}"),
 }
+_SEVERITY = {SPARE_SILENT: "minor"}
 _TICKETS = {
     UPLINK_CUT: {
         "title": _words("恢复网关通信", "Bring the gateway back"),
@@ -93,6 +98,19 @@ _TICKETS = {
             _words("检查地址、口令与防火墙。", "Check its address, password and firewall."),
         ],
     },
+    SPARE_SILENT: {
+        "title": _words("恢复备用网关", "Bring the spare gateway back"),
+        "trade": "network",
+        "priority": "P3",
+        "due": "24h",
+        "steps": [
+            _words("看网关指示灯，确认有电、有网。", "See the gateway's lights: has it power and a network?"),
+            _words(
+                "如已永久拆除：在“运行状况”页上移除它。",
+                "If it was taken down for good: forget it, on the page How Courtyard fares.",
+            ),
+        ],
+    },
     PARENT_DOWN: {
         "title": _words("恢复上级设备通信", "Bring back what the devices hang on"),
         "trade": "network",
@@ -112,7 +130,7 @@ def _rule(id: str, name: dict[str, str], when: str, alarm_after: float) -> dict[
         "name": name,
         "when": when.format(seconds=alarm_after),
         "for": "0s" if "silence" in when else f"{alarm_after:g}s",
-        "severity": "major",
+        "severity": _SEVERITY.get(id, "major"),
         "source": {"kind": "judgement", "ref": "courtyard"},
         "ticket": id,
     }
@@ -166,6 +184,29 @@ def judge_gateway(seen: GatewaySeen, now: datetime, limits: Limits) -> dict[str,
         UPLINK_CUT: Verdict(silent, to_millis(seen.heard_at), {"silence": round(silence.total_seconds(), 1)}),
         BROKER_DOWN: Verdict(lost, to_millis(lost_at or now), {"broker": "lost" if lost else "connected"}),
     }
+
+
+class Standing(Enum):
+    """What the silence of a gateway means, by who else serves its site."""
+
+    ALONE = "alone"  # devices are out of sight behind it, or it is the only one
+    SPARE = "spare"  # another one is heard, and hears the devices
+    MOOT = "moot"  # another one hears the devices, or did: it is cut off itself, and that is told already
+
+
+def as_standing(
+    verdicts: Mapping[str, Verdict], standing: Standing, alarms: Collection[str]
+) -> Iterator[tuple[str, Verdict]]:
+    """The verdicts on one gateway, with the rule that fits. What is an alarm already (`alarms`) stays the one it is,
+    until the gateway is heard: nobody is told of one silence twice."""
+    uplink, broker = verdicts[UPLINK_CUT], verdicts[BROKER_DOWN]
+    is_alarm = UPLINK_CUT in alarms or SPARE_SILENT in alarms
+    fits = {Standing.ALONE: UPLINK_CUT, Standing.SPARE: SPARE_SILENT, Standing.MOOT: ""}[standing]
+    for rule in (UPLINK_CUT, SPARE_SILENT):
+        says = not uplink.broken or (rule in alarms if is_alarm else rule == fits)
+        yield rule, uplink if says else uplink._replace(broken=None)
+    held = broker.broken and standing is Standing.MOOT and BROKER_DOWN not in alarms
+    yield BROKER_DOWN, broker._replace(broken=None) if held else broker
 
 
 def judge_parent(parent: DeviceState, below: list[DeviceState], progress: Millis | None, limits: Limits) -> Verdict:

@@ -339,6 +339,8 @@ def list_recipients(connection: Connection, scope: Scope, site: str | None = Non
 
 
 def list_gateways(connection: Connection) -> list[GatewayRow]:
+    """Without those that were taken down for good."""
+    in_use = gateways.c.forgotten_at.is_(None)
     return [
         GatewayRow(
             id=row.id,
@@ -349,7 +351,7 @@ def list_gateways(connection: Connection) -> list[GatewayRow]:
             broker_lost_at=row.broker_lost_at,
             watching_since=row.watching_since,
         )
-        for row in connection.execute(select(gateways).order_by(gateways.c.id))
+        for row in connection.execute(select(gateways).where(in_use).order_by(gateways.c.id))
     ]
 
 

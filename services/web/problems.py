@@ -23,6 +23,7 @@ from services.intake import BatchRefused, CursorMoved
 from services.intake.alarming import SnoozeRefused
 from services.maintenance.planning import WindowOver, WindowRefused
 from services.outages.desk import OutageOver
+from services.presence.forgetting import GatewaySpeaks
 from services.rulebook.desk import BookMistakes, PreviewNeeded, where_of
 from services.rules.book_store import BookMoved
 from services.scope import NotFound
@@ -100,6 +101,7 @@ _TRANSLATED: dict[type[Exception], Callable[[Any], Problem]] = {
     PreviewNeeded: lambda error: Problem(
         422, "preview-needed", str(error), "Ask for a preview of this very change, and send its id once it is done."
     ),
+    GatewaySpeaks: lambda error: Problem(409, "conflict", f"{error}.", "Stop it first, and take its token away."),
     TooManyJobs: lambda error: Problem(429, "too-many", str(error), "Wait until one of them is done, or cancel one."),
     AdoptionConflict: lambda error: Problem(409, "conflict", str(error), error.next_step),
     AccountMistake: lambda error: Problem(422, "not-valid", str(error), "Mend the request."),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 import services.bootstrap
 from gateway import metrics as gateway
@@ -17,6 +18,7 @@ from services.accounts.policy import Grant, Role
 from services.clock import to_millis
 from services.metrics import parts, process, state
 from services.sites.store import GatewayRow
+from services.tables import gateways
 from services.ticker import Chore, Ticker
 from services.web.pages.render import translations
 from services.web.views import fares
@@ -140,6 +142,35 @@ def test_the_page_is_for_engineers_of_every_site(standing: Courtyard) -> None:
     chinese = standing.client("chen.yu", "zh-CN").get("/health").text
     assert "Courtyard 自身状况" in chinese
     assert "磁盘" in chinese
+
+
+def test_a_gateway_that_is_gone_is_forgotten_by_an_admin_of_every_site(courtyard: Courtyard) -> None:
+    now = datetime.now(UTC)
+    row = {"id": "old <1>", "cursor": 3, "heard_at": now - timedelta(days=2), "status": {}}
+    with courtyard.context.database.write() as connection:
+        connection.execute(insert(gateways), [row])
+    courtyard.context.intake.reload()
+    wu_min = desk.add_person(
+        courtyard.context.database,
+        login="wu.min",
+        password=PASSWORD,
+        grants=[Grant("*", Role.ENGINEER)],
+        now=now,
+        who=None,
+    )
+    courtyard.people["wu.min"] = wu_min.id
+    engineer, admin = courtyard.client("wu.min"), courtyard.client("chen.yu")
+    assert "Forget it" not in engineer.get("/health").text
+    page = admin.get("/health").text
+    assert "Gateway old &lt;1&gt;" in page and 'action="/health/gateways/old%20%3C1%3E/forget"' in page
+    assert engineer.post("/health/gateways/old%20%3C1%3E/forget").status_code == 403
+    assert admin.post("/health/gateways/gateway-1/forget").status_code == 409, "it speaks"
+    assert admin.post("/health/gateways/old%20%3C1%3E/forget").status_code == 303
+    assert "old &lt;1&gt;" not in admin.get("/health").text
+    gone = admin.delete("/api/v1/gateways/old%20%3C1%3E")
+    assert (gone.status_code, gone.json()["type"]) == (404, "not-found")
+    speaks = admin.delete("/api/v1/gateways/gateway-1").json()
+    assert speaks["type"] == "conflict" and "expected it to be silent for more than 60 s" in speaks["detail"]
 
 
 def test_the_board_leads_there_who_may_see_it(standing: Courtyard) -> None:

@@ -146,7 +146,7 @@ def _gateway(row: GatewayRow, now: datetime, t: Translations, silent_after: floa
 
 
 def _gateway_mark(row: GatewayRow, now: datetime, t: Translations, silent_after: float) -> tuple[Mark, str]:
-    if row.heard_at is None or (now - row.heard_at).total_seconds() > silent_after:
+    if row.heard_at is None or _is_silent(row, now, silent_after):
         return BROKEN, t.gettext("It is not heard. Does it run, and does it reach services?")
     if row.status and not row.status.get("connected", True):
         return BROKEN, t.gettext("It has no broker. Does the broker run, and let it in?")
@@ -156,6 +156,15 @@ def _gateway_mark(row: GatewayRow, now: datetime, t: Translations, silent_after:
     if oldest is not None and row.heard_at.timestamp() - oldest / 1000 > OLD_BACKLOG_SECONDS:
         return WATCH, t.gettext("What it hands over is old: its line is thin, or was cut.")
     return FINE, ""
+
+
+def _is_silent(row: GatewayRow, now: datetime, silent_after: float) -> bool:
+    return row.heard_at is None or (now - row.heard_at).total_seconds() > silent_after
+
+
+def forgettable_of(rows: Iterable[GatewayRow], now: datetime, silent_after: float) -> tuple[str, ...]:
+    """The gateways that may have been taken down for good."""
+    return tuple(row.id for row in rows if _is_silent(row, now, silent_after))
 
 
 def _ratio(row: GatewayRow) -> float:
