@@ -93,8 +93,8 @@ def _schedule(subject: Subject, rule: Rule, path: Path) -> Mistakes:
             yield subject.mistake((*here, "days"), shown(list(stretch.days)), "each day once")
 
 
-BREAKS = ("uplink_cut", "broker_down", "parent_down")
-"""Alarms about broken links, which no profile declares."""
+BREAKS = ("uplink_cut", "broker_down", "parent_down", "feed_down")
+"""Alarms about broken links, which no profile declares; they may be causes as well."""
 
 
 def _causes(subject: Subject, rule: Rule, path: Path) -> Mistakes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from device_profiles.checks.rules import BREAKS
 from gateway.reading import Millis
 
-BREAK_RULES = frozenset({"uplink_cut", "broker_down", "parent_down", "feed_down"})
+BREAK_RULES = frozenset(BREAKS)
 GROUPED_WITHIN: Millis = 120_000
 """A cause that is raised this soon after what it explains is named on the alarms and tickets that came before it."""
 

@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from device_profiles.checks.rules import BREAKS
 from device_profiles.expression import ExpressionError
 from device_profiles.schema import DeviceProfile, Rule, Schedule, Severity
 from device_profiles.schema.base import Duration, Identifier, Part, ProfileId
@@ -32,8 +33,6 @@ from services.sites.params import param_mistake
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _WHOLE_PARTS = ("severity", "grades", "schedule", "flapping", "acknowledge_within", "suppressed_by")
 """What a change says of them stands in the place of what the rule says."""
-_BREAKS = ("uplink_cut", "broker_down", "parent_down")
-"""Alarms about broken links, which no profile declares; they may be causes as well."""
 
 
 class RuleChange(Part):
@@ -184,10 +183,10 @@ def _schedule_found(rule: Rule) -> str:
 def _causes_found(profile: DeviceProfile, rule: Rule) -> str:
     """Causes are rules of the same thing or of its device, or broken links."""
     others = {one.id for one in profile.rules if one.id != rule.id and one.scope in (None, rule.scope)}
-    unknown = [cause for cause in rule.suppressed_by if cause not in others and cause not in _BREAKS]
+    unknown = [cause for cause in rule.suppressed_by if cause not in others and cause not in BREAKS]
     if not unknown:
         return ""
-    known = ", ".join((*sorted(others), *_BREAKS))
+    known = ", ".join((*sorted(others), *BREAKS))
     return f"suppressed_by: found {unknown[0]!r}, expected other rules of this profile or broken links: {known}"
 
 

@@ -30,7 +30,7 @@ EVERYTHING = {
     "schedule": "mon-fri 08:00-20:00; sat,sun 22:00-06:00",
     "flapping": "3 in 10m",
     "acknowledge_within": "5m",
-    "suppressed_by": "wet, uplink_cut",
+    "suppressed_by": "wet, uplink_cut, feed_down",
 }
 
 
@@ -44,7 +44,7 @@ def test_what_is_typed_is_kept_and_said_as_it_was_typed() -> None:
                      {"days": ["sat", "sun"], "from": "22:00", "to": "06:00"}],
         "flapping": {"times": 3, "within": "10m"},
         "acknowledge_within": "5m",
-        "suppressed_by": ["wet", "uplink_cut"],
+        "suppressed_by": ["wet", "uplink_cut", "feed_down"],
     }  # fmt: skip
     again, mistake = read_content(content_of(found.book))
     assert (again.rules, mistake) == (found.book.rules, "")
