@@ -25,6 +25,7 @@ class Ears:
         self.gateway = gateway
         self._gaps = sorted(gaps, key=lambda one: one.begins)
         self._begins = [one.begins for one in self._gaps]
+        self._deaf_until = sorted(one.ends for one in self._gaps if one.kind != "uplink")
         self._start = start
 
     def heard(self, now: Millis) -> GatewayView:
@@ -62,9 +63,9 @@ class Ears:
         return found if found is not None and found.begins < now < found.ends else None
 
     def _since(self, now: Millis) -> Millis:
-        """Since when it had been listening."""
-        over = [one.ends for one in self._gaps if one.ends <= now and one.kind != "uplink"] if self._gaps else []
-        return max(over, default=self._start)
+        """Since when it had been listening. Asked at every reading."""
+        place = bisect_right(self._deaf_until, now)
+        return self._deaf_until[place - 1] if place else self._start
 
 
 def ears_of(gateways: Iterable[str], gaps: Iterable[Gap], start: Millis) -> Mapping[str, Ears]:

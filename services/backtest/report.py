@@ -226,15 +226,7 @@ class Report:
             {"kind": one.kind, "old": _episode(one.old), "new": _episode(one.new)} for one in self.differences
         ]
         if self.agreement is not None:
-            plain["agreement"]["unlike"] = [
-                {
-                    "kind": one.kind,
-                    "actual": _episode(one.actual),
-                    "replayed": _episode(one.replayed),
-                    "why": [*one.why],
-                }
-                for one in self.agreement.unlike
-            ]
+            plain["agreement"]["unlike"] = list(map(_unlike, self.agreement.unlike))
         return plain | {"readings_per_second": self.readings_per_second}
 
 

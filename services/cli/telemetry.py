@@ -342,7 +342,7 @@ def _asking(settings: Settings) -> Iterator[InfluxQl]:
             yield ql
     except TelemetryUnavailable as error:
         step = "is InfluxDB running there, and are COURTYARD_INFLUX_URL and COURTYARD_INFLUX_TOKEN right?"
-        raise ValueError(f"{error}\n{escape(settings.influx_url.rpartition('@')[2])}: {step}") from error
+        raise ValueError(f"{error}\n{settings.influx_url.rpartition('@')[2]}: {step}") from error
 
 
 def _writing(stack: ExitStack, settings: Settings) -> InfluxTelemetry:

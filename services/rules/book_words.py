@@ -69,14 +69,8 @@ def causes_said(causes: Iterable[str]) -> str:
 
 def words_of(rule: Rule) -> dict[str, str]:
     """Field -> what it says, for a form."""
-    within = rule.acknowledge_within
-    return {
-        "grades": grades_said(rule.grades),
-        "schedule": schedule_said(rule.schedule),
-        "flapping": flapping_said(rule.flapping),
-        "acknowledge_within": "" if within is None else _stretch(within),
-        "suppressed_by": causes_said(rule.suppressed_by),
-    }
+    values = {field: getattr(rule, field) for field in READERS}
+    return {field: "" if value is None else said(field, value) for field, value in values.items()}
 
 
 def _stretch(length: timedelta) -> str:
