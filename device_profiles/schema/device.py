@@ -50,7 +50,7 @@ class Counter(Part):
     reset: tuple[Literal["zero", "reboot", "session", "daily"], ...] = ("zero",)
     """When it may start again: at any time near zero, when the device restarts, with a session, at midnight."""
     largest_step: float | None = None
-    """The most it can grow between two readings."""
+    """The most it can grow between two readings; None: what its own history makes plausible."""
     rate: Rate | None = None
     total: Identifier | None = None
     """A metric that goes on counting through resets and wraps."""

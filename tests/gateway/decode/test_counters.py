@@ -56,6 +56,38 @@ def test_a_spike_is_left_out_until_a_second_value_agrees() -> None:
     assert run(spec, 100, 5000, 5003, 5006)[1:] == [(False, None, None), (True, None, 5003), (True, 180, 5006)]
 
 
+def test_one_absurd_value_does_not_ruin_a_total_though_the_profile_bounds_nothing() -> None:
+    """All bits set, in the middle of a meter's life."""
+    for absurd in (4_294_967_295, 65_535_000, 1e30):
+        assert [total for *_, total in run(PLAIN, 1000, 1001, 1002, 1003, absurd, 1004)] == [
+            *(1000, 1001, 1002, 1003), None, 1004,
+        ]  # fmt: skip
+
+
+def test_a_second_value_up_there_is_another_meter_and_the_total_goes_on_without_the_leap() -> None:
+    found = run(PLAIN, 10, 11, 12, 13, 90_000, 90_002, 90_003)
+    assert found[4:] == [(False, None, None), (True, None, 15), (True, 60, 16)]
+    # Down there it is one that starts again, as ever.
+    assert run(PLAIN, 1000, 1001, 1002, 1003, 2)[4:] == [(True, None, 1005)]
+
+
+def test_a_fault_that_lasted_is_taken_back_when_the_counter_is_where_it_was() -> None:
+    stuck = 4_294_967_295
+    found = [total for *_, total in run(PLAIN, 1000, 1001, 1002, 1003, stuck, stuck, stuck, stuck, 1007, 1008)]
+    assert found == [1000, 1001, 1002, 1003, None, 1003, 1003, 1003, 1007, 1008]
+
+
+def test_what_a_counter_may_well_have_done_is_growth() -> None:
+    assert run(PLAIN, 0, 1, 5000)[2] == (True, 60 * 4999, 5000), "nothing is known of it yet"
+    assert run(PLAIN, 0.1, 0.2, 0.3, 0.4, 3.9)[4][0], "a young one, ten times as high"
+    # A day away, at a hundred times its usual pace.
+    state = None
+    for n, value in enumerate((1, 2, 3, 4)):
+        state = advance(PLAIN, state, value, NOW + n * MINUTE).state
+    assert advance(PLAIN, state, 4 + 100 * 24 * 60, NOW + 3 * MINUTE + 86_400_000).accepted
+    assert not advance(PLAIN, state, 4 + 200 * 24 * 60, NOW + 3 * MINUTE + 86_400_000).accepted
+
+
 def test_a_small_fall_is_a_spike_and_no_reset() -> None:
     assert run(PLAIN, 1000, 990, 1001)[1:] == [(False, None, None), (True, None, 1001)]
     assert run(PLAIN, 1000, 990, 991)[1:] == [(False, None, None), (True, None, 1001)], "it was set back by ten"
