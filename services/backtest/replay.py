@@ -7,7 +7,7 @@ in the product. Where a gap of its gateway is on record no time passes for a dev
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -19,7 +19,9 @@ from services.backtest.lanes import Judged, Lanes
 from services.backtest.listening import SILENT_AFTER, ears_of
 from services.backtest.place import SIDES, Lane
 from services.clock import from_millis
+from services.groups.aside import set_aside_at_work
 from services.groups.groups import GatewayTime, Groups
+from services.maintenance.windows import Windows
 from services.presence.branches import Branches
 from services.presence.breaks import BREAKS, PARENT_DOWN, Breaks, Limits, Verdict, judge_gateway, judge_parent
 from services.presence.gaps import Gap
@@ -85,6 +87,7 @@ class Replay:
     gateways: Sequence[str] = ()
     """Those that are judged themselves."""
     site: str = ""
+    windows: Windows = field(default_factory=Windows)
 
     def __post_init__(self) -> None:
         self._judged = self.lanes.judged
@@ -193,6 +196,7 @@ class Replay:
         clock = {id: ears.time(now) for id, ears in self._ears.items()}
         for lane, groups in self._tally:
             groups.touch(self._judged)
+            set_aside_at_work(groups, self.windows, clock, [self.site])
             for _, _, fired in groups.judge(clock):
                 self._shots += [_shot(lane, firing) for firing in fired]
 

@@ -124,6 +124,7 @@ def run(
         devices=tuple(lanes.judged),
         past=past,
         gateways=world.yard.gateways if focus.rule is None and focus.extent == "all" else (),
+        windows=world.memory.windows,
     )
     tasks = _split(task, processes) if history is not None else [task]
     desks = [

@@ -17,6 +17,7 @@ from services.backtest.order import as_heard
 from services.backtest.past import NOTHING, Past
 from services.backtest.place import Yard
 from services.backtest.replay import Replay, Slot
+from services.maintenance.windows import Windows
 
 
 class Stretch(NamedTuple):
@@ -44,6 +45,8 @@ class Task:
     past: Past = NOTHING
     gateways: tuple[str, ...] = ()
     """Judged themselves in this process."""
+    windows: Windows = field(default_factory=Windows)
+    """In which people were at work."""
 
     def lanes(self) -> Lanes:
         return build(self.yard, self.old, self.new, self.focus).only(self.devices)
@@ -87,6 +90,7 @@ def replay(task: Task, lanes: Lanes, store: Readable, worked: Worked) -> Generat
         gaps=past.gaps,
         gateways=task.gateways,
         site=task.yard.site,
+        windows=task.windows,
     )
     for slot in again.run(parts):
         worked.total_seconds = perf_counter() - began

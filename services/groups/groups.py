@@ -45,7 +45,7 @@ class GatewayTime(NamedTuple):
 Clock = Mapping[str, GatewayTime]
 Key = tuple[str, str]
 """(place, rule)"""
-Windows = Mapping[tuple[str, str], tuple[str, ...]]
+OpenWindows = Mapping[tuple[str, str], tuple[str, ...]]
 """(site, gateway) -> the maintenance windows that are open there by that gateway's clock."""
 
 
@@ -229,7 +229,7 @@ class Groups:
         self._touched: set[str] = set()
         self._aside: frozenset[str] = frozenset()
         """Devices on which people are at work."""
-        self._windows: Windows = {}
+        self._windows: OpenWindows = {}
         self._watches: dict[str, _Watch] = {}
         self._fed: dict[str, tuple[str, ...]] = {}
         """Device -> the feeds for which it is counted."""
@@ -299,14 +299,18 @@ class Groups:
         """Something about these has changed, and it was no reading."""
         self._touched.update(one for one in devices if one in self._parts)
 
-    def at_work(self, windows: Windows, covered: Callable[[Placed], bool]) -> None:
+    def at_work(self, windows: OpenWindows, covered: Callable[[Placed, str], bool]) -> None:
         """People are at work on these devices now, and on no others. `windows`: those that are open; only when these
-        are others than before anybody is asked."""
+        are others than before anybody is asked. `covered`: a device and its gateway ("": none has heard it)."""
         if windows == self._windows:
             return
         self._windows = windows
         sites = {site for site, _ in windows}
-        aside = frozenset(id for id, one in self._placed.items() if one.site in sites and covered(one))
+        aside = frozenset(
+            id
+            for id, one in self._placed.items()
+            if one.site in sites and covered(one, self._devices[id].gateway or "")
+        )
         self.touch(aside ^ self._aside)
         self._aside = aside
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from services.groups.aside import set_aside_at_work
 from services.groups.groups import Clock, GatewayTime, Told
-from services.groups.places import Placed
 from services.intake.consequences import Consequences
 from services.intake.escalation import Escalation
 from services.intake.memory import GatewayState, Memory
@@ -66,8 +66,9 @@ class Passing:
     def groups(self, _now: datetime, memory: Memory, work: Work, consequences: Consequences) -> None:
         """What has changed about the rules over several devices up to now."""
         memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
-        _set_aside(memory)
-        _follow(memory.groups.judge(_clock(memory)), work, consequences)
+        clock = _clock(memory)
+        set_aside_at_work(memory.groups, memory.windows, clock, memory.sites)
+        _follow(memory.groups.judge(clock), work, consequences)
 
     def groups_of_batch(self, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences) -> None:
         """The same at the end of a batch: its last moment may go on in the next one."""
@@ -84,30 +85,6 @@ class Passing:
 
     def commands(self, _now: datetime, _memory: Memory, _work: Work, consequences: Consequences) -> None:
         consequences.commands.tick()
-
-
-def _set_aside(memory: Memory) -> None:
-    """What devices say on which people are at work says nothing of several of them; by the clocks of their gateways, as
-    everything that happens to several."""
-    groups, windows = memory.groups, memory.windows
-    if not groups:
-        return
-    clocks = {one.id: one.progress for one in memory.gateways.values() if one.progress is not None}
-    newest = max(clocks.values(), default=0)
-
-    def covered(one: Placed) -> bool:
-        at = clocks.get(memory.devices[one.id].gateway or "", newest)
-        return windows.covering(one.site, one.building or None, one.family, one.id, at) is not None
-
-    groups.at_work(
-        {
-            (site, id): found
-            for site in memory.sites
-            for id, at in clocks.items()
-            if (found := windows.open_at(site, at))
-        },
-        covered,
-    )
 
 
 def _clock(memory: Memory) -> Clock:

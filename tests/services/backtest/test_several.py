@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from gateway.telemetry.sqlite import SqliteTelemetry
 from services.backtest import BacktestRefused, Focus, Report, RuleResult, Variant, run
 from services.backtest.history import SqliteHistory
 from services.groups.rule import SITE_RULES
+from services.maintenance.desk import MaintenanceDesk
+from services.maintenance.planning import Wish
 from services.rules.book import RuleBook
 from tests.services.backtest.kit import AS_IS, Stored, clock, close, replayed
 from tests.stories.site import opened
@@ -106,6 +109,28 @@ def test_several_processes_keep_the_members_together(site: Stored, tmp_path: Pat
     found = [run(site.database, site.telemetry, "yard", *sides, *where, history=history, processes=n) for n in (1, 2)]
     assert [one.processes for one in found] == [1, 2]
     assert found[0].rules == found[1].rules
+
+
+def test_members_on_which_people_were_at_work_are_unknown_as_they_were(site: Stored, tmp_path: Path) -> None:
+    now = site.clock.now()
+    wish = Wish.model_validate(
+        {"site": "yard", "title": "Door", "scope": {"devices": ["gate-3"]}, "ends_at": now + timedelta(minutes=15)}
+    )
+    desk = MaintenanceDesk(
+        database=site.database, write=site.intake.change_rules, changes=site.changes, library=site.library
+    )
+    desk.add(None, wish, by="chen", now=now)
+    site.at("01:21").says("gate-3", door="open").at("01:30").says("gate-3", door="closed").at("01:36")
+    assert not [one for one in site.alarms(None) if one.device == "building:yard/2"], "the only member there"
+    assert site.telemetry is not None
+    side, history = Variant(site.library, AS_IS), SqliteHistory(tmp_path / "telemetry.db")
+    for processes in (1, 2):
+        found = run(
+            site.database, site.telemetry, "yard", side, side, clock("01:15"), clock("01:36"),
+            history=history, processes=processes,
+        )  # fmt: skip
+        assert of_site(found, "doors_open").old.alarms == 0
+        assert found.agreement is not None and found.agreement.unlike == ()
 
 
 def test_values_without_history_are_named(site: Stored) -> None:
