@@ -24,11 +24,11 @@ from services.rules.book_store import Version
 
 REASONS = {
     "book_changed": Text(
-        zh="此后规则簿改过这条规则或它的参数。",
+        zh="此后规则册改过这条规则或它的参数。",
         en="The rule book has changed this rule, or a param that it may read, since.",
     ),
     "rule_changed": Text(
-        zh="当时的条件与现在不同（设备档案或规则簿改过）。",
+        zh="当时的条件与现在不同（设备模型或规则册改过）。",
         en="Its condition was another one then: the profile or the rule book has changed since.",
     ),
     "ended_otherwise": Text(

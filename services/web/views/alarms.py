@@ -13,6 +13,7 @@ from services.clock import from_millis
 from services.rules.store import Alarm, Decision
 from services.web.i18n import N_, Language, Translations
 from services.web.pages import format as fmt
+from services.web.views.rule_words import RuleWords
 
 _LOOK = re.compile(r"(rate|delta|mean|changed)\((.+), (\w+)\)")
 _GROUP = re.compile(r"(number|share)\((\w+), (.+)\)( at most| met by| unknown of| not met by| last heard)?")
@@ -97,6 +98,9 @@ def _because(name: str, value: Any, profile: DeviceProfile | None, t: Translatio
         return _because_of_members(name, counted, value, profile, t)
     if (looked := _LOOK.fullmatch(name)) and profile is not None:
         return _because_of_past(name, looked[1], looked[2], looked[3], value, profile, t)
+    if profile is not None and (param := profile.params.get(name)) is not None:
+        said = param.name.in_(t.language) if param.name else name
+        return Because(name, said, RuleWords(profile, {}, t).param(name, value))
     if entry is None:
         event = profile.events.get(declared) if profile else None
         return Because(name, event.name.in_(t.language) if event else name, _yes_or_no(value, t))

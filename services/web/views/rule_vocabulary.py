@@ -76,7 +76,8 @@ def _state_words(name: str, known: list[str], profile: DeviceProfile, t: Transla
         return [f"{word} {t.gettext(PRESENCE[word].word)}" for word in known]
     state = profile.states.get(name.removeprefix("parent."))
     said = state.values if state is not None else {}
-    return [f"{word} {getattr(said[word], t.language)}" if word in said else word for word in known]
+    shown = {word: getattr(said[word], t.language) if word in said else word for word in known}
+    return [word if shown[word] == word else f"{word} {shown[word]}" for word in known]
 
 
 def _thresholds(profile: DeviceProfile, rule: SiteRule, words: RuleWords, t: Translations) -> list[Word]:

@@ -60,7 +60,7 @@
     const ratio = devicePixelRatio || 1;
     ctx.save();
     ctx.font = `${11 * ratio}px ${css("--font")}`;
-    ctx.setLineDash([4 * ratio, 4 * ratio]);
+    const worded = []; // where two lines stand too close, the words of the first count; all of them stand beneath the curve
     for (const line of history.thresholds) {
       const y = Math.round(plot.valToPos(line.value, "y", true));
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
@@ -71,6 +71,8 @@
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
+      if (worded.some((other) => Math.abs(other - y) < 12 * ratio)) continue;
+      worded.push(y);
       ctx.textAlign = "left";
       ctx.textBaseline = "bottom"; // uPlot leaves it in the middle, and the line would strike the words through
       ctx.fillText(line.text, bbox.left + 4 * ratio, y - 2 * ratio);
