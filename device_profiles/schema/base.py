@@ -41,16 +41,22 @@ def paths_of(path: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return () if path is None else (path,) if isinstance(path, str) else path
 
 
+def _written(length: timedelta) -> str:
+    """In whole seconds where it is of such, and never rounded: it is read again."""
+    seconds = f"{length.total_seconds():.6f}"
+    return f"{seconds.rstrip('0').rstrip('.')}s"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    PlainSerializer(lambda d: f"{d.total_seconds():g}s", return_type=str),
+    PlainSerializer(_written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
 ]
 TimeStep = Annotated[
     timedelta,
     BeforeValidator(parse_step),
-    PlainSerializer(lambda d: f"{d.total_seconds():g}s", return_type=str),
+    PlainSerializer(_written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _STEP.pattern}),
 ]
 """A duration, or with a minus one that goes backwards."""

@@ -88,7 +88,7 @@ class PreviewBody(BaseModel):
 
 
 class RolledBack(BaseModel):
-    to: int = Field(ge=0, description="The version to go back to; 0 is as the profiles say.")
+    to: int = Field(ge=0, le=2**31 - 1, description="The version to go back to; 0 is as the profiles say.")
     version: int | None = Field(None, ge=0, description="The newest version you looked at; or the header If-Match.")
     note: str = Field("", max_length=500)
 
@@ -183,7 +183,7 @@ def get_diff(
     principal: Crew,
     site: Id,
     version: VersionNumber,
-    against: Annotated[int | None, Query(ge=0, description="Default: the version before it.")] = None,
+    against: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Default: the version before it.")] = None,
 ) -> list[Difference]:
     """null: the book says nothing there, and the profile's own word stands."""
     desk = desk_of(context)

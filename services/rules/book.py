@@ -17,22 +17,29 @@ or a metric is gone) is a `Misfit`; the profile's own rule stands meanwhile, and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from device_profiles.checks.rules import BREAKS
-from device_profiles.expression import ExpressionError
+from device_profiles.expression import ExpressionError, stretch_text
 from device_profiles.schema import DeviceProfile, Rule, Schedule, Severity
 from device_profiles.schema.base import Duration, Identifier, Part, ProfileId
 from device_profiles.schema.behaviour import Flapping, Grade
 from services.rules.compiled import compile_rule
 from services.sites.params import param_mistake
+from services.wire_names import UNWRITABLE
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _WHOLE_PARTS = ("severity", "grades", "schedule", "flapping", "acknowledge_within", "suppressed_by")
 """What a change says of them stands in the place of what the rule says."""
+
+
+MOST_PARTS = 20
+"""Grades, stretches of a schedule or causes that a rule is given: each is looked at whenever it is judged."""
+_FLAPPING = timedelta(minutes=1), timedelta(days=1)
 
 
 class RuleChange(Part):
@@ -69,6 +76,26 @@ class RuleBook(Part):
     params: dict[ProfileId, dict[Identifier, float | bool | str]] = Field(default_factory=dict)
     """Profile -> param -> value, for all its devices here that the site file gives none."""
     devices: dict[str, DeviceChange] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_a_database_takes_it(cls, data: Any) -> Any:
+        found = next((text for text in _texts(data) if UNWRITABLE.search(text)), None)
+        if found is not None:
+            raise ValueError(f"found {found[:60]!r}, expected text without NUL and halves of characters")
+        return data
+
+
+def _texts(data: Any) -> Iterator[str]:
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, Mapping):
+        for name, value in data.items():
+            yield from _texts(name)
+            yield from _texts(value)
+    elif isinstance(data, list | tuple):
+        for one in data:
+            yield from _texts(one)
 
 
 class Misfit(NamedTuple):
@@ -125,6 +152,8 @@ def _ids(profile: DeviceProfile) -> frozenset[str]:
 
 def _changed(rule: Rule, change: RuleChange) -> Rule | str:
     """The rule with its changes, or what is wrong with them."""
+    if too_many := _too_many(change):
+        return too_many
     data: dict[str, Any] = rule.model_dump(by_alias=True)
     for name, value in (("mode", change.mode), ("when", change.when), ("for", change.for_)):
         data |= {} if value is None else {name: value}
@@ -137,6 +166,12 @@ def _changed(rule: Rule, change: RuleChange) -> Rule | str:
         return Rule.model_validate(data)
     except ValidationError as error:
         return "; ".join(str(one["msg"]) for one in error.errors())
+
+
+def _too_many(change: RuleChange) -> str:
+    parts = {"grades": change.grades, "schedule": change.schedule, "suppressed_by": change.suppressed_by}
+    found = ((name, len(value or ())) for name, value in parts.items())
+    return next((f"{name}: found {n}, expected at most {MOST_PARTS}" for name, n in found if n > MOST_PARTS), "")
 
 
 def _plain(value: Any) -> Any:
@@ -153,6 +188,7 @@ def change_mistakes(profile: DeviceProfile, rule: Rule, change: RuleChange) -> d
         ("clear_when", RuleChange(clear_when=change.clear_when)),
         ("grades", RuleChange(grades=change.grades)),
         ("schedule", RuleChange(schedule=change.schedule)),
+        ("flapping", RuleChange(flapping=change.flapping)),
         ("suppressed_by", RuleChange(suppressed_by=change.suppressed_by)),
     ):
         changed = _changed(rule, alone)
@@ -170,7 +206,7 @@ def mistake_in(profile: DeviceProfile, rule: Rule) -> str:
         compile_rule(profile, rule)
     except ExpressionError as error:
         return str(error)
-    return _schedule_found(rule) or _causes_found(profile, rule)
+    return _schedule_found(rule) or _grades_found(rule) or _flapping_found(rule) or _causes_found(profile, rule)
 
 
 def _schedule_found(rule: Rule) -> str:
@@ -178,6 +214,20 @@ def _schedule_found(rule: Rule) -> str:
         if one.from_ == one.to or one.from_ == "24:00" or not one.days:
             return f"schedule: found {one.from_} to {one.to}, expected days, and an end that is not the beginning"
     return ""
+
+
+def _grades_found(rule: Rule) -> str:
+    for one in rule.grades:
+        if one.when is None and not one.after:
+            return f"grades: found always {one.severity.value}, expected `when` or `after`: when it is that severe"
+    return ""
+
+
+def _flapping_found(rule: Rule) -> str:
+    shortest, longest = _FLAPPING
+    if shortest <= rule.flapping.within <= longest:
+        return ""
+    return f"flapping: found within {stretch_text(rule.flapping.within.total_seconds())}, expected 1m to 1d"
 
 
 def _causes_found(profile: DeviceProfile, rule: Rule) -> str:

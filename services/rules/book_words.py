@@ -158,7 +158,8 @@ def said(field: str, value: Any) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in _LINES.split(text) if line.strip()]
+    # Of a long run of spaces the patterns would try every cut.
+    return [" ".join(line.split()) for line in _LINES.split(text) if line.strip()]
 
 
 def _valid(what: type[T], data: Mapping[str, Any]) -> T:

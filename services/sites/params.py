@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 from device_profiles.schema import Param
 
 _WORDS = {"number": "a number", "integer": "a whole number", "text": "text", "boolean": "true or false"}
+_LARGEST = sys.float_info.max
+"""Beyond it is what no rule can compare: with a threshold that is not a number every condition is false."""
 
 
 def param_mistake(param: Param, value: object) -> str | None:
     """What was expected of a param's value, or None if it is fine."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
     fits = {
         "number": number,
         "integer": number and float(value).is_integer(),  # type: ignore[arg-type]

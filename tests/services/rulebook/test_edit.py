@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from device_profiles.schema import parse_duration
 from services.rulebook.diff import compare
 from services.rulebook.edit import Edited, Target, edited, standing, without
 from services.rulebook.explain import branches_of
@@ -138,3 +139,13 @@ def test_a_condition_says_every_branch_because_of_which_it_does_not_hold() -> No
     tree = branches_of("c and (a or b)", judged)
     assert [(one.text, one.joined_by) for one in tree.branches] == [("c", ""), ("(a or b)", "or")]
     assert branches_of("(a) or (b)", judged).branches[0].text == "(a)"
+
+
+@pytest.mark.parametrize("length", ["12d", "90d", "1000001s", "1439999m", "36500d", "1.234567s"])
+def test_a_long_delay_is_kept_as_it_was_written(length: str) -> None:
+    book = RuleBook.model_validate({"rules": {"pumps": {"low": {"for": length}}}})
+    assert content_of(book) == {"rules": {"pumps": {"low": {"for": length}}}}
+    assert rule_in(book).for_seconds == parse_duration(length).total_seconds()
+    found = change(RuleBook(), acknowledge_within=length)
+    assert found.mistakes == {}
+    assert content_of(found.book) == {"rules": {"pumps": {"low": {"acknowledge_within": length}}}}
