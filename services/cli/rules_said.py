@@ -87,9 +87,10 @@ def print_rule(found: SiteRule, profile: DeviceProfile) -> None:
     if found.changed:
         out.print(f"  changed by the rule book: {', '.join(found.changed)}")
     counts = found.counts
-    out.print(f"  raised {counts.raised} times in 7 days, {counts.tickets} tickets, {counts.flapping} flapping")
+    raised, tickets = _counted(counts.raised, "time"), _counted(counts.tickets, "ticket")
+    out.print(f"  raised {raised} in 7 days, {tickets}, {counts.flapping} flapping")
     if found.mode == "shadow" or counts.shadow:
-        out.print(f"  on trial: would have raised {counts.shadow} times in 7 days")
+        out.print(f"  on trial: would have raised {_counted(counts.shadow, 'time')} in 7 days")
     for problem in found.problems:
         since = f", unknown since {problem.since:%Y-%m-%d %H:%M} UTC at least" if problem.since else ""
         out.print(f"  [yellow]cannot be evaluated[/yellow]: {problem.kind} {escape(problem.found)}{since}")
@@ -176,3 +177,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return value.model_dump(mode="json")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

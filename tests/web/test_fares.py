@@ -132,6 +132,13 @@ def test_a_failure_that_is_over_is_noted_and_stays_to_be_seen() -> None:
     assert line.figures == ("done 0 s ago", "2 failures since the start")
 
 
+def test_one_is_said_as_one() -> None:
+    t = translations()["en"]
+    assert fares._failures(1, t) == "1 failure since the start"
+    assert fares._given_up(1, t) == "1 reading given up" and fares._given_up(1200, t) == "1,200 readings given up"
+    assert fares._waiting(1, 60, t) == "1 waits, for 1 min"
+
+
 def test_the_page_is_for_engineers_of_every_site(standing: Courtyard) -> None:
     page = standing.client("chen.yu").get("/health")
     assert page.status_code == 200

@@ -102,6 +102,31 @@ def test_all_mistakes_stand_at_their_fields_and_what_was_typed_stays(yard: Court
     assert "Nothing has been changed." in refused(engineer, {"version": "0"})
 
 
+def test_who_it_is_changed_for_may_be_chosen_last_and_nothing_typed_is_lost(yard: Courtyard) -> None:
+    engineer = yard.client("wu.min")
+    own = {"devices": {"pumps-1": {"rules": {"pressure_low": {"clear_for": "7m"}}}}}
+    ship(yard, own, 0)
+    form = engineer.get(f"{RULE}/edit?site={SITE}").text
+    assert 'name="change_for" form="change"' in form and 'form="change" name="act" value="show"' in form
+    typed = {"version": "1", "for": "123s", "grades.0.severity": "critical", "grades.0.after": "30m"}
+    answer = engineer.post(
+        f"{RULE}/edit?site={SITE}", data={**typed, "clear_for": "2m", "act": "show", "change_for": "pumps-1"}
+    )
+    assert answer.status_code == 303
+    page = html.unescape(engineer.get(answer.headers["location"]).text)
+    assert '<option value="pumps-1" selected>' in page
+    assert 'name="for" maxlength="20" class="mono" value="123s"' in page
+    assert 'value="30m"' in page, "grades go along"
+    back = engineer.post(
+        f"{RULE}/edit?site={SITE}&device=pumps-1",
+        data={"version": "1", "clear_for": "7m", "act": "show", "change_for": ""},
+    )
+    assert back.headers["location"].endswith(f"/edit?site={SITE}"), "nothing was changed, so nothing goes along"
+    assert "7m" not in html.unescape(engineer.get(back.headers["location"]).text)
+    nobody = {"version": "1", "for": "123s", "act": "show", "change_for": "no-such-device"}
+    assert engineer.post(f"{RULE}/edit?site={SITE}", data=nobody).status_code == 404
+
+
 def test_mistakes_are_said_in_the_reader_s_language(yard: Courtyard) -> None:
     typed = {"version": "0", "for": "soon", "when": "outlet_presure < 3 MPa", "param.loss_margin": "7"}
     said = refused(yard.client("wu.min", "zh"), typed)

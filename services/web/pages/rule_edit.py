@@ -78,10 +78,14 @@ async def try_it(
     site: SiteId = "",
     device: DeviceId = "",
 ) -> Response:
-    """Check what was typed and begin its backtest; or back to the form."""
+    """Check what was typed and begin its backtest; or back to the form, for somebody else where that is asked."""
     typed = typed_in(await request.form())
     typed.pop("csrf", None)
     target = Target(profile, rule, device)
+    act, change_for = typed.pop("act", ""), typed.pop("change_for", device)
+    if act == "show":
+        other = Target(profile, rule, change_for.strip()[:64])
+        return await run_in_threadpool(_show_for, request, context, principal, site, target, other, typed)
     return await run_in_threadpool(_try, request, context, principal, site, target, typed)
 
 
@@ -135,6 +139,26 @@ def _try(
         return _again(request, context, principal, target, typed, judged, full="true")
     query = urlencode({"site": judged.site.id, **target._asdict()})
     return RedirectResponse(f"/rules/previews/{asked.id}?{query}", status_code=303)
+
+
+def _show_for(
+    request: Request,
+    context: Context,
+    principal: Principal,
+    site: str,
+    target: Target,
+    other: Target,
+    typed: dict[str, str],
+) -> Response:
+    """The form for another device, or for the whole site; what was changed in it goes along, and nothing else does."""
+    place, _ = place_of(context, principal, site)
+    newest = desk_of(context).newest(principal.scope, place.id)
+    before, there = (standing(as_in(context, place, newest.book, newest.version, one)) for one in (target, other))
+    changed = {name: text for name, text in folded(typed).items() if name in before and text != before[name]}
+    if not changed:
+        return RedirectResponse(address_of(other, place, "edit"), status_code=303)
+    carried = {**there, **changed, "version": typed.get("version", "")}
+    return _again(request, context, principal, other, carried, _judged(context, principal, site, other, carried))
 
 
 def _again(

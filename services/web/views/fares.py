@@ -141,7 +141,7 @@ def _gateway(row: GatewayRow, now: datetime, t: Translations, silent_after: floa
             t.gettext("%(n)s in quarantine", n=f"{said.get('quarantine_entries', 0):,}"),
         ]
         if said.get("shed"):
-            figures.append(t.gettext("%(n)s readings given up", n=f"{said['shed']:,}"))
+            figures.append(_given_up(said["shed"], t))
     return Line(mark, row.id, tuple(figures), str(said.get("last_error", "")), todo)
 
 
@@ -172,6 +172,21 @@ def _ratio(row: GatewayRow) -> float:
     return row.status.get("journal_bytes", 0) / cap if cap else 0.0
 
 
+# --- counts in words ------------------------------------------------------------------------------------------------
+
+
+def _failures(n: int, t: Translations) -> str:
+    return t.ngettext("%(n)s failure since the start", "%(n)s failures since the start", n, n=f"{n:,}")
+
+
+def _given_up(n: int, t: Translations) -> str:
+    return t.ngettext("%(n)s reading given up", "%(n)s readings given up", n, n=f"{n:,}")
+
+
+def _waiting(n: int, oldest: float, t: Translations) -> str:
+    return t.ngettext("%(n)s waits, for %(age)s", "%(n)s wait, the oldest %(age)s", n, n=f"{n:,}", age=_span(oldest, t))
+
+
 # --- what waits -----------------------------------------------------------------------------------------------------
 
 
@@ -183,18 +198,18 @@ def _sinks(figures: Figures, t: Translations, telemetry_error: str) -> Iterator[
         shed = round(figures.one(gateway.SHED, journal, consumer) or 0)
         said = [t.gettext("nothing waits")]
         if waiting:
-            said = [t.gettext("%(n)s wait, the oldest %(age)s", n=f"{waiting:,}", age=_span(age, t))]
+            said = [_waiting(waiting, age, t)]
         if failures:
-            said.append(t.gettext("%(n)s failures since the start", n=f"{failures:,}"))
+            said.append(_failures(failures, t))
         if shed:
-            said.append(t.gettext("%(n)s readings given up", n=f"{shed:,}"))
+            said.append(_given_up(shed, t))
         mark = BROKEN if failing else WATCH if age > OLD_BACKLOG_SECONDS else NOTED if shed else FINE
         error = telemetry_error if consumer == "telemetry" and journal == "services" else ""
         todo = t.gettext("Nothing is lost while the journal has room.") if failing else ""
         yield Line(mark, t.gettext(_CONSUMERS.get(consumer, consumer)), tuple(said), error, todo)
     refused = figures.sum(gateway.TELEMETRY_REFUSED)
     if refused:
-        said = [t.gettext("%(n)s values refused", n=f"{refused:,}")]
+        said = [t.ngettext("%(n)s value refused", "%(n)s values refused", refused, n=f"{refused:,}")]
         yield Line(NOTED, t.gettext("Values that the time series will not take"), tuple(said))
 
 
@@ -248,7 +263,7 @@ def _telling(figures: Figures, t: Translations) -> Iterator[Line]:
         failed = round(figures.one(state.FAILED, channel) or 0)
         said = [t.gettext("nothing waits")]
         if queued:
-            said = [t.gettext("%(n)s wait, the oldest %(age)s", n=f"{queued:,.0f}", age=_span(oldest, t))]
+            said = [_waiting(round(queued), oldest, t)]
         if failed:
             said.append(t.gettext("%(n)s not delivered", n=f"{failed:,}"))
         late = BROKEN if oldest > OLD_NOTICE_SECONDS else WATCH if oldest > WAITING_NOTICE_SECONDS else None
@@ -270,7 +285,7 @@ def _chores(figures: Figures, now: datetime, t: Translations) -> Iterator[Line]:
         if done:
             said = [t.gettext("done %(age)s ago", age=_span(now.timestamp() - done, t))]
         if failures:
-            said.append(t.gettext("%(n)s failures since the start", n=f"{failures:,}"))
+            said.append(_failures(failures, t))
         never = failures > 0 and not done
         todo = t.gettext("The log says why.") if failures else ""
         yield Line(
@@ -295,7 +310,7 @@ def _machine(figures: Figures, t: Translations) -> Iterator[Line]:
     up = figures.one(state.DATABASE_UP)
     if up is not None:
         errors = round(figures.one(state.DATABASE_ERRORS, "operational") or 0)
-        said = t.gettext("%(n)s failures since the start", n=f"{errors:,}") if errors else t.gettext("answers")
+        said = _failures(errors, t) if errors else t.gettext("answers")
         yield Line(FINE if up and not errors else NOTED if up else BROKEN, t.gettext("Database"), (said,))
     for metric, what in (
         (web.HTTP_FAILURES, N_("Pages that failed")),
