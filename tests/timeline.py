@@ -12,7 +12,7 @@ Nothing reads a real clock and nothing sleeps, so a day costs what its steps cos
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -34,6 +34,7 @@ from tests.stories.site import StoryClock, opened, status
 
 _MOMENT = re.compile(r"^(?:\+(\d+) )?(\d\d):(\d\d)(?::(\d\d))?( again)?$")
 _numbers = count(1)
+_MOST_IN_A_BATCH = 500
 
 
 class Timeline:
@@ -68,12 +69,34 @@ class Timeline:
         self._profiles = {id: one if isinstance(one, str) else one["profile"] for id, one in devices.items()}
         self._kept: dict[tuple[str, str], tuple[timedelta, datetime, dict[str, Value]]] = {}
         self._seq = 0
+        self._journal: list[Reading] | None = None
+        """What the gateway keeps while services are stopped."""
+        self._is_deaf = False
         self.restart()
 
     def restart(self) -> Timeline:
         """Services die and start anew, with nothing but the database."""
         self.intake = Intake(self.database, self.library, self.clock, Changes(), public_url="http://c.example")
         self.intake.start()
+        return self
+
+    def stop(self, *, gateway: bool = False) -> Timeline:
+        """Services are stopped, and the gateway keeps what it hears; with `gateway` it is stopped as well, and what
+        devices say is heard by nobody."""
+        self._journal, self._is_deaf = [], gateway
+        return self
+
+    def start(self) -> Timeline:
+        """Services start, and then the gateway hands over what it has kept, as fast as they take it."""
+        kept, self._journal, self._is_deaf = self._journal or [], None, False
+        self.restart()
+        self.intake.tick(self.clock.time)
+        for begin in range(0, len(kept), _MOST_IN_A_BATCH):
+            some = kept[begin : begin + _MOST_IN_A_BATCH]
+            self._hand_over(some, some[-1].received_at)
+            self.intake.tick(self.clock.time)
+        self.deliver()
+        self.intake.tick(self.clock.time)
         return self
 
     def close(self) -> None:
@@ -105,8 +128,12 @@ class Timeline:
             self.clock.time = min(self.clock.time + self.step, until)
             self._repeat()
             self.deliver()
-            self.intake.tick(self.clock.time)
+            self._tick()
         return self
+
+    def _tick(self) -> None:
+        if self._journal is None:
+            self.intake.tick(self.clock.time)
 
     @property
     def now(self) -> str:
@@ -149,7 +176,7 @@ class Timeline:
             batch.append(self._reading(device, child, said[len(batch) % len(said)]))
             self.clock.time += parse_duration(period)
         self.deliver(*batch)
-        self.intake.tick(self.clock.time)
+        self._tick()
         return self
 
     def silent(self, device: str) -> Timeline:
@@ -159,11 +186,16 @@ class Timeline:
 
     def deliver(self, *readings: Reading) -> Timeline:
         """The gateway hands these over, and how far it has seen time pass."""
+        if self._journal is None:
+            self._hand_over(readings, to_millis(self.clock.time))
+        elif not self._is_deaf:
+            self._journal += readings
+        return self
+
+    def _hand_over(self, readings: Sequence[Reading], progress: int) -> None:
         first = self._seq + 1 if readings else self._seq
         self._seq += len(readings)
-        progress = to_millis(self.clock.time)
         self.intake.take(Batch("gw", first, self._seq, progress, list(readings), status()))
-        return self
 
     def _repeat(self) -> None:
         due = []

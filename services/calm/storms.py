@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from gateway.reading import Millis
 
-_MOST_STRETCHES = 1100
-"""More than a week of ten minutes each: no backlog is longer."""
+_MOST_STRETCHES = 4500
+"""More than a month of ten minutes each: no backlog is longer."""
 
 
 class Limits(NamedTuple):

@@ -25,6 +25,7 @@ class Held(NamedTuple):
 
     by: Suppression
     since: Millis
+    """From when on this has kept it."""
     over: Millis | None = None
     """When its cause had cleared."""
 
@@ -47,7 +48,7 @@ class Review(NamedTuple):
 def review(held: Held, found: Suppression | None, at: Millis) -> Review:
     """Look again at a suppressed alarm; `found` is what suppresses it at `at` (event time of its device)."""
     if found is not None and found != held.by:
-        return Review(held._replace(by=found, over=None), "other")
+        return Review(Held(found, at), "other")
     if found is not None:
         return Review(held, "stands") if held.over is None else Review(held._replace(over=None), "back")
     if held.by.kind == "maintenance":

@@ -13,6 +13,7 @@ from services.calm.suppression import Suppression
 from services.clock import to_millis
 from services.groups.places import is_place
 from services.intake.memory import ActiveAlarm, GatewayState, Library, Memory, rule_of
+from services.maintenance.windows import Scope
 from services.presence.breaks import BREAKS, BROKER_DOWN, UPLINK_CUT
 from services.presence.gateways import gateway_device, gateway_of
 from services.rules.compiled import CompiledRule, Source
@@ -59,6 +60,17 @@ class Calming:
         building = None if card is None else card.building
         find = windows.naming if is_fire(rule, alarm.severity) else windows.covering
         return find(alarm.site, building, family_of(self.library, alarm.profile), alarm.device, at)
+
+    def free_from(self, alarm: ActiveAlarm, rule: CompiledRule, since: Millis) -> Millis:
+        """When the maintenance that covered an alarm at `since` was over."""
+        card, family = self.memory.cards.get(alarm.device), family_of(self.library, alarm.profile)
+        building, is_named = None if card is None else card.building, is_fire(rule, alarm.severity)
+
+        def covers(scope: Scope) -> bool:
+            by_name = scope.names if is_named else scope.covers
+            return by_name(building, family, alarm.device)
+
+        return self.memory.windows.free_from(alarm.site, since, covers)
 
     def place(self, alarm: ActiveAlarm, rule: CompiledRule) -> Place:
         """Where an alarm stands among the others."""

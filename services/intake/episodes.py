@@ -202,14 +202,25 @@ class Episodes:
         held = Held.of_row(alarm.suppressed_by)
         seen = review(held, self.calming.suppression(alarm, rule, at), at)
         if seen.held is None:
-            if not _is_about_to_clear(device, (alarm.child, alarm.rule), at):
-                over = at if held.over is None else held.over + SETTLE
+            over = self._over(alarm, rule, held, at)
+            if not _is_about_to_clear(device, (alarm.child, alarm.rule), over, at):
                 self._release(alarm, rule, device, over, seen.reason)
         elif seen.held != held:
             self._change(alarm, suppressed_by=seen.held.row())
             if seen.reason == "other":
                 by = seen.held.by
                 self.work.decided(alarm.id, "suppressed", at=from_millis(at), by=by.kind, id=by.id)
+
+    def _review_before(self, alarm: ActiveAlarm, clears: Millis) -> None:
+        """Look as somebody would have before it began to clear: of a backlog, nobody has since it was raised."""
+        if alarm.suppressed_by is not None and Held.of_row(alarm.suppressed_by).since < clears:
+            self.review(alarm, clears - 1)
+
+    def _over(self, alarm: ActiveAlarm, rule: CompiledRule, held: Held, at: Millis) -> Millis:
+        """Since when nothing keeps it any more. Of a backlog that is long before anybody looks."""
+        if held.over is not None:
+            return held.over + SETTLE
+        return min(at, self.calming.free_from(alarm, rule, held.since))
 
     def _release(self, alarm: ActiveAlarm, rule: CompiledRule, device: DeviceState, at: Millis, why: str) -> None:
         key = (alarm.child, alarm.rule)
@@ -286,9 +297,11 @@ class Episodes:
     # --- it ends ----------------------------------------------------------------------------------------------------
 
     def cleared(self, firing: Firing) -> None:
-        alarm = self.memory.active.pop((firing.device.id, firing.child, firing.rule.rule.id), None)
-        if alarm is None:
+        key = (firing.device.id, firing.child, firing.rule.rule.id)
+        if key not in self.memory.active:
             return
+        self._review_before(self.memory.active[key], firing.since)
+        alarm = self.memory.active.pop(key)
         values = firing.evidence.values if firing.evidence else {}
         found = {name: value for name, value in values.items() if value is not None}
         why = {"values": found, "since": from_millis(firing.since).isoformat()}
@@ -306,6 +319,8 @@ class Episodes:
             self.outages.reassess(site, alarm.device, at=at, wording=wording)
         if alarm.parent is not None and self.memory.active.is_bare(alarm.parent):
             self._end_storm(alarm.parent, at)
+        for held in self.memory.active.held_by(alarm.id):
+            self.review(held, to_millis(at))  # from now on it waits for fresh data, and not from the next tick on
 
     def _close(self, alarm: ActiveAlarm, at: datetime, why: Mapping[str, Any]) -> ActiveAlarm:
         reason = {**alarm.reason, "cleared": dict(why)}
@@ -342,7 +357,9 @@ class Episodes:
         return alarm
 
 
-def _is_about_to_clear(device: DeviceState, key: tuple[str, str], at: Millis) -> bool:
-    """Its clear condition holds, and fresh data say so: what is over in a moment need not be raised first."""
+def _is_about_to_clear(device: DeviceState, key: tuple[str, str], free: Millis, at: Millis) -> bool:
+    """Its clear condition has held since before it was `free`, and fresh data say so: what is over in a moment need not
+    be raised first."""
     mark = device.marks.get(key)
-    return mark is not None and mark.phase is Phase.CLEARING and mark.counting and at <= mark.valid_until
+    clearing = mark is not None and mark.phase is Phase.CLEARING and mark.since <= free
+    return mark is not None and clearing and mark.counting and at <= mark.valid_until

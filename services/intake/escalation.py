@@ -6,10 +6,12 @@ a restart in the middle of one changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from device_profiles.schema import Severity
+from gateway.reading import Millis
 from services.clock import to_millis
 from services.ids import time_of
 from services.intake.calming import family_of, is_fire
@@ -18,11 +20,15 @@ from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
 from services.intake.telling import Telling
 from services.intake.work import Work
 from services.notices.steps import top_step
+from services.rules.engine import GatewayView
 
 WITHIN = {Severity.CRITICAL.value: timedelta(minutes=15), Severity.MAJOR.value: timedelta(minutes=60)}
 """Until when somebody should have acknowledged an alarm, where its rule says nothing; others never go up."""
 LOOK_EVERY = timedelta(seconds=10)
 """An alarm that was raised since the last look may be due: none is found later than this."""
+LONGEST_CATCH_UP = timedelta(minutes=10)
+"""After a start; readings of days are taken in minutes."""
+BEHIND: Millis = 60_000
 MOST_AT_ONCE = 500
 """Alarms that go up in one tick; readings must not wait for more, which go up in the next."""
 
@@ -58,6 +64,32 @@ def counts_from(alarm: ActiveAlarm) -> datetime:
     return known if alarm.snoozed_until is None else max(known, alarm.snoozed_until)
 
 
+class CatchingUp:
+    """After services were stopped, the gateways hand over what they have kept: that an alarm has cleared is in it."""
+
+    def __init__(self, silent_after: float) -> None:
+        self._silent_after = silent_after
+        self._began: datetime | None = None
+
+    def look(self, now: datetime, memory: Memory) -> Callable[[ActiveAlarm], bool]:
+        """Tells of an alarm whether its gateway is still at it. A gateway that is not heard, or whose clock is behind,
+        keeps nobody from being told for longer than `LONGEST_CATCH_UP`."""
+        self._began = min(self._began or now, now)
+        if now - self._began >= LONGEST_CATCH_UP:
+            behind = set[str]()
+        else:
+            behind = {id for id in memory.gateways if self._is_behind(memory.view(id, now, self._silent_after), now)}
+
+        def waits(alarm: ActiveAlarm) -> bool:
+            device = memory.devices.get(alarm.device)
+            return device is not None and device.gateway in behind
+
+        return waits
+
+    def _is_behind(self, view: GatewayView, now: datetime) -> bool:
+        return view.known and view.progress is not None and to_millis(now) - view.progress > BEHIND
+
+
 Waiting = dict[str, tuple[ActiveAlarm, datetime]]
 """Alarm -> the alarm as it was looked at, which is replaced when anything about it changes, and when it is due."""
 
@@ -65,7 +97,9 @@ Waiting = dict[str, tuple[ActiveAlarm, datetime]]
 class Escalation:
     """Looks when something may be due, and at least every `LOOK_EVERY`; between looks a tick costs nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent_after: float = 60.0) -> None:
+        """`silent_after`: seconds after which a gateway says nothing about its devices any more."""
+        self._catching_up = CatchingUp(silent_after)
         self._look_at: datetime | None = None
         self._waiting: Waiting = {}
 
@@ -73,7 +107,10 @@ class Escalation:
         # A look further off than any is of a clock that has gone back since.
         if self._look_at is not None and now < self._look_at <= now + LOOK_EVERY:
             return
-        stairs = Stairs(memory=memory, work=work, library=consequences.library, telling=consequences.telling)
+        waits = self._catching_up.look(now, memory)
+        stairs = Stairs(
+            waits=waits, memory=memory, work=work, library=consequences.library, telling=consequences.telling
+        )
         self._look_at, self._waiting = stairs.climb(now, self._waiting)
 
 
@@ -85,6 +122,8 @@ class Stairs:
     work: Work
     library: Library
     telling: Telling
+    waits: Callable[[ActiveAlarm], bool]
+    """Whether what is to be known of an alarm is still to come."""
 
     def climb(self, now: datetime, waiting: Waiting) -> tuple[datetime, Waiting]:
         """Let every alarm that is due go up; when to look again, and what waits until then."""
@@ -92,7 +131,7 @@ class Stairs:
         next_due, gone_up, still = now + LOOK_EVERY, 0, dict[str, tuple[ActiveAlarm, datetime]]()
         for found in list(self.memory.active.values()):
             top, known = tops.get(found.site, 0), waiting.get(found.id)
-            if found.step >= top or stays(found, now):
+            if found.step >= top or stays(found, now) or self.waits(found):
                 continue
             alarm = found if counts_from(found) <= now else self._put_right(found)
             is_known = known is not None and known[0] is alarm and known[1] > now

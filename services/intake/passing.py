@@ -34,7 +34,7 @@ class Passing:
             ("breaks", self.broken_links),
             ("calm", self.calm),
             ("commands", self.commands),
-            ("escalation", Escalation().tick),
+            ("escalation", Escalation(silent_after).tick),
         )
         """What comes after the devices, in this order, by name."""
 

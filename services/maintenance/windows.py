@@ -188,13 +188,23 @@ class Windows:
         found = (one for one in self._open_at(site, at) if one.scope.names(building, family, device))
         return next((one.id for one in found), None)
 
+    def free_from(self, site: str, since: Millis, covers: Callable[[Scope], bool]) -> Millis:
+        """From when on, at `since` or later, no window is open that covers what is looked at."""
+        free = since
+        while open_now := [one.end for one in self._on_day_at(site, free) if covers(one.window.scope)]:
+            free = max(open_now)
+        return free
+
     def open_at(self, site: str, at: Millis) -> tuple[str, ...]:
         """The ids of the windows that are open at that time, wherever there."""
         return tuple(one.id for one in self._open_at(site, at))
 
     def _open_at(self, site: str, at: Millis) -> Iterator[Window]:
+        return (one.window for one in self._on_day_at(site, at))
+
+    def _on_day_at(self, site: str, at: Millis) -> Iterator[_Open]:
         if site in self._of_site:
-            yield from (one.window for one in self._on_day(site, at // _DAY) if one.start <= at < one.end)
+            yield from (one for one in self._on_day(site, at // _DAY) if one.start <= at < one.end)
 
     def open_for(
         self, site: str, building: str | None, family: str, device: str, since: Millis, until: Millis

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, insert, select
 
-from services.database import Database
+from services.database import Database, metadata
 from services.ids import new_id
 from services.retention import retention_chores
 from services.rules.book_store import VERSIONS_KEPT
@@ -21,7 +21,6 @@ from services.tables import (
     alarms,
     gateway_gaps,
     maintenance_windows,
-    metadata,
     notices,
     rule_books,
     rule_corrections,

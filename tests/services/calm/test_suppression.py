@@ -18,11 +18,11 @@ HELD, SETTLING = Held(CAUSE, 1000), Held(CAUSE, 1000, over=5000)
         (SETTLING, None, 5000 + SETTLE - 1, Review(SETTLING, "stands")),
         (SETTLING, None, 5000 + SETTLE, Review(None, "cause_cleared")),
         (SETTLING, CAUSE, 6000, Review(HELD, "back")),
-        (SETTLING, OTHER, 6000, Review(Held(OTHER, 1000), "other")),
-        (HELD, WINDOW, 6000, Review(Held(WINDOW, 1000), "other")),
+        (SETTLING, OTHER, 6000, Review(Held(OTHER, 6000), "other")),
+        (HELD, WINDOW, 6000, Review(Held(WINDOW, 6000), "other")),
         (Held(WINDOW, 1000), WINDOW, 6000, Review(Held(WINDOW, 1000), "stands")),
         (Held(WINDOW, 1000), None, 6000, Review(None, "maintenance_over")),  # at once: the people have gone
-        (Held(WINDOW, 1000), CAUSE, 6000, Review(HELD, "other")),
+        (Held(WINDOW, 1000), CAUSE, 6000, Review(Held(CAUSE, 6000), "other")),
         (SETTLING, None, 4000, Review(SETTLING._replace(over=4000), "settling")),  # a clock that was put back
     ],
 )
