@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -332,6 +332,8 @@ class Groups:
         watch.since = time.watching_since or 0
         if at < watch.moment - _CLOCK_WENT_BACK:
             self._begin_anew(gateway, watch, at)
+        if 0 < watch.moment < watch.since <= at:
+            self._skip_gap(gateway, watch)
         while watch.queue and watch.queue[0][0] <= at:
             due, id = heappop(watch.queue)
             self._advance(watch, due)
@@ -428,6 +430,16 @@ class Groups:
             if part.waits <= due:
                 part.waits = FOREVER
                 self._ask(part, device, due, watch)
+
+    def _skip_gap(self, gateway: str, watch: _Watch) -> None:
+        """Nobody listened between its last moment and `since`: nobody was silent meanwhile, and what would have changed
+        by itself, perhaps every second, is asked once at the end."""
+        self._advance(watch, watch.since)
+        watch.queue = [(max(due, watch.since), id) for due, id in watch.queue]
+        heapify(watch.queue)
+        for id in self._parts:
+            if self._devices[id].gateway == gateway:
+                self._devices[id].listen_from(watch.since)
 
     def _begin_anew(self, gateway: str, watch: _Watch, at: Millis) -> None:
         """The gateway's clock had been ahead and was put right."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from services.groups.counting import counted
 from services.maintenance.store import add_window, claim
 from services.maintenance.windows import Scope, Window
 from tests.stories.site import PUMPS
@@ -114,6 +115,31 @@ def test_a_window_opens_and_ends_for_members_whose_clocks_are_behind(yard: Made)
         if site.clock.time == site.moment("00:09:50"):
             site.expect_no_alarm("site:yard")
     site.expect_alarm("site:yard", "several", raised="00:10")
+
+
+@pytest.mark.parametrize("when", ["silence > 5m", "age(pressure) > 5m"])
+def test_while_the_gateway_was_off_nobody_was_silent(yard: Made, when: str) -> None:
+    site = yard(f"number(device, {when}) >= 2")
+    away(site, hours=1)
+    site.at("01:06")
+    assert not site.alarms("site:yard"), "not even for a moment"
+    for room in ROOMS[:2]:
+        site.silent(room)
+    site.at("01:20").expect_alarm("site:yard", "several")
+
+
+def test_the_time_in_which_a_gateway_was_off_is_passed_over(yard: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks back a minute is asked every second, but not of eight hours in which nobody listened."""
+    site, asked = yard("number(device, mean(pressure, 1m) < 0.3 MPa) >= 2"), list[int]()
+    monkeypatch.setattr("services.groups.groups.counted", lambda *of: asked.append(1) or counted(*of))
+    away(site, hours=8)
+    assert 0 < len(asked) < 100
+
+
+def away(site: Timeline, *, hours: int) -> None:
+    """The gateway is off for so long; then all are heard at once."""
+    site.clock.time += timedelta(hours=hours)
+    site.after("10s")
 
 
 def plan(site: Timeline, devices: list[str], start: str, end: str) -> None:
