@@ -17,6 +17,7 @@ from services.accounts import desk
 from services.accounts.policy import Grant, Role
 from services.clock import to_millis
 from services.metrics import parts, process, state
+from services.retention import retention_chores
 from services.sites.store import GatewayRow
 from services.tables import gateways
 from services.ticker import Chore, Ticker
@@ -196,8 +197,8 @@ def test_the_board_leads_there_who_may_see_it(standing: Courtyard) -> None:
     assert 'href="/health"' not in board.text
 
 
-def test_every_chore_of_the_product_has_a_name_in_both_languages() -> None:
+def test_every_chore_of_the_product_has_a_name_in_both_languages(standing: Courtyard) -> None:
     folder = Path(services.bootstrap.__file__).parent
     source = "".join(path.read_text() for path in folder.glob("*.py"))
-    forgotten = {f"{what} retention" for what in re.findall(r'_forgetting\(core, "([^"]+)"', source)}
+    forgotten = {one.name for one in retention_chores(standing.context.database, standing.context.settings)}
     assert {*re.findall(r'Chore\("([^"]+)"', source), *forgotten} == set(fares._CHORES)
