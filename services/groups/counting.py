@@ -21,8 +21,6 @@ from services.rules.seen import add_looks, visible
 from services.rules.state import DeviceState
 
 _ACTIVE = frozenset({Phase.ACTIVE, Phase.CLEARING})
-_MOMENT: Millis = 1000
-"""How often a condition is asked again that can change at any time."""
 
 
 class Count(NamedTuple):
