@@ -115,6 +115,30 @@ def test_a_mistake_on_the_form_stays_beside_what_was_typed(standing: Courtyard) 
     assert (page.request.method, page.status_code) == ("POST", 422), "too long for an address"
 
 
+@pytest.mark.parametrize(
+    ("typed", "fields"),
+    [
+        ({"when": "presure > 1", "clear_when": "outlet_pressure >=", "for": "soon"}, ["when", "for", "clear_when"]),
+        ({"clear_for": "x", "params": "loss_margin: 7"}, ["clear_for", "params"]),
+        ({"params": "["}, ["params"]),
+        ({"rule": "", "for": "5m"}, ["rule"]),
+        ({"from": "yesterday"}, ["from"]),
+        ({"rule": "", "change": "rules: {booster_set: {pressure_low: {sevrity: major}}}"}, ["change"]),
+    ],
+)
+def test_every_mistake_stands_beside_its_field(standing: Courtyard, typed: dict[str, str], fields: list[str]) -> None:
+    client = standing.client("chen.yu")
+    client.follow_redirects = True
+    page = client.post(
+        "/rules/backtest", data={"site": SITE, "rule": "booster_set/pressure_low", "span": "24h", **typed}
+    )
+    assert re.findall(r'<p class="field-mistake" id="([a-z_]+)-wrong">', page.text) == fields
+    for field in fields:
+        pattern = rf'<\w+ [^>]*id="{field}" name="{field}"[^>]*aria-invalid="true" aria-describedby="{field}-wrong"'
+        assert re.search(pattern, page.text), field
+    assert f"{len(fields)} field" in page.text
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("language", "shape"), [("en-GB", DESKTOP), ("zh-CN", PHONE)])
 def test_people_try_a_change_and_see_what_differs(

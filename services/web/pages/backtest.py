@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -22,6 +23,8 @@ from services.backtest.jobs import Backtest
 from services.backtest.report import Report
 from services.context import Context
 from services.groups.rule import SITE_RULES
+from services.rulebook.api import desk_of
+from services.rulebook.edit import PARAM, Target, edited
 from services.rules.book import RuleBook
 from services.scope import NotFound
 from services.sites import store
@@ -30,11 +33,13 @@ from services.tables import devices
 from services.web.i18n import N_
 from services.web.pages.again import shown_again, typed_before
 from services.web.pages.render import Reader, reader_of, render, zone_of
+from services.web.pages.rule_place import as_in
 from services.web.pages.words import Mark
 from services.web.problems import Problem
 from services.web.security import ContextOf, Engineer, Principal
 from services.web.views import backtest as view
 from services.web.views.agreement import agreement
+from services.web.views.backtest_mistakes import placed
 from services.web.views.mistake_words import mistake_said
 
 router = APIRouter(prefix="/rules/backtest", include_in_schema=False)
@@ -230,10 +235,24 @@ def _form(
         zone=zone_of(found.timezone),
         rules=_rules(context, found, reader),
         values=dict.fromkeys((*_FIELDS, "params", "change", "from", "to"), "") | values,
-        mistake="\n".join(mistake_said(line, reader.t) for line in mistake.splitlines()),
+        mistakes=placed(mistake, _of_fields(context, principal, found, values) if mistake else {}, reader.t),
         states=STATES,
         jobs=_lately(context, frozenset(sites)),
     )
+
+
+def _of_fields(context: Context, principal: Principal, site: Site, values: dict[str, str]) -> dict[str, str]:
+    """What the form of the rule itself says of the same words, field by field; nothing where no such rule is chosen."""
+    profile, _, rule = values.get("rule", "").partition("/")
+    known = context.library.get(profile)
+    if values.get("change") or known is None or all(one.id != rule for one in known.rules):
+        return {}
+    target, newest = Target(profile, rule, ""), desk_of(context).newest(principal.scope, site.id)
+    typed = {name: text for name in _FIELDS if (text := values.get(name, "").strip())}
+    with suppress(ValueError):  # that they are no params is said as well
+        typed |= {f"{PARAM}{name}": str(value) for name, value in _params(values.get("params", "")).items()}
+    now = as_in(context, site, newest.book, newest.version, target)
+    return dict(edited(newest.book, target, known, typed, now).mistakes)
 
 
 def _lately(context: Context, sites: frozenset[str]) -> list[Backtest]:
