@@ -1,6 +1,7 @@
 """Fixtures that need a real server, from the modules that own them; what holds for all tests."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -25,3 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     longest at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A test that runs a command in this process sets up logging as the command does: the next one has its own."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from services.backtest.agreement import REASONS
 from services.backtest.report import Agreement, Episode, Tally, Unlike
+from services.cli.console import Console
 from services.clock import from_millis
 
 _MOST_LISTED = 12
