@@ -39,6 +39,7 @@ from services.web.pages.rule_place import (
 from services.web.problems import not_found
 from services.web.security import ContextOf, Engineer, Principal
 from services.web.views import backtest as backtest_view
+from services.web.views import rule_previews
 from services.web.views import rules as view
 from services.web.views.adoption import typed as typed_in
 from services.web.views.mistake_words import NOTHING_CHANGED, mistake_said
@@ -317,8 +318,8 @@ def _preview_page(
         target=target,
         query=urlencode({"site": place.id, **target._asdict()}),
         back=f"{address_of(target, place, 'edit')}",
-        lines=view.compared(tried, reader.t) if tried.report else [],
-        rules=view.compared_rules(tried, reader.language) if tried.report else [],
+        lines=rule_previews.compared(tried, reader.t) if tried.report else [],
+        rules=rule_previews.compared_rules(tried, reader.language) if tried.report else [],
         notes=[one.text.in_(reader.language) for one in tried.report.notes] if tried.report else [],
         drawn=backtest_view.drawn(tried.report, context.library, reader.language) if tried.report else [],
         differences=differences_at(context, place, old.book, new, compare(old.book, new), reader),

@@ -25,6 +25,7 @@ from services.web.pages import format as fmt
 from services.web.pages.render import Reader, zone_of
 from services.web.problems import not_found
 from services.web.security import Principal
+from services.web.views import rule_differences
 from services.web.views import rules as view
 
 SiteId = Annotated[str, Query(max_length=64)]
@@ -127,7 +128,7 @@ def devices_of(connection: Connection, site: str, profile: str, reader: Reader) 
 
 def differences_at(
     context: Context, place: Site, old: RuleBook, new: RuleBook, found: list[Difference], reader: Reader
-) -> list[view.DifferenceSaid]:
+) -> list[rule_differences.DifferenceSaid]:
     """What differs between two books of a site, in words."""
     with context.database.read() as connection:
         by_device = profiles_at(connection, place.id)
@@ -135,7 +136,7 @@ def differences_at(
         query = select(devices.c.id, devices.c.params).where(devices.c.id.in_({one.device for one in found}))
         given = {row.id: row.params or {} for row in connection.execute(query)}
 
-    def standing_in(book: RuleBook) -> view.Standing:
+    def standing_in(book: RuleBook) -> rule_differences.Standing:
         effective = Effective(context.library, {place.id: BookInForce(0, book)}, params)
 
         def said(one: Difference) -> str | None:
@@ -152,7 +153,7 @@ def differences_at(
 
         return said
 
-    return view.differences(found, context.library, by_device, reader.t, standing_in(old), standing_in(new))
+    return rule_differences.differences(found, context.library, by_device, reader.t, standing_in(old), standing_in(new))
 
 
 def when_of(reader: Reader, place: Site) -> view.When:

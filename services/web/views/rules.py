@@ -1,4 +1,4 @@
-"""Rules as pages show them: in words, with their thresholds and who says these, problems, differences of versions."""
+"""Rules as pages show them: in words, with their thresholds and who says these, and what keeps them from running."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from device_profiles.schema import DeviceProfile, Rule, Severity, parse_duration
+from device_profiles.schema import DeviceProfile, Rule, Severity
 from device_profiles.schema.behaviour import Grade, Schedule
-from services.clock import from_millis
 from services.groups.rule import SITE_RULES
-from services.rulebook.diff import Difference
 from services.rulebook.edit import PARAM, shown
 from services.rulebook.explain import NameNow, RuleNow
 from services.rulebook.looking import Active, Kind, is_kind
-from services.rulebook.previews import Preview
 from services.rulebook.problems import RuleProblem
 from services.rulebook.rules import ParamValue, SiteRule
-from services.web.i18n import N_, Language, Translations
+from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
 from services.web.pages.words import SEVERITY, Mark
 from services.web.views.alarms import value_text
-from services.web.views.clauses import length
 from services.web.views.mistake_words import mistake_said
 from services.web.views.rule_words import RuleWords
 
@@ -45,20 +41,6 @@ ORIGINS = {
     "site_file_device": N_("the site file, for this device"),
     "book": N_("the rule book"),
     "book_device": N_("the rule book, for this device"),
-}
-FIELDS = {
-    "mode": N_("Mode"),
-    "severity": N_("Severity"),
-    "when": N_("Condition"),
-    "for": N_("Must hold for"),
-    "clear_when": N_("Clears when"),
-    "clear_for": N_("Clears after"),
-    "grades": N_("Grades"),
-    "schedule": N_("Applies"),
-    "flapping": N_("Counts as flapping"),
-    "acknowledge_within": N_("Goes a step up after"),
-    "suppressed_by": N_("Suppressed by"),
-    "note": N_("Note"),
 }
 PHASES = {
     "idle": Mark("idle", N_("At rest"), "ok", "ok"),
@@ -302,127 +284,9 @@ def _name(one: NameNow, words: RuleWords, profile: DeviceProfile, t: Translation
     return NameSaid(words.name(one.name), text, why, one)
 
 
-# --- versions -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class DifferenceSaid:
-    where: str
-    field: str
-    before: str
-    after: str
-
-
-Standing = Callable[[Difference], str | None]
-"""What stands at a place where one of the two books says nothing; None where nothing does."""
-
-
-def differences(
-    found: Iterable[Difference],
-    library: Mapping[str, DeviceProfile],
-    devices: Mapping[str, str],
-    t: Translations,
-    before: Standing,
-    after: Standing,
-) -> list[DifferenceSaid]:
-    """In words, the old value beside the new one. `devices`: id -> profile."""
-    return [
-        _difference(one, library.get(one.profile or devices.get(one.device, "")), t, before, after) for one in found
-    ]
-
-
-def _difference(
-    one: Difference, profile: DeviceProfile | None, t: Translations, before: Standing, after: Standing
-) -> DifferenceSaid:
-    rule = next((rule for rule in profile.rules if rule.id == one.rule), None) if profile else None
-    param = profile.params.get(one.field) if profile and not one.rule else None
-    place = [
-        profile.name.in_(t.language) if profile else one.profile,
-        rule.name.in_(t.language) if rule else one.rule,
-        one.device,
-    ]
-    label = t.gettext(FIELDS[one.field]) if one.rule and one.field in FIELDS else one.field
-    if param is not None and param.name is not None:
-        label = param.name.in_(t.language)
-    uom = param.uom if param else ""
-    sides = (
-        _value_said(one, said, uom, t) if said is not None else _inherited(one, standing(one), uom, t)
-        for said, standing in ((one.before, before), (one.after, after))
-    )
-    return DifferenceSaid(" · ".join(part for part in place if part), label, *sides)
-
-
-def _inherited(one: Difference, value: str | None, uom: str, t: Translations) -> str:
-    if one.field == "note":
-        return t.gettext("none")
-    if not value:
-        return t.gettext("as the profile or the site file says")
-    said = _value_said(one, value, uom, t)
-    if one.device:
-        return t.gettext("%(value)s (as for the whole site)", value=said)
-    return t.gettext("%(value)s (as the profile or the site file says)", value=said)
-
-
-def _value_said(one: Difference, value: str, uom: str, t: Translations) -> str:
-    """A value of a book in words; conditions stay as they are written."""
-    if one.rule and one.field in ("for", "clear_for"):
-        return length(parse_duration(value).total_seconds(), t)
-    if one.rule and one.field == "mode" and value in MODES:
-        return t.gettext(MODES[value].word)
-    if one.rule and one.field == "severity" and value in SEVERITY:
-        return t.gettext(SEVERITY[value].word)
-    return fmt.with_unit(value, uom)
-
-
 def mistakes(found: Mapping[str, str], t: Translations) -> dict[str, str]:
     """Field -> what is wrong with it, in the reader's language."""
     return {field: mistake_said(text, t) for field, text in found.items()}
-
-
-# --- the preview --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One line of a backtest: the old rules' count and the new ones'."""
-
-    what: str
-    old: str
-    new: str
-
-
-def compared(done: Preview, t: Translations) -> list[Compared]:
-    report = done.report
-    assert report is not None
-    old, new = report.old, report.new
-    lines = [
-        (t.gettext("Alarms"), str(old.alarms), str(new.alarms)),
-        (t.gettext("Tickets"), str(old.tickets), str(new.tickets)),
-        (t.gettext("Notices"), str(old.notices), str(new.notices)),
-        (t.gettext("Flapping"), str(old.flaps), str(new.flaps)),
-        (t.gettext("Time in alarm"), *(_span(one.active_seconds, t) for one in (old, new))),
-    ]
-    return [Compared(*line) for line in lines]
-
-
-def _span(seconds: float, t: Translations) -> str:
-    return fmt.duration(timedelta(seconds=round(seconds)), t)
-
-
-def compared_rules(done: Preview, language: Language) -> list[Compared]:
-    """Alarms of each rule that fares otherwise."""
-    report = done.report
-    assert report is not None
-    return [
-        Compared(one.name.in_(language), str(one.old.alarms), str(one.new.alarms))
-        for one in report.rules
-        if one.changed or one.old != one.new
-    ]
-
-
-def stretch(done: Preview) -> tuple[object, object]:
-    report = done.report
-    return (done.start, done.end) if report is None else (from_millis(report.start), from_millis(report.end))
 
 
 # --- the form -----------------------------------------------------------------------------------------------------
