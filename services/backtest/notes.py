@@ -87,7 +87,8 @@ def _notes(
         yield _of(
             "silent_devices",
             f"{len(quiet)} 台设备在这段时间没有读数，不作判断：{some}",
-            f"{len(quiet)} devices have no reading in this time and are not judged: {some}",
+            f"{'1 device has' if len(quiet) == 1 else f'{len(quiet)} devices have'} no reading in this time and"
+            f" {'is' if len(quiet) == 1 else 'are'} not judged: {some}",
         )
     yield _RAW
     if readings:
@@ -108,12 +109,7 @@ def _notes(
 def _of_past(lanes: Lanes, past: Past) -> Iterator[Note]:
     yield _PEOPLE
     if past.gaps:
-        hours = sum(gap.ends - gap.begins for gap in past.gaps) / 3_600_000
-        yield _of(
-            "gaps_replayed",
-            f"记录到 {len(past.gaps)} 次网关失联（共 {hours:.1f} 小时），其间时间不走，与当时一样。",
-            f"{len(past.gaps)} gaps of gateways are on record ({hours:.1f} hours); no time passes in them.",
-        )
+        yield _gaps(len(past.gaps), sum(gap.ends - gap.begins for gap in past.gaps) / 60_000)
     else:
         yield _GATEWAY
     missing = sorted(lanes.moments - {one.event for one in past.events})
@@ -131,6 +127,21 @@ def _of_past(lanes: Lanes, past: Past) -> Iterator[Note]:
             f"事件太多，最早的 {past.left_out} 条没有回放：请选择更短的时间。",
             f"There are too many events; the {past.left_out} oldest are not replayed. Choose a shorter time.",
         )
+
+
+def _gaps(count: int, minutes: float) -> Note:
+    hours = f"{minutes / 60:.1f}"
+    zh, en = (
+        (f"共 {hours} 小时", f"{hours} hours") if minutes >= 60 else (f"共 {minutes:.0f} 分钟", f"{minutes:.0f} min")
+    )
+    if minutes < 1:
+        zh, en = "不到 1 分钟", "under a minute"
+    said = "1 gap of a gateway is on record" if count == 1 else f"{count} gaps of gateways are on record"
+    return _of(
+        "gaps_replayed",
+        f"记录到 {count} 次网关失联（{zh}），其间时间不走，与当时一样。",
+        f"{said} ({en}); no time passes in {'it' if count == 1 else 'them'}.",
+    )
 
 
 def _without_history(lanes: Lanes, seen: Mapping[str, Collection[str]]) -> list[str]:

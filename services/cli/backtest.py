@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True)
 _COLUMNS = ("alarms", "tickets", "notices", "flaps", "time in alarm", "suppressed", "folded")
+_SELDOM = ("flaps", "suppressed", "folded")
 _MOST_LISTED = 40
 _MOST_DEVICES = 12
 _KINDS = {
@@ -202,11 +203,12 @@ def _bar(*, quiet: bool) -> Progress:
 
 
 def _print(report: Report, zone: ZoneInfo, *, compared: bool) -> None:
-    begin, end = (from_millis(at).astimezone(zone) for at in (report.start, report.end))
+    times = (report.start, report.end, report.warm_up_from)
+    begin, end, warm_up = (from_millis(at).astimezone(zone) for at in times)
     out.print(f"[bold]{escape(report.site)}[/bold]  {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {report.timezone}")
     out.print(
-        f"{report.readings:,} readings of {report.devices} devices, {report.readings_per_second:,} a second"
-        f" ({report.processes} processes, warm-up from {from_millis(report.warm_up_from).astimezone(zone):%m-%d %H:%M})"
+        f"{report.readings:,} readings of {_many(report.devices, 'device')}, {report.readings_per_second:,} a second"
+        f" ({_many(report.processes, 'process')}, warm-up from {warm_up:%m-%d %H:%M})"
     )
     if report.rules:
         out.print(_table(report, compared=compared))
@@ -222,31 +224,42 @@ def _print(report: Report, zone: ZoneInfo, *, compared: bool) -> None:
         out.print(f"[dim]{escape(note.text.en)}[/dim]", soft_wrap=True)
 
 
-def _names() -> tuple[Column, Column]:
-    """Names are whole on the narrowest screen: they are typed into the next command. A column keeps its cells, so each
-    table has its own."""
-    return Column("rule", overflow="fold"), Column("device", overflow="fold")
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
 
 
 def _table(report: Report, *, compared: bool) -> Table:
-    table = Table(*_names(), *_COLUMNS, box=None, pad_edge=False)
+    """Devices stand under their rule, and a column of which every cell is 0 is left out: it fits a narrow terminal."""
+    # Names are typed into the next command, so they are never cut.
+    shown = _columns(report)
+    table = Table(Column("rule", overflow="fold"), *shown, box=None, pad_edge=False)
+
+    def row(name: str, old: Tally, new: Tally) -> None:
+        cells = dict(zip(_COLUMNS, _cells(old, new, compared=compared), strict=True))
+        table.add_row(name, *(cells[column] for column in shown))
+
     for rule in report.rules:
         if rule.old == rule.new and not any(vars(rule.old).values()) and not rule.changed:
             continue
         name = f"{rule.profile}/{rule.rule}" + (" *" if rule.changed else "")
-        table.add_row(f"[bold]{escape(name)}[/bold]", "", *_cells(rule.old, rule.new, compared=compared))
+        row(f"[bold]{escape(name)}[/bold]", rule.old, rule.new)
         # Compared: those that differ; alone: those with something to say. The sums hold all of them.
         devices = [one for one in rule.devices if not compared or one.old != one.new]
         for device in devices[:_MOST_DEVICES]:
-            table.add_row("", escape(device.device), *_cells(device.old, device.new, compared=compared))
+            row(f"  {escape(device.device)}", device.old, device.new)
         if len(devices) > _MOST_DEVICES:
-            table.add_row("", f"… and {len(devices) - _MOST_DEVICES} more")
-    table.add_row("[bold]in sum[/bold]", "", *_cells(report.old, report.new, compared=compared))
+            table.add_row(f"  … and {len(devices) - _MOST_DEVICES} more")
+    row("[bold]in sum[/bold]", report.old, report.new)
     outages = (report.old_outage_notices, report.new_outage_notices)
     if any(outages):
-        cells = ["", "", _cell(*outages, compared=compared), "", "", "", ""]
-        table.add_row("about outages", "", *cells)
+        told = _cell(*outages, compared=compared)
+        table.add_row("about outages", *(told if column == "notices" else "" for column in shown))
     return table
+
+
+def _columns(report: Report) -> list[str]:
+    some = {column for column in _SELDOM if getattr(report.old, column) or getattr(report.new, column)}
+    return [column for column in _COLUMNS if column not in _SELDOM or column in some]
 
 
 def _cells(old: Tally, new: Tally, *, compared: bool) -> list[str]:

@@ -216,8 +216,10 @@ def _times(
 ) -> dict[str, datetime]:
     from services.maintenance.windows import from_wall
 
-    if (ends is None) is (lasts is None):
-        raise ValueError("found both --to and --for or neither, expected one of them")
+    if ends is None and lasts is None:
+        raise ValueError("found neither --for nor --to, expected one of them: how long it lasts (--for 2h) or its end")
+    if ends is not None and lasts is not None:
+        raise ValueError("found both --for and --to, expected one of them: how long it lasts, or its end")
     zone = desk.place(None, site).zone
     begins = now if starts is None else from_wall(wall("--from", starts), zone)
     over = from_wall(wall("--to", ends), zone, second=True) if ends is not None else begins + _span(lasts or "")
@@ -248,7 +250,8 @@ def _repeats(days: str | None, until: str | None) -> dict[str, Any] | None:
 
 def _print(found: list[Shown]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("id", "site", "what", "state", "covers", "next, on the clock of the site"):
+    table.add_column("id", no_wrap=True)  # it is copied into the next command
+    for column in ("site", "what", "state", "covers", "next, on the clock of the site"):
         table.add_column(column, overflow="fold")
     for one in found:
         window = one.window

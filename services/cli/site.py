@@ -53,7 +53,7 @@ def site_import(
     if begun:
         out.print(f"Begun a new Courtyard in {settings.data_dir.absolute()}.", highlight=False, soft_wrap=True)
     out.print(f"Site [bold]{report.site}[/bold]" + (": nothing has changed." if report.is_unchanged else ""))
-    for kind in ("buildings", "units", "devices", "supplies", "recipients"):
+    for kind in ("buildings", "units", "devices", "supplies", "feeds", "rules", "recipients"):
         out.print(f"  {kind:<11} {getattr(report, kind)}", highlight=False)
     if report.adopted:
         out.print(f"  adopted     {', '.join(report.adopted)} (had been heard before)", highlight=False)
@@ -134,7 +134,8 @@ def site_check(file: File) -> None:
     households = sum(unit.households for building in read.buildings for unit in building.units)
     out.print(
         f"{file}: fine. {len(read.buildings)} buildings, {households} households, {len(read.devices)} devices, "
-        f"{len(read.supplies)} supplies, {len(read.recipients)} recipients.",
+        f"{len(read.supplies)} supplies, {len(read.feeds)} feeds, {len(read.rules)} rules, "
+        f"{len(read.recipients)} recipients.",
         highlight=False,
         soft_wrap=True,
     )

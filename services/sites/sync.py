@@ -44,13 +44,15 @@ class ImportReport:
     units: Counts
     supplies: Counts
     recipients: Counts
+    rules: Counts = Counts()
+    feeds: Counts = Counts()
     adopted: tuple[str, ...] = field(default=())
     """Devices that had been heard before they stood in a file."""
     kept: tuple[str, ...] = field(default=())
     """Devices that were adopted on the page and stand in no file: they stay."""
 
     head_changed: bool = False
-    """The site's own words changed: its name, zone, contact or the params of its profiles."""
+    """The site's own words changed: its name, zone, contact, the params of its profiles, its rules or its feeds."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -90,7 +92,7 @@ def sync(
     connection: Connection, site: SiteFile, members: Mapping[str, Sequence[Member]], now: datetime
 ) -> ImportReport:
     """Write the file into the tables, in the caller's transaction."""
-    changed_head = _sync_head(connection, site, now)
+    changed_head, rule_counts, feed_counts = _sync_head(connection, site, now)
     adopted = _adopt(connection, site, now)
     device_counts, kept = _sync_devices(connection, site, now)
     joined = joined_members(connection, site, members)
@@ -103,6 +105,8 @@ def sync(
         recipients=_sync_rows(connection, recipients, site.site, ("id",), _recipient_rows(site)),
         adopted=adopted,
         kept=kept,
+        rules=rule_counts,
+        feeds=feed_counts,
         head_changed=changed_head,
     )
     if not report.is_unchanged:
@@ -111,8 +115,9 @@ def sync(
     return report
 
 
-def _sync_head(connection: Connection, site: SiteFile, now: datetime) -> bool:
-    head = {
+def _sync_head(connection: Connection, site: SiteFile, now: datetime) -> tuple[bool, Counts, Counts]:
+    """Whether it changed, and what became of the rules and the feeds, which stand in the same row."""
+    head: dict[str, Any] = {
         "name_zh": site.name.zh,
         "name_en": site.name.en,
         "timezone": site.timezone,
@@ -123,13 +128,21 @@ def _sync_head(connection: Connection, site: SiteFile, now: datetime) -> bool:
         "feeds": [feed.model_dump(mode="json", exclude_unset=True) for feed in site.feeds],
     }
     before = connection.execute(select(sites).where(sites.c.id == site.site)).mappings().one_or_none()
+    rules, feeds = (_listed(before[name] if before else None, head[name]) for name in ("rules", "feeds"))
     if before is None:
         connection.execute(insert(sites).values(id=site.site, updated_at=now, **head))
-        return True
+        return True, rules, feeds
     if all((before[name] or type(value)()) == value for name, value in head.items()):
-        return False
+        return False, rules, feeds
     connection.execute(update(sites).where(sites.c.id == site.site).values(**head))
-    return True
+    return True, rules, feeds
+
+
+def _listed(before: list[dict[str, Any]] | None, after: list[dict[str, Any]]) -> Counts:
+    old, new = ({one["id"]: one for one in some or ()} for some in (before, after))
+    same = sum(1 for id, one in new.items() if old.get(id) == one)
+    added = len(new.keys() - old.keys())
+    return Counts(added=added, changed=len(new) - added - same, retired=len(old.keys() - new.keys()), unchanged=same)
 
 
 def _sync_rows(

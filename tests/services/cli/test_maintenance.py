@@ -83,7 +83,8 @@ def test_one_that_recurs_is_taken_back(database: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("lotus", "X"), "both --to and --for or neither"),
+        (("lotus", "X"), "found neither --for nor --to, expected one of them"),
+        (("lotus", "X", "--for", "2h", "--to", "2099-01-01 08:00"), "found both --for and --to, expected one of them"),
         (("nowhere", "X", "--for", "2h"), "SITE: found 'nowhere', expected one of: lotus"),
         (("lotus", "X", "--for", "2 hours"), "expected a length such as 30m, 2h or 1d"),
         (("lotus", "X", "--for", "2h", "--building", "9"), "--building: found '9', expected of 3, 4"),

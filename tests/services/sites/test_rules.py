@@ -144,5 +144,7 @@ def test_what_is_exported_imports_again_and_changes_nothing(tmp_path: Path) -> N
     assert [one["id"] for one in stored] == ["pumps_out", "more"]
     assert stored[0]["for"] == "90s"
     changed = (SITE + FULL).replace("90s", "95s")
-    assert not import_site(database, changed, LIBRARY, MIDNIGHT).is_unchanged
+    report = import_site(database, changed, LIBRARY, MIDNIGHT)
+    assert not report.is_unchanged
+    assert (str(report.rules), str(report.feeds)) == ("1 changed, 1 retired", "none"), "an import says what it did"
     database.close()
