@@ -42,6 +42,7 @@ def evaluate(device: DeviceState, child: str, rule: CompiledRule, at: Millis, *,
         holds = holds_in(rule, phase, values, age) if applies else phase not in _RAISING
         if holds and phase in _RAISING:
             device.evidence[key] = Evidence(values, at)
+            device.moved.add(key)  # of one millisecond there may be several, and the mark is as it was
         return holds
 
     fired = move_on(device, key, rule, at)

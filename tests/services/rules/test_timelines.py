@@ -110,6 +110,14 @@ def build(tmp_path: Path) -> Iterator[Build]:
         one.close()
 
 
+def test_an_alarm_after_a_restart_is_explained_by_the_last_of_several_messages_of_one_millisecond(
+    build: Build,
+) -> None:
+    site = build().at("00:01").reading("shed", "port:1", heat=70).reading("shed", "port:1", heat=65).restart()
+    [alarm] = site.at("00:02:10").alarms("shed", "hot")
+    assert alarm.reason["values"] == {"heat": 65}
+
+
 # --- delays, gaps, late data -----------------------------------------------------------------------------------------
 
 
