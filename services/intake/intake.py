@@ -32,15 +32,15 @@ from services.intake.alarming import Alarming, SnoozeRefused
 from services.intake.consequences import Consequences
 from services.intake.hearing import Hearing, clock_put_right, gateway_of, note_gateway, rewind
 from services.intake.memory import Library, Memory
-from services.intake.passing import Part, Passing
+from services.intake.passing import Passing
 from services.intake.remembering import Remembered
-from services.intake.set_aside import PATIENCE, halves, is_a_constraint, is_in_the_data, keep
-from services.intake.work import CursorMoved, Work, flush
+from services.intake.set_aside import is_in_the_data
+from services.intake.taking_apart import TakingApart
+from services.intake.work import Work, flush
 from services.presence.breaks import Breaks, Limits
 from services.presence.gap_store import row_of as gap_row
 from services.scope import NotFound
 from services.sites.store import device_entries, forget_unclaimed
-from services.wire_names import writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,8 +93,6 @@ class Intake:
         """Taken since start."""
         self.gaps = 0
         """Batches that did not follow the one before: the gateway's journal had to give readings up."""
-        self.set_aside = 0
-        """Readings that could not be judged, and devices that cannot be when time passes."""
         self._benched = self._passing.benched
         """Those devices."""
         self._remembered = Remembered(
@@ -105,14 +103,15 @@ class Intake:
             committed=self._committed,
             benched=self._benched,
         )
-        self.tick_failures = 0
-        """How often breaks or commands could not be judged when time passed; the log says why."""
         self.decisions: Counter[tuple[str, str]] = Counter()
         """About alarms, committed since start: (kind, why) -> how many; see `Work.decisions`."""
-        self._tick_errors: dict[str, str] = {}
-        """What became of each part when it was last tried."""
-        self._refusals = (0, 0)
-        """Which batch (its first sequence) a constraint has refused, and how often in a row."""
+        self._apart = TakingApart(
+            database,
+            self._passing,
+            transaction=self._transaction,
+            commit=self._commit,
+            devices=lambda now: self._remembered.at(now).devices,
+        )
         self.rule_seconds = Timing()
         """Judging a batch of readings, and what follows from them in memory."""
         self.batch_seconds = Timing()
@@ -172,11 +171,11 @@ class Intake:
             try:
                 self._commit(batch, readings, reached, now)
             except Exception as error:
-                if not readings or not self._is_to_blame(batch, error):
+                if not readings or not self._apart.is_to_blame(batch, error):
                     raise
-                self._take_apart(batch, readings, before, now, error)
+                self._apart.batch(batch, readings, before, now, error)
                 self._commit(batch, [], reached, now)
-            self._refusals = (0, 0)
+            self._apart.went_well()
             self.readings += len(readings)
             if readings:  # else a mere sign of life
                 self.batch_seconds.note(perf_counter() - began)
@@ -205,40 +204,6 @@ class Intake:
                 gateway.progress = max(gateway.progress or 0, batch.progress_at)
             self._passing.groups_of_batch(gateway, memory, work, consequences)
             work.change("gateway", gateway.id, "")
-
-    def _take_apart(
-        self, batch: Batch, readings: Sequence[Reading], cursor: int, now: datetime, error: Exception
-    ) -> None:
-        """Half by half, until what cannot be judged stands alone.
-
-        The cursor waits: after a crash all of it comes again, and what was taken already changes nothing.
-        """
-        if len(readings) == 1:
-            self._set_aside(readings[0].device, readings[0].child, now, error, readings[0])
-            return
-        for half in halves(readings):
-            try:
-                self._commit(batch, half, cursor, now)
-            except Exception as inner:
-                if not self._is_to_blame(batch, inner):
-                    raise
-                self._take_apart(batch, half, cursor, now, inner)
-
-    def _is_to_blame(self, batch: Batch, error: Exception) -> bool:
-        """Whether the readings are, and not the database or somebody else who writes to it."""
-        if isinstance(error, CursorMoved):
-            return False
-        if is_a_constraint(error):
-            first, times = self._refusals
-            self._refusals = (batch.first_seq, times + 1 if first == batch.first_seq else 1)
-            return self._refusals[1] > PATIENCE
-        return is_in_the_data(error)
-
-    def _set_aside(self, device: str, child: str, now: datetime, error: Exception, reading: Reading | None) -> None:
-        log.error("set_aside", device=device, child=child, exc_info=error)
-        with self._database.write() as connection:
-            keep(connection, now=now, device=writable(device), child=writable(child), error=error, reading=reading)
-        self.set_aside += 1
 
     def _behind(self, batch: Batch, before: int) -> list[Reading]:
         """The readings of a batch that are not taken yet."""
@@ -274,45 +239,8 @@ class Intake:
             except Exception as error:
                 if not is_in_the_data(error):
                     raise
-                self._tick_apart(now)
+                self._apart.tick(now)
             self.tick_seconds.note(perf_counter() - began)
-
-    def _tick_apart(self, now: datetime) -> None:
-        """Each of them in a transaction of its own: what fails in one holds up no other."""
-        if self._try_tick(self._passing.devices, now) is not None:
-            self._tick_one_by_one(now)
-        for what, part in self._passing.others:
-            error = self._try_tick(part, now)
-            if error is not None:
-                self.tick_failures += 1
-            if error is not None and repr(error) != self._tick_errors.get(what):
-                log.error("tick_failed", part=what, exc_info=error)  # once: it fails at every tick
-            self._tick_errors[what] = repr(error)
-
-    def _try_tick(self, tick: Part, now: datetime) -> Exception | None:
-        """Why it fails, where that lies in what it looks at and it would fail again."""
-        try:
-            with self._transaction(now) as parts:
-                tick(now, *parts)
-        except Exception as error:
-            if not is_in_the_data(error):
-                raise
-            return error
-        return None
-
-    def _tick_one_by_one(self, now: datetime) -> None:
-        """Some device cannot be judged: find out which, and leave it out."""
-        for id in list(self._remembered.at(now).devices):
-            if id in self._benched:
-                continue
-            try:
-                with self._transaction(now) as parts:
-                    self._passing.device(id, now, *parts)
-            except Exception as error:
-                if not is_in_the_data(error):
-                    raise
-                self._set_aside(id, "", now, error, None)
-                self._benched.add(id)
 
     def forget_unclaimed(self, now: datetime) -> None:
         """Strangers that have fallen silent leave their place to others."""
@@ -377,6 +305,16 @@ class Intake:
         """Whether some command waits for this gateway; a look that costs nothing."""
         with self._lock:
             return any(live.gateway == gateway for live in self._remembered.at(self._clock.now()).commands)
+
+    @property
+    def set_aside(self) -> int:
+        """Readings that could not be judged, and devices that cannot be when time passes."""
+        return self._apart.set_aside
+
+    @property
+    def tick_failures(self) -> int:
+        """How often breaks or commands could not be judged when time passed; the log says why."""
+        return self._apart.tick_failures
 
     @property
     def benched(self) -> frozenset[str]:

@@ -130,7 +130,7 @@ def test_breaks_or_commands_that_fail_hold_up_nothing_else(
     monkeypatch.setattr("services.intake.passing.watch", watch)
     monkeypatch.setattr("services.commands.dispatch.Dispatcher.tick", commands)
     one_by_one: list[object] = []
-    monkeypatch.setattr(site.intake, "_tick_one_by_one", one_by_one.append)
+    monkeypatch.setattr(site.intake._apart, "_tick_one_by_one", one_by_one.append)
     with capture_logs() as logs:
         site.keeps_saying("pumps", pressure=0.2).at("00:02").expect_alarms("low")
     failed = "breaks" if part == "watch" else part
