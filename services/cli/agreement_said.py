@@ -21,14 +21,19 @@ _KINDS = {
 }
 
 
+def _sums(alarms: int, tickets: int, notices: int) -> str:
+    counts = ((alarms, "alarm"), (tickets, "ticket"), (notices, "notice"))
+    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
+
+
 def print_agreement(out: Console, found: Agreement, old: Tally, zone: ZoneInfo) -> None:
     """One line where the two agree, else what is unlike, and why."""
     really = found.actual
-    said = f"{really.alarms} alarms, {really.tickets} tickets, {really.notices} notices"
+    said = _sums(really.alarms, really.tickets, really.notices)
     if not found.unlike:
         out.print(f"[bold]as it really was[/bold]  {said}: the old rules, replayed, give the same")
         return
-    replayed = f"{old.alarms} alarms, {old.tickets} tickets, {old.notices} notices"
+    replayed = _sums(old.alarms, old.tickets, old.notices)
     out.print(f"[bold]as it really was[/bold]  {said}; the old rules, replayed, give {replayed}")
     table = Table("unlike", Column("rule", overflow="fold"), Column("device", overflow="fold"), "really", "replayed",
                   Column("why", overflow="fold"), box=None, pad_edge=False)  # fmt: skip

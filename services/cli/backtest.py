@@ -299,7 +299,8 @@ def _print_differences(report: Report, zone: ZoneInfo) -> None:
     if not report.differences:
         out.print("No episode differs.")
         return
-    table = Table("difference", "rule", "device", "old", "new", box=None, pad_edge=False)
+    names = (Column("rule", overflow="fold"), Column("device", overflow="fold"))
+    table = Table("difference", *names, "old", "new", box=None, pad_edge=False)
     for one in report.differences[:_MOST_LISTED]:
         table.add_row(*_difference(one, zone))
     out.print(table)

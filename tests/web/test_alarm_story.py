@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
+from services.groups.rule import SITE_RULES
 from services.tables import alarm_events, alarms, maintenance_windows, rule_books, rule_corrections
 from tests.web.conftest import Courtyard, build
 from tests.web.seed import SITE
@@ -130,6 +131,24 @@ def test_an_alarm_says_in_a_sentence_what_held_and_with_which_values(crew: TestC
     chinese = crew.get("/alarms/a-inlet?lang=zh").text
     crew.cookies.delete("courtyard_language")
     assert "市政进水压力低于 0.10\xa0MPa，持续 30 秒" in chinese
+
+
+def test_who_was_counted_stands_there_once_and_by_name(yard: Courtyard, crew: TestClient) -> None:
+    counted = "number(device, presence == offline)"
+    reason = {
+        "condition": f"{counted} >= 2",
+        "values": {counted: 2, f"{counted} met by": "2/3: pile-1, pile-2", f"{counted} not met by": "1/3: pile-3"},
+    }
+    with yard.context.database.write() as connection:
+        hot = connection.execute(select(alarms).where(alarms.c.id == "a-hot")).one()._mapping
+        several = {"id": "a-several", "device": f"site:{SITE}", "child": "", "profile": SITE_RULES, "reason": reason}
+        connection.execute(insert(alarms).values({**hot, **several}))
+    page = crew.get("/alarms/a-several").text
+    with yard.context.database.write() as connection:
+        connection.execute(delete(alarms).where(alarms.c.id == "a-several"))
+    assert 'id="members"' in page
+    assert ">Charging station 1</a>" in page
+    assert "pile-1, pile-2" not in page, "not a second time, by their ids"
 
 
 @pytest.mark.parametrize(
