@@ -54,7 +54,7 @@ class OncePublisher(MqttPublisher):
         super().__init__(url, client_id, None, keepalive_seconds=keepalive_seconds)
         self._name = client_id
         self._answers: dict[int, ReasonCode] = {}
-        """What the broker said to messages that are being waited for, by packet id."""
+        """What the broker said to messages that are being waited for, by packet id; anew for each connection."""
         self._welcome: ReasonCode | None = None
         """Its answer to the connection that there is, or was last; None: it has given none."""
 
@@ -69,7 +69,8 @@ class OncePublisher(MqttPublisher):
 
     def say(self, topic: str, payload: bytes, *, timeout_seconds: float, expires_seconds: float) -> Word:
         """Publish and wait for the broker's acknowledgement; no device is to hear it after `expires_seconds`."""
-        client = self._client
+        # Of this connection: brokers may hang up on whom they refuse, and the next one begins with none.
+        client, answers = self._client, self._answers
         if not self._connected.is_set():
             return Word(Said.NOT_SAID)
         until = _expiry(expires_seconds) if self.expires else None
@@ -78,13 +79,13 @@ class OncePublisher(MqttPublisher):
             return Word(Said.NOT_SAID)  # the line is down, though nobody has noticed yet; this client never reconnects
         deadline = time.monotonic() + timeout_seconds
         while not sent.is_published():
-            if client is not self._client:
+            if client is not self._client and not sent.is_published():
                 return Word(Said.UNSURE)
             if time.monotonic() > deadline:
                 self._hang_up()
                 return Word(Said.UNSURE)
             sent.wait_for_publish(_LOOK_SECONDS)
-        return _word(self._answers.pop(sent.mid, None))
+        return _word(answers.pop(sent.mid, None))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -97,8 +98,8 @@ class OncePublisher(MqttPublisher):
                 self.last_error = str(error)
             self._connected.clear()
             self._protocol = self._next_protocol() if reached else MQTTProtocolVersion.MQTTv5
+            self._answers = {}
             self._client = self._new_client(self._name, None)
-            self._answers.clear()
             self._failures += 1
             self._stopping.wait(self._pause())
 
