@@ -11,10 +11,12 @@ from device_profiles.schema import ResidentWording
 from gateway.reading import Millis
 from services.clock import to_millis
 from services.commands.dispatch import Dispatcher
+from services.intake.alarm_rows import AlarmRows
 from services.intake.calming import Calming
 from services.intake.episodes import Episodes
 from services.intake.memory import ActiveAlarm, Library, Memory, rule_of
 from services.intake.outages import Outages
+from services.intake.severities import Severities
 from services.intake.telling import Telling
 from services.intake.trials import Trials
 from services.intake.work import Work
@@ -41,6 +43,7 @@ class Consequences:
     _outages: Outages = field(init=False)
     _calming: Calming = field(init=False)
     _trials: Trials = field(init=False)
+    _severities: Severities = field(init=False)
     _episodes: Episodes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,9 +55,13 @@ class Consequences:
         self._outages = Outages(memory=memory, work=work, library=library, public_url=url)
         self._calming = Calming(memory=memory, library=library)
         self._trials = Trials(memory=memory, work=work)
+        rows = AlarmRows(memory=memory, work=work)
+        self._severities = Severities(memory=memory, work=work, rows=rows, telling=self.telling)
         self._episodes = Episodes(
             memory=memory,
             work=work,
+            rows=rows,
+            severities=self._severities,
             calming=self._calming,
             telling=self.telling,
             outages=self._outages,
@@ -80,7 +87,7 @@ class Consequences:
         elif outcome is Outcome.CLEARED:
             self._episodes.cleared(firing)
         elif outcome is Outcome.SEVERITY:
-            self._episodes.severity(firing)
+            self._severities.changed(firing)
         elif outcome is Outcome.FLAPPING:
             self._episodes.flapping(firing)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from device_profiles.schema import ResidentWording, Severity
+from device_profiles.schema import ResidentWording
 from gateway.reading import Millis
 from services.calm.causes import came_before
 from services.calm.names import STORMS, storm_device
@@ -20,19 +20,17 @@ from services.calm.storms import Cause, goes_on, is_news
 from services.calm.suppression import SETTLE, Held, Suppression, review
 from services.clock import from_millis, to_millis
 from services.commands.dispatch import Dispatcher
-from services.ids import new_id
+from services.intake.alarm_rows import AlarmRows
 from services.intake.calming import Calming, is_fire, raised_millis
 from services.intake.memory import ActiveAlarm, Memory, impairment_of, state_of
 from services.intake.outages import Outages
-from services.intake.telling import WORST_TOLD, Telling, worst_told
+from services.intake.severities import Severities
+from services.intake.telling import Telling
 from services.intake.work import Work
 from services.rules.automaton import Outcome, Phase
 from services.rules.compiled import CompiledRule
 from services.rules.engine import Firing, reason_of
 from services.rules.state import DeviceState
-
-_RANK = {severity.value: rank for rank, severity in enumerate(reversed(Severity))}
-MOST_REGRADES = 20
 
 
 @dataclass(kw_only=True)
@@ -41,6 +39,8 @@ class Episodes:
 
     memory: Memory
     work: Work
+    rows: AlarmRows
+    severities: Severities
     calming: Calming
     telling: Telling
     outages: Outages
@@ -53,48 +53,12 @@ class Episodes:
         """Raise it, unless something keeps it from being raised."""
         if (firing.device.id, firing.child, firing.rule.rule.id) in self.memory.active:
             return  # the episode goes on
-        alarm = self._new(firing, reason_of(firing))
+        alarm = self.rows.new(firing, reason_of(firing))
         found = self.calming.suppression(alarm, firing.rule, firing.at)
         if found is None:
             self._let_through(firing, alarm, "condition_held")
         else:
             self._suppress(alarm, found, firing.at)
-
-    def _new(self, firing: Firing, reason: dict[str, Any]) -> ActiveAlarm:
-        device, rule = firing.device, firing.rule.rule
-        assert device.site is not None, "unclaimed devices have no rules"
-        alarm = ActiveAlarm(
-            id=new_id(self.work.now),
-            site=device.site,
-            device=device.id,
-            child=firing.child,
-            rule=rule.id,
-            severity=firing.severity or rule.severity.value,
-            profile=device.profile_id,
-            reason=reason,
-            ticket=None,
-            raised_at=from_millis(firing.at),
-            flaps=firing.flaps,
-        )
-        self.work.new_alarms[alarm.id] = {
-            "id": alarm.id,
-            "site": alarm.site,
-            "device": alarm.device,
-            "child": alarm.child,
-            "rule": alarm.rule,
-            "profile": alarm.profile,
-            "severity": alarm.severity,
-            "state": "active",
-            "reason": reason,
-            "pending_since": from_millis(firing.since),
-            "raised_at": alarm.raised_at,
-            "cleared_at": None,
-            "suppressed_by": None,
-            "parent": None,
-            "flaps": firing.flaps or None,
-        }
-        self.work.change("alarm", alarm.id, alarm.site)
-        return alarm
 
     def _let_through(self, firing: Firing, alarm: ActiveAlarm, why: str) -> None:
         """Nothing suppresses it: it is raised on its own, or folded under the storm that it belongs to.
@@ -107,7 +71,7 @@ class Episodes:
         else:
             alarm = self._tell(firing.rule, alarm, firing.at, why)
         self.memory.raises.note(cause, firing.at)
-        self._keep(alarm)
+        self.rows.keep(alarm)
         self._weigh(firing, alarm)
         self.commands.order(firing, alarm.id)
         self._group(alarm)
@@ -141,7 +105,7 @@ class Episodes:
         storm = self.memory.active.get((storm_device(cause.site), cause.profile, cause.rule))
         storm = storm or self._storm_again(cause, firing.at) or self._storm(firing, cause)
         storm = self._grow(storm, alarm.device, firing.at)
-        self._worsen(storm, alarm.severity, firing.at)
+        self.severities.worsen(storm, alarm.severity, firing.at)
         alarm = replace(alarm, parent=storm.id)
         self.work.change_alarm(alarm.id, parent=storm.id)
         self.work.decided(alarm.id, "folded", at=from_millis(firing.at), parent=storm.id, why=why)
@@ -150,9 +114,9 @@ class Episodes:
     def _storm(self, firing: Firing, cause: Cause) -> ActiveAlarm:
         limits = self.memory.raises.limits
         found = storm_firing(cause, firing, limits)
-        storm = self._new(found, {**reason_of(found), "storm": storm_reason(cause, limits)})
+        storm = self.rows.new(found, {**reason_of(found), "storm": storm_reason(cause, limits)})
         storm = self._tell(found.rule, storm, firing.at, "storm")
-        self._keep(storm)
+        self.rows.keep(storm)
         return storm
 
     def _storm_again(self, cause: Cause, at: Millis) -> ActiveAlarm | None:
@@ -165,7 +129,7 @@ class Episodes:
         del self.memory.ended_storms[storm.device, storm.child, storm.rule]
         # Those who hear of it now have the whole time to acknowledge it.
         columns = {"reason": again(storm.reason), "step_at": self.work.now}
-        storm = self._change(storm, **columns)
+        storm = self.rows.change(storm, **columns)
         self.work.change_alarm(storm.id, state="active", cleared_at=None)
         self.work.decided(storm.id, "raised", at=when, why="storm_again")
         self.telling.alarm(storm, "raised", when)
@@ -179,17 +143,13 @@ class Episodes:
             reason = told(reason)
             self.work.decided(storm.id, "count", at=from_millis(at), count=count)
             self.telling.note(storm, "storm_grew", count=count)
-        return self._change(storm, reason=reason)
-
-    def _worsen(self, storm: ActiveAlarm, severity: str, at: Millis) -> None:
-        if _RANK[severity] > _RANK[storm.severity]:
-            self._set_severity(storm, severity, at)
+        return self.rows.change(storm, reason=reason)
 
     # --- suppression ------------------------------------------------------------------------------------------------
 
     def _suppress(self, alarm: ActiveAlarm, found: Suppression, at: Millis) -> None:
         held = Held(found, at).row()
-        self._keep(replace(alarm, suppressed_by=held))
+        self.rows.keep(replace(alarm, suppressed_by=held))
         self.work.change_alarm(alarm.id, state="suppressed", suppressed_by=held)
         self.work.decided(alarm.id, "suppressed", at=from_millis(at), by=found.kind, id=found.id)
 
@@ -206,7 +166,7 @@ class Episodes:
             if not _is_about_to_clear(device, (alarm.child, alarm.rule), over, at):
                 self._release(alarm, rule, device, over, seen.reason)
         elif seen.held != held:
-            self._change(alarm, suppressed_by=seen.held.row())
+            self.rows.change(alarm, suppressed_by=seen.held.row())
             if seen.reason == "other":
                 by = seen.held.by
                 self.work.decided(alarm.id, "suppressed", at=from_millis(at), by=by.kind, id=by.id)
@@ -241,52 +201,12 @@ class Episodes:
 
     # --- it changes -------------------------------------------------------------------------------------------------
 
-    def severity(self, firing: Firing) -> None:
-        """It became more or less severe. Where it does so again and again it stays as severe as it has been: a value
-        that trembles at the border of a grade would fill its record and its ticket, once a second and for ever."""
-        alarm = self.memory.active.get((firing.device.id, firing.child, firing.rule.rule.id))
-        severity = firing.severity or firing.rule.rule.severity.value
-        if alarm is None or alarm.severity == severity:
-            return
-        if alarm.regrades < MOST_REGRADES or _RANK[severity] > _RANK[alarm.severity]:
-            self._keep(replace(alarm, regrades=alarm.regrades + 1))
-            self._set_severity(self.memory.active[alarm.device, alarm.child, alarm.rule], severity, firing.at)
-
-    def _set_severity(self, alarm: ActiveAlarm, severity: str, at: Millis) -> None:
-        """Upwards those are told who want alarms this severe and had not been told; the ticket's priority is theirs who
-        work on it. Who snoozed it did so when it was less severe: it wakes up, and everybody who wants it hears so."""
-        before, when = worst_told(alarm), from_millis(at)
-        self.work.decided(alarm.id, "severity", at=when, **{"from": alarm.severity, "to": severity})
-        quiet = alarm.suppressed_by is not None or alarm.parent is not None
-        worse = _RANK[severity] > _RANK[before]
-        reason = {name: value for name, value in alarm.reason.items() if name != WORST_TOLD}
-        if not quiet and severity != before and not worse:
-            reason[WORST_TOLD] = before
-        was, snoozed = alarm.severity, worse and not quiet and alarm.is_snoozed(self.work.now)
-        # Those who hear of it now have the whole time to acknowledge it.
-        clock = {"step_at": self.work.now} if worse else {}
-        alarm = self._change(alarm, severity=severity, reason=reason, **clock)
-        if not quiet:
-            self.telling.note(alarm, "severity", **{"from": was, "to": severity})
-        if snoozed:
-            alarm = self._wake(alarm, when)
-        if worse and not quiet:
-            self.telling.alarm(alarm, "worse" if snoozed else "raised", when, already="" if snoozed else before)
-        storm = None if alarm.parent is None else self.memory.active.by_id(alarm.parent)
-        if storm is not None:
-            self._worsen(storm, severity, at)
-
-    def _wake(self, alarm: ActiveAlarm, when: datetime) -> ActiveAlarm:
-        self.work.change_alarm(alarm.id, snoozed_by=None)
-        self.work.decided(alarm.id, "unsnoozed", at=when, why="worse")
-        return self._change(alarm, snoozed_until=None)
-
     def flapping(self, firing: Firing) -> None:
         """It has begun so often that it counts as one alarm that flaps: told once."""
         alarm = self.memory.active.get((firing.device.id, firing.child, firing.rule.rule.id))
         if alarm is None or alarm.flaps:
             return
-        alarm = self._change(alarm, flaps=firing.flaps)
+        alarm = self.rows.change(alarm, flaps=firing.flaps)
         within = firing.rule.rule.flapping.within.total_seconds()
         self.work.decided(alarm.id, "flapping", at=from_millis(firing.at), times=firing.flaps, within_seconds=within)
         if alarm.suppressed_by is None and alarm.parent is None:
@@ -310,7 +230,7 @@ class Episodes:
     def end(self, alarm: ActiveAlarm, at: datetime, why: Mapping[str, Any], wording: ResidentWording | None) -> None:
         """An episode is over. Its ticket is told, and stays with the people who work it; where nobody was told of the
         beginning, nobody is of the end."""
-        alarm = self._close(alarm, at, why)
+        alarm = self.rows.close(alarm, at, why)
         if alarm.suppressed_by is None and alarm.parent is None:
             self.telling.note(alarm, "alarm_cleared", alarm=alarm.id, **why)
             self.telling.alarm(alarm, "cleared", at)
@@ -322,18 +242,6 @@ class Episodes:
         for held in self.memory.active.held_by(alarm.id):
             self.review(held, to_millis(at))  # from now on it waits for fresh data, and not from the next tick on
 
-    def _close(self, alarm: ActiveAlarm, at: datetime, why: Mapping[str, Any]) -> ActiveAlarm:
-        reason = {**alarm.reason, "cleared": dict(why)}
-        over = {"state": "cleared", "cleared_at": at, "reason": reason}
-        if alarm.id in self.work.new_alarms:
-            self.work.new_alarms[alarm.id] |= over
-        else:
-            changed = self.work.changed_alarms.pop(alarm.id, {})
-            self.work.cleared_alarms.append({**changed, "id": alarm.id, **over})
-        self.work.decided(alarm.id, "cleared", at=at, **why)
-        self.work.change("alarm", alarm.id, alarm.site)
-        return replace(alarm, reason=reason)
-
     def _end_storm(self, id: str, at: datetime) -> None:
         """The last alarm under it has cleared."""
         storm = self.memory.active.by_id(id)
@@ -343,18 +251,6 @@ class Episodes:
             over = max(at, storm.raised_at)
             self.end(storm, over, {"values": {}, "why": LAST_CLEARED}, None)
             self.memory.ended_storms[key] = storm, to_millis(over)
-
-    # --- keeping ----------------------------------------------------------------------------------------------------
-
-    def _keep(self, alarm: ActiveAlarm) -> None:
-        self.memory.active[alarm.device, alarm.child, alarm.rule] = alarm
-
-    def _change(self, alarm: ActiveAlarm, **columns: Any) -> ActiveAlarm:
-        alarm = replace(alarm, **columns)
-        self._keep(alarm)
-        self.work.change_alarm(alarm.id, **columns)
-        self.work.change("alarm", alarm.id, alarm.site)
-        return alarm
 
 
 def _is_about_to_clear(device: DeviceState, key: tuple[str, str], free: Millis, at: Millis) -> bool:
