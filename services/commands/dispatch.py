@@ -38,6 +38,7 @@ from services.commands.lifecycle import (
     Tick,
     advance,
     begin,
+    may_answer_until,
     stillborn,
 )
 from services.commands.outstanding import Live, Watched, meet, values_since, watch
@@ -73,6 +74,8 @@ class Asked:
     rule: str | None = None
     last_word: bool = False
     """Of a rule: its alarm is critical, and what else is under way to this part has to give way."""
+    answers_count_from: datetime | None = None
+    """See `Terms`: where it took the place of one that may have been said."""
 
 
 @dataclass(kw_only=True)
@@ -138,7 +141,11 @@ class Dispatcher:
         params: dict[str, Value],
         life: Life,
     ) -> str:
-        terms = replace(asking.terms_of(profile, asked.command), last_word=asked.last_word)
+        terms = replace(
+            asking.terms_of(profile, asked.command),
+            last_word=asked.last_word,
+            answers_count_from=asked.answers_count_from,
+        )
         assert device.site is not None
         live = Live(
             id=new_id(self.work.now),
@@ -204,7 +211,10 @@ class Dispatcher:
 
     def _order_one(self, asked: Asked, device: DeviceState, profile: DeviceProfile, command: Command) -> None:
         try:
-            if self.enabled and self._is_under_way(asked, asking.check_params(command, asked.params)):
+            params = asking.check_params(command, asked.params)
+            if self.enabled and asked.last_word:
+                asked = replace(asked, answers_count_from=self._overrule(asked, params))
+            if self.enabled and self._is_under_way(asked, params):
                 return
             self._queue(asked, device, profile, command)
         except CommandRefused as refused:
@@ -215,21 +225,29 @@ class Dispatcher:
             self._add(asked, device, profile, asked.child, {}, life)
 
     def _is_under_way(self, asked: Asked, params: Mapping[str, Value]) -> bool:
-        """Whether just this is on its way already, so that it is the rule's as well; others may have to give way."""
-        if asked.last_word:
-            self._overrule(asked, params)
+        """Whether just this is on its way already, so that it is the rule's as well."""
         same = self.memory.commands.same(asked.device, asked.child, asked.command)
         if same is None or same.params != params:
             return False
         self._happens(same, OrderedToo(self.work.now, asked.alarm or "", asked.rule or ""))
         return True
 
-    def _overrule(self, asked: Asked, params: Mapping[str, Value]) -> None:
-        """What people asked for must not undo what a critical alarm orders, by coming late or by being said again."""
+    def _overrule(self, asked: Asked, params: Mapping[str, Value]) -> datetime | None:
+        """What people asked for must not undo what a critical alarm orders, by coming late or by being said again.
+
+        Returns until when, on the gateway's clock, the one whose place it takes may yet be answered; None: no more.
+        """
+        answers_until: datetime | None = None
         for live in self.memory.commands.of(asked.device):
-            wanted = live.command == asked.command and live.params == params
-            if meet(live.child, asked.child) and not wanted and not live.terms.last_word:
-                self._happens(live, Overruled(self.work.now, asked.alarm or "", asked.rule or ""))
+            if not meet(live.child, asked.child) or live.terms.last_word:
+                continue
+            same = (live.child, live.command) == (asked.child, asked.command)
+            if same and live.params == params:
+                continue
+            if same:
+                answers_until = may_answer_until(live.life, live.terms)
+            self._happens(live, Overruled(self.work.now, asked.alarm or "", asked.rule or "", makes_room=same))
+        return answers_until
 
     # --- gateways -----------------------------------------------------------------------------------------------------
 
@@ -310,12 +328,15 @@ class Dispatcher:
 
     def _answer(self, device: DeviceState, reading: Reading, replies: Sequence[Reply]) -> None:
         reply = replies[0]
-        live = self._answered(device, reading, reply.correlation, {one.command for one in replies})
+        names = {one.command for one in replies}
+        live = self._answered(device, reading, reply.correlation, names)
         if live is not None:
-            if live.life.sent_at is None:  # the answer is here before the gateway's word that it has sent
-                live.measured_since = self._on_device_clock(live, from_millis(reading.received_at))
+            at = from_millis(reading.received_at)
+            in_doubt = not reply.correlation and self._may_be_to_another(device, reading, at, names)
+            heard = Answered(self.work.now, at, reply.ok, reply.result, in_doubt)
+            if live.life.sent_at is None and not in_doubt:  # it is here before the gateway's word that it has sent
+                live.measured_since = self._on_device_clock(live, at)
                 self._record(live, Step(live.life, "sent", {"attempt": live.life.attempt}), None)
-            heard = Answered(self.work.now, from_millis(reading.received_at), reply.ok, reply.result)
             self._happens(live, heard)
             return
         self.memory.commands.unmatched += 1
@@ -331,6 +352,12 @@ class Dispatcher:
             return next((live for live in said if _is_meant(live, correlation)), None)
         waits = [live for live in under_way if live.command in names and _awaits_answer(live)]
         return next((live for live in waits if reading.child in ("", live.child)), None)
+
+    def _may_be_to_another(self, device: DeviceState, reading: Reading, at: datetime, names: Set[str]) -> bool:
+        """Whether one that has given way may have been said, and may be what this answers."""
+        near = (live for live in self.memory.commands.of(device.id) if reading.child in ("", live.child))
+        untils = (live.terms.answers_count_from for live in near if live.command in names)
+        return any(until is not None and at < until for until in untils)
 
     def _look(self, live: Live, watched: Watched, device: DeviceState, reading: Reading) -> None:
         """Whether what has been measured since shows the effect."""
@@ -381,7 +408,8 @@ class Dispatcher:
             self.memory.commands.remove(live)
         if step.life.state is not before.state:
             log.info("command", id=live.id, device=live.device, command=live.command, state=step.life.state.value)
-            self._tell(live)
+            if not (isinstance(happening, Overruled) and happening.makes_room):  # the one in its place speaks for it
+                self._tell(live)
 
     def _record(self, live: Live, step: Step, who: str | None) -> None:
         self.work.commands.events.append(

@@ -75,6 +75,9 @@ class Terms:
     within: timedelta = timedelta(0)
     last_word: bool = False
     """Ordered by a critical alarm: nothing else is said to this part meanwhile."""
+    answers_count_from: datetime | None = None
+    """On the gateway's clock. It took the place of one that may have been said: until then an answer that names neither
+    may be to that one, and proves nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,8 @@ class Answered:
     at: datetime
     ok: bool
     result: str = ""
+    in_doubt: bool = False
+    """It may be to the command whose place this one took."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,8 @@ class Overruled:
     now: datetime
     alarm: str
     rule: str
+    makes_room: bool = False
+    """What is ordered is this very command with other values: of one kind only one can be under way, so it ends now."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,7 @@ class Tick:
 
 
 Happening = Handed | Said | Answered | EffectSeen | Cancel | OrderedToo | Overruled | RightGone | Tick
-_KEPT = ("ordered_by", "overruled_by")
+_KEPT = ("ordered_by", "overruled_by", "in_doubt")
 """What a command that is under way does not forget when it is sent."""
 
 
@@ -206,6 +213,15 @@ def begin(*, now: datetime, expires: timedelta) -> Life:
 def stillborn(*, now: datetime, expires: timedelta, reason: Reason) -> Life:
     """One that a rule ordered and that cannot even be queued: it fails where people and rules see it."""
     return Life(state=State.FAILED, reason=reason, expires_at=now + expires, moved_at=now, ended_at=now)
+
+
+def may_answer_until(life: Life, terms: Terms) -> datetime | None:
+    """Until when, on the gateway's clock, the device may yet answer it; None where no answer can be on its way."""
+    if not terms.answers or life.acknowledged_at is not None:
+        return None
+    if life.sent_at is not None:
+        return life.sent_at + terms.timeout
+    return None if life.handed_at is None else life.expires_at + terms.timeout
 
 
 def advance(life: Life, terms: Terms, happening: Happening) -> Step:
@@ -266,6 +282,8 @@ def _answered(life: Life, terms: Terms, it: Answered) -> Step:
     if life.state is State.ACKNOWLEDGED and life.acknowledged_at is not None:
         repeated = (life.detail.get("ok"), life.detail.get("result")) == (it.ok, it.result)
         return Step(life, "" if repeated else "answered_again", said)
+    if it.in_doubt:
+        return _answered_in_doubt(life, said)
     # An answer can be here before the gateway's word that it has sent.
     heard = replace(life, sent_at=life.sent_at or it.at, acknowledged_at=it.at, moved_at=it.now, detail=said)
     if not it.ok:
@@ -273,6 +291,13 @@ def _answered(life: Life, terms: Terms, it: Answered) -> Step:
     if terms.effect is None:
         return _ended(heard, State.DONE, Reason.ANSWERED, it.now, said)
     return Step(replace(heard, state=State.ACKNOWLEDGED), "acknowledged", said)
+
+
+def _answered_in_doubt(life: Life, said: Mapping[str, Any]) -> Step:
+    """It is noted, and decides nothing."""
+    if "in_doubt" in life.detail:
+        return Step(life, "")
+    return Step(replace(life, detail={**life.detail, "in_doubt": True}), "answer_in_doubt", said)
 
 
 def _effect_seen(life: Life, _: Terms, it: EffectSeen) -> Step:
@@ -300,6 +325,8 @@ def _overruled(life: Life, _: Terms, it: Overruled) -> Step:
     if life.state is State.QUEUED and life.handed_at is None:
         never_said = life.attempt == 1
         return _ended(life, State.CANCELLED if never_said else State.FAILED, Reason.OVERRULED, it.now, by)
+    if it.makes_room and life.is_outstanding:
+        return _ended(life, State.FAILED, Reason.OVERRULED, it.now, by)
     if life.state not in (State.QUEUED, State.SENT) or "overruled_by" in life.detail:
         return Step(life, "")
     return Step(replace(life, detail={**life.detail, "overruled_by": it.alarm}), "overruled", by)
@@ -338,6 +365,9 @@ def _unanswered(life: Life, terms: Terms, it: Tick) -> Step:
     if "overruled_by" in life.detail:
         return _ended(life, State.FAILED, Reason.OVERRULED, it.now, {"alarm": life.detail["overruled_by"]})
     if life.attempt > terms.retries or it.now >= life.expires_at:
+        if "in_doubt" in life.detail and terms.effect is not None:  # it may have answered: what is measured decides
+            seen = {"seen": dict(it.seen)}
+            return Step(replace(life, state=State.ACKNOWLEDGED, moved_at=it.now), "effect_decides", seen)
         told = {"attempts": life.attempt, "seen": dict(it.seen), **_unheard(life)}
         return _ended(life, State.FAILED, Reason.NO_ANSWER, it.now, told)
     again = replace(

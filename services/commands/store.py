@@ -135,10 +135,12 @@ def dump_terms(terms: Terms) -> dict[str, Any]:
         "effect": terms.effect,
         "within_seconds": terms.within.total_seconds(),
         "last_word": terms.last_word,
+        "answers_count_from": terms.answers_count_from.isoformat() if terms.answers_count_from else None,
     }
 
 
 def _load_terms(kept: Mapping[str, Any]) -> Terms:
+    answers_from = kept.get("answers_count_from")
     return Terms(
         answers=kept["answers"],
         timeout=timedelta(seconds=kept["timeout_seconds"]),
@@ -146,6 +148,7 @@ def _load_terms(kept: Mapping[str, Any]) -> Terms:
         effect=kept["effect"],
         within=timedelta(seconds=kept["within_seconds"]),
         last_word=kept.get("last_word", False),  # those of older versions do not say
+        answers_count_from=datetime.fromisoformat(answers_from) if answers_from else None,
     )
 
 

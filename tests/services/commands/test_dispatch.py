@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from device_profiles.schema import DeviceProfile
 from gateway.reading import Batch, Quality, Reading, Reply, Value
 from gateway.uplink import CommandOrder, CommandOutcome
 from services.accounts import desk as accounts
@@ -45,12 +46,13 @@ class Clock:
 class Stage:
     """The intake and its database; readings and time are handed in."""
 
-    def __init__(self, folder: Path, *, enabled: bool = True) -> None:
+    def __init__(self, folder: Path, *, enabled: bool = True, library: Mapping[str, DeviceProfile] = LIBRARY) -> None:
+        self.library = library
         self.clock = Clock()
         self.database = opened(f"sqlite:///{folder / 'courtyard.db'}")
         (folder / "site.yaml").write_text(SITE)
-        import_site(self.database, folder / "site.yaml", LIBRARY, START)
-        self.intake = Intake(self.database, LIBRARY, self.clock, Changes(), commands_enabled=enabled)
+        import_site(self.database, folder / "site.yaml", library, START)
+        self.intake = Intake(self.database, library, self.clock, Changes(), commands_enabled=enabled)
         self.intake.start()
         self.desk = CommandDesk(database=self.database, intake=self.intake, clock=self.clock)
         self.li_wei = hire(self.database, "li.wei", Role.ENGINEER)
@@ -58,7 +60,7 @@ class Stage:
         self.asker = "li.wei"
 
     def restart(self) -> None:
-        self.intake = Intake(self.database, LIBRARY, self.clock, Changes())
+        self.intake = Intake(self.database, self.library, self.clock, Changes())
         self.intake.start()
         self.desk = CommandDesk(database=self.database, intake=self.intake, clock=self.clock)
 
