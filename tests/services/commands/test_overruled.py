@@ -39,15 +39,10 @@ _RULES = """rules:
 
 def _profile(effect: bool) -> DeviceProfile:
     limit = _LIMIT.replace("EFFECT", "effect: {when: power <= watts, within: 6s}" if effect else "retries: 0")
-    text = (
-        PROFILE.replace("commands:\n", limit, 1)
-        .replace("rules:\n", _RULES, 1)
-        .replace("also: [feed]", "also: [feed, limit]")
-    )
-    text = text.replace(
-        "when: smoke == yes\n    severity: critical\n    source: {kind: judgement}\n    order: {command: cut}",
-        "when: smoke == yes\n    severity: critical\n    source: {kind: judgement}\n    order: {command: limit, params: {watts: 0}}",
-    )
+    text = PROFILE.replace("commands:\n", limit, 1).replace("rules:\n", _RULES, 1).replace("[feed]", "[feed, limit]")
+    before, after = text.split("- id: smoke")
+    after = after.replace("{command: cut}", "{command: limit, params: {watts: 0}}")
+    text = f"{before}- id: smoke{after}"
     return DeviceProfile.model_validate(YAML(typ="safe").load(text))
 
 
