@@ -312,5 +312,5 @@ def threshold_fields(rule: SiteRule, others: Mapping[str, list[str]], t: Transla
             "%(origin)s; default %(value)s", origin=t.gettext(ORIGINS[one.origin]), value=shown(one.default)
         )
         if others.get(one.name):
-            hint += ". " + t.gettext("Also read by: %(rules)s", rules=", ".join(others[one.name]))
+            hint += " · " + t.gettext("Also read by: %(rules)s", rules=", ".join(others[one.name]))
         yield ThresholdField(f"{PARAM}{one.name}", one.label.in_(t.language), one.uom, one.type, one.min, one.max, hint)
