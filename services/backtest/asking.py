@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _HERE = "here"
 LONGEST = timedelta(days=92)
+FIRST_YEAR, LAST_YEAR = 1971, 2199
+"""Beyond them a day before or after may be no date at all."""
 LARGEST_CHANGE = 200_000
 """Characters of a change; a whole profile has some 40,000."""
 
@@ -58,11 +60,7 @@ def prepared(
 ) -> tuple[Backtest, Recipe]:
     """Check what is asked; nothing is started. `change` is text as people write it, or what a rule book says besides;
     empty: only what is live. Raises ChangeMistakes, ProfileMistakes, ValueError."""
-    if not timedelta(0) < end - start <= LONGEST:
-        raise ValueError(
-            f"found {start.isoformat()} to {end.isoformat()}, expected an end after the beginning, "
-            f"at most {LONGEST.days} days later"
-        )
+    check_stretch(start, end)
     key = rule_key(rule)
     live, there = live_at(context, site)
     new = _changed(live, change, key, there)
@@ -80,6 +78,15 @@ def prepared(
     )
     recipe = recipe_of(context, site=site, there=there, old=live, new=new, start=start, end=end, focus=focus)
     return job, recipe
+
+
+def check_stretch(start: datetime, end: datetime) -> None:
+    """Raises ValueError where no history can be replayed from here to there."""
+    found = f"found {start.isoformat()} to {end.isoformat()}, expected "
+    if not FIRST_YEAR <= start.year <= end.year <= LAST_YEAR and start < end:
+        raise ValueError(f"{found}years from {FIRST_YEAR} to {LAST_YEAR}")
+    if not timedelta(0) < end - start <= LONGEST:
+        raise ValueError(f"{found}an end after the beginning, at most {LONGEST.days} days later")
 
 
 def rule_key(rule: str) -> RuleKey | None:

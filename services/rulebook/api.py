@@ -34,7 +34,6 @@ Id = Annotated[str, Path(max_length=64)]
 VersionNumber = Annotated[int, Path(ge=0, le=2**31 - 1)]
 IfMatch = Annotated[str | None, Header(description='The version you looked at, such as `"3"`.', max_length=40)]
 _TAG: list[str | Enum] = ["rules"]
-LONGEST_PREVIEW = timedelta(days=92)
 USUAL_PREVIEW = timedelta(days=7)
 
 
@@ -249,19 +248,19 @@ def start_preview(
     end: datetime | None = None,
 ) -> Preview:
     """Raises NotFound, BookMoved, BookMistakes, TooManyJobs, or Problem for a stretch that cannot be tried."""
+    # Imported here: the engine and its processes are of no use to who only looks at a page.
+    from services.backtest.asking import check_stretch
+
     before = desk_of(context).check(principal.scope, site, began_with, book)
     now = context.clock.now()
     until = end or now
     since = start or until - USUAL_PREVIEW
     if since.tzinfo is None or until.tzinfo is None:
         raise Problem(422, "not-valid", "A time without a zone.", "Say the zone, such as 2026-03-01T00:00:00+08:00.")
-    if not timedelta(0) < until - since <= LONGEST_PREVIEW:
-        raise Problem(
-            422,
-            "not-valid",
-            f"found {since.isoformat()} to {until.isoformat()}",
-            f"`end` must be after `start`, by at most {LONGEST_PREVIEW.days} days.",
-        )
+    try:
+        check_stretch(since, until)
+    except ValueError as refused:
+        raise Problem(422, "not-valid", str(refused), "Ask for another `start` or `end`.") from refused
     asked = Preview(
         id=new_id(now),
         site=site,

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
+from services.backtest.jobs import Backtest
 from services.rules.book import MOST_PARTS, RuleBook, fit
 from services.rules.book_words import read_grades, read_schedule
 from services.rules.effective import BookInForce, Effective
@@ -90,3 +91,17 @@ def test_a_long_run_of_spaces_is_read_at_once() -> None:
     for read in (read_grades, read_schedule):
         with pytest.raises(ValueError, match="expected"):
             read(f"mon{spaces}x{spaces}y")
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_a_stretch_at_the_end_of_all_dates_is_refused_at_once(yard: Yard, year: str) -> None:
+    api = TestClient(yard.app, headers=dict(yard.api().headers), raise_server_exceptions=False)
+    begin, end = f"{year}-01-01T00:00:00+14:00", f"{year}-01-02T00:00:00+14:00"
+    answer = api.post("/api/v1/backtests", json={"site": "yard", "from": begin, "to": end})
+    assert answer.status_code == 422
+    assert "1971" in answer.json()["detail"]
+    asked = {"book": low(**{"for": "9m"}), "start": begin, "end": end}
+    assert api.post("/api/v1/sites/yard/rule-book/previews", json=asked).status_code == 422
+    form = {"site": "yard", "from": f"{year}-01-01T00:00", "to": f"{year}-01-02T00:00"}
+    assert api.post("/rules/backtest", data=form).status_code == 200, "the form again"
+    assert yard.context.jobs.of_sites(None, Backtest) == []

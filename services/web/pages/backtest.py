@@ -172,7 +172,10 @@ def _moment(field: str, text: str, zone: ZoneInfo) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{field}: found {text!r}, expected a date and a time such as 2026-03-01T08:00") from None
-    return found.replace(tzinfo=found.tzinfo or zone).astimezone(UTC)
+    try:
+        return found.replace(tzinfo=found.tzinfo or zone).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{field}: found {text!r}, expected a date of this age") from None
 
 
 def book_of(rule: str, fields: dict[str, str], params: str) -> RuleBook:
