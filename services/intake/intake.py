@@ -91,6 +91,9 @@ class Intake:
         self._lock = RLock()
         self.readings = 0
         """Taken since start."""
+        self.catch_up_failures = 0
+        """How often a change of rules or maintenance windows was written, and the memory had to be read again as it
+        could not be brought up to date; the log says why."""
         self.gaps = 0
         """Batches that did not follow the one before: the gateway's journal had to give readings up."""
         self._benched = self._passing.benched
@@ -263,11 +266,19 @@ class Intake:
 
     def change_rules(self, work: Callable[[Connection], T]) -> T:
         """Let others write rule books and maintenance windows, in one transaction. Nothing is taken meanwhile, and what
-        depends on these is made anew before anything is; the rest of the memory stays as it is."""
+        depends on these is made anew before anything is; the rest of the memory stays as it is.
+
+        Once it is written it stands, and whoever wrote it is told so: where the memory cannot be brought up to date, it
+        is read again before it is used.
+        """
         with self._lock:
             with self._database.write() as connection:
                 found = work(connection)
-            self._remembered.catch_up(self._clock.now())
+            try:
+                self._remembered.catch_up(self._clock.now())
+            except Exception:  # it has thrown the memory away, and what follows reads all of it
+                self.catch_up_failures += 1
+                log.exception("catch_up_failed", next_step="everything is read again")
             return found
 
     # --- commands --------------------------------------------------------------------------------------------

@@ -33,6 +33,11 @@ REFUSED = Metric(
 TICK_FAILURES = Metric(
     "courtyard_tick_failures_total", "counter", "Breaks or commands that could not be judged when time passed."
 )
+CATCH_UP_FAILURES = Metric(
+    "courtyard_catch_up_failures_total",
+    "counter",
+    "Shipped rules or maintenance windows that could not be taken up by themselves: everything was read again.",
+)
 UNMATCHED = Metric(
     "courtyard_unmatched_answers_total", "counter", "Answers of devices to commands that are not Courtyard's."
 )
@@ -67,8 +72,8 @@ OUTBOX_FAILURES = Metric(
 )
 
 METRICS = (
-    TAKEN, GAPS, SET_ASIDE, REFUSED, TICK_FAILURES, UNMATCHED, RULE_SECONDS, INTAKE_SECONDS, TICK_SECONDS, CHORE_RUNS,
-    CHORE_FAILURES, CHORE_SECONDS, CHORE_DONE, ATTEMPTS, OUTBOX_FAILURES,
+    TAKEN, GAPS, SET_ASIDE, REFUSED, TICK_FAILURES, CATCH_UP_FAILURES, UNMATCHED, RULE_SECONDS, INTAKE_SECONDS,
+    TICK_SECONDS, CHORE_RUNS, CHORE_FAILURES, CHORE_SECONDS, CHORE_DONE, ATTEMPTS, OUTBOX_FAILURES,
 )  # fmt: skip
 
 
@@ -80,6 +85,7 @@ def of_intake(intake: Intake) -> Collector:
         yield REFUSED.at(intake.refused_unclaimed, "unclaimed")
         yield REFUSED.at(intake.refused_children, "children")
         yield TICK_FAILURES.at(intake.tick_failures)
+        yield CATCH_UP_FAILURES.at(intake.catch_up_failures)
         yield UNMATCHED.at(intake.unmatched_answers)
         yield RULE_SECONDS.at(intake.rule_seconds.read())
         yield INTAKE_SECONDS.at(intake.batch_seconds.read())

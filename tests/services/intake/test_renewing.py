@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from services.changes import Changes
 from services.database import Database
+from services.intake import remembering
 from services.intake.loading import load
 from services.intake.memory import Memory
 from services.maintenance import store
@@ -202,6 +205,26 @@ def test_a_refused_change_leaves_the_memory_as_it_is(site: Story) -> None:
             )
         )
     assert site.intake._remembered.memory is memory
+    expect_as_read(site)
+
+
+def test_what_is_shipped_is_said_to_be_where_the_memory_cannot_follow(
+    site: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shipped it must not ship it twice, and it is in force all the same."""
+
+    def fails(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("the database has gone away"))
+
+    site.keeps_saying("pumps", pressure=0.2).at("00:00:20")
+    memory = site.intake._remembered.memory
+    with monkeypatch.context() as broken, capture_logs() as logged:
+        broken.setattr(remembering, "renew", fails)
+        ship(site, {"rules": {"pumps": {"low": {"mode": "off"}}}})
+    assert site.intake.catch_up_failures == 1
+    assert [one["event"] for one in logged if one["log_level"] == "error"] == ["catch_up_failed"]
+    site.at("00:02").expect_alarms()
+    assert site.intake._remembered.memory is not memory, "all of it was read again"
     expect_as_read(site)
 
 
