@@ -42,7 +42,7 @@ def test_a_value_below_its_limit() -> None:
     )
     assert (
         sentence("booster_set", "inlet_low", "zh", inlet_pressure=0.06)
-        == "市政进水压力低于 0.10 MPa，持续 30 秒：10:07 为 0.06 MPa"
+        == "市政进水压力低于 0.10 MPa，持续 30 秒；10:07 时：0.06 MPa"
     )
 
 
