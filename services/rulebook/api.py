@@ -249,7 +249,7 @@ def start_preview(
 ) -> Preview:
     """Raises NotFound, BookMoved, BookMistakes, TooManyJobs, or Problem for a stretch that cannot be tried."""
     # Imported here: the engine and its processes are of no use to who only looks at a page.
-    from services.backtest.asking import check_stretch
+    from services.backtest.asking import LONGEST, check_stretch
 
     before = desk_of(context).check(principal.scope, site, began_with, book)
     now = context.clock.now()
@@ -260,7 +260,8 @@ def start_preview(
     try:
         check_stretch(since, until)
     except ValueError as refused:
-        raise Problem(422, "not-valid", str(refused), "Ask for another `start` or `end`.") from refused
+        next_step = f"`end` must be after `start`, by at most {LONGEST.days} days."
+        raise Problem(422, "not-valid", str(refused), next_step) from refused
     asked = Preview(
         id=new_id(now),
         site=site,
