@@ -225,7 +225,8 @@ class Groups:
         self._placed: dict[str, Placed] = {}
         self._watchers: dict[tuple[str, str], list[GroupRule]] = {}
         """(site, profile) -> rules for which devices must remember something."""
-        self._watching: dict[tuple[str, int], tuple[CompiledProfile, CompiledProfile]] = {}
+        self._watching: dict[str, dict[int, tuple[CompiledProfile, CompiledProfile]]] = {}
+        """Site -> id of a profile -> it, and the same with what must be remembered; of the rule book in force there."""
         self._touched: set[str] = set()
         self._aside: frozenset[str] = frozenset()
         """Devices on which people are at work."""
@@ -289,11 +290,15 @@ class Groups:
         wanted = self._watchers.get((device.site or "", device.profile_id)) if profile is not None else None
         if profile is None or not wanted or device.id not in self._parts:
             return profile
-        key = (device.site or "", id(profile))
-        if key not in self._watching:
-            made = with_watchers(profile, [one.watchers[device.profile_id] for one in wanted])
-            self._watching[key] = (profile, made)  # kept with it: an id is only good as long as what it is of lives
-        return self._watching[key][1]
+        made = self._watching.setdefault(device.site or "", {})
+        if id(profile) not in made:
+            watching = with_watchers(profile, [one.watchers[device.profile_id] for one in wanted])
+            made[id(profile)] = (profile, watching)  # kept with it: an id is only good as long as what it is of lives
+        return made[id(profile)][1]
+
+    def new_book(self, site: str) -> None:
+        """A site has another rule book: its profiles are compiled anew, and nobody asks for those before any more."""
+        self._watching.pop(site, None)
 
     def touch(self, devices: Iterable[str]) -> None:
         """Something about these has changed, and it was no reading."""

@@ -66,6 +66,7 @@ def renew(connection: Connection, memory: Memory, stamp: Stamp, now: datetime) -
 
 
 def _renew_site(memory: Memory, site: str) -> set[str]:
+    memory.groups.new_book(site)
     new = list(_others(memory, site))
     for one in new:
         _renew_device(one)

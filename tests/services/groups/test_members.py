@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 from sqlalchemy import Connection
 
-from services.groups.counting import counted
+from services.groups.counting import Counted, counted
+from services.groups.rule import GroupRule
 from services.maintenance.store import add_window, claim
 from services.maintenance.windows import Scope, Window
+from services.rules import book_store
+from services.rules.compiled import CompiledProfile
+from services.rules.state import DeviceState
 from tests.stories.site import PUMPS
 from tests.timeline import Timeline
 
@@ -131,7 +137,12 @@ def test_while_the_gateway_was_off_nobody_was_silent(yard: Made, when: str) -> N
 def test_the_time_in_which_a_gateway_was_off_is_passed_over(yard: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """What looks back a minute is asked every second, but not of eight hours in which nobody listened."""
     site, asked = yard("number(device, mean(pressure, 1m) < 0.3 MPa) >= 2"), list[int]()
-    monkeypatch.setattr("services.groups.groups.counted", lambda *of: asked.append(1) or counted(*of))
+
+    def ask(rule: GroupRule, device: DeviceState, at: int) -> Counted:
+        asked.append(1)
+        return counted(rule, device, at)
+
+    monkeypatch.setattr("services.groups.groups.counted", ask)
     away(site, hours=8)
     assert 0 < len(asked) < 100
 
@@ -140,6 +151,33 @@ def away(site: Timeline, *, hours: int) -> None:
     """The gateway is off for so long; then all are heard at once."""
     site.clock.time += timedelta(hours=hours)
     site.after("10s")
+
+
+def test_rules_of_before_are_not_kept(yard: Made) -> None:
+    """Each version of a rule book compiles the profile anew; a year of tuning must not fill the memory."""
+    site = yard("number(device, mean(pressure, 10m) < 0.35 MPa) >= 2").at("00:03")
+    older: list[ref[CompiledProfile]] = []
+    for seconds in range(20, 26):
+        memory = site.intake._remembered.memory
+        assert memory is not None and memory.devices["pumps-1"].profile is not None
+        older.append(ref(memory.devices["pumps-1"].profile))
+        ship(site, {"rules": {"pumps": {"low": {"for": f"{seconds}s"}}}})
+        assert site.intake._remembered.memory is memory, "only the rules were made anew"
+    gc.collect()
+    assert not [one for one in older if one() is not None]
+
+
+def ship(site: Timeline, content: dict[str, Any]) -> None:
+    """The next version of the rule book."""
+
+    def write(connection: Connection) -> None:
+        newest = book_store.newest(connection, "yard").version
+        book_store.append(
+            connection, site="yard", began_with=newest, content=content, who="mei", note="", preview=None,
+            now=site.clock.time,
+        )  # fmt: skip
+
+    site.intake.change_rules(write)
 
 
 def plan(site: Timeline, devices: list[str], start: str, end: str) -> None:
