@@ -19,6 +19,7 @@ from services.rules.evaluation import delays_of
 from services.rules.members import ages
 from services.rules.seen import add_looks, visible
 from services.rules.state import DeviceState
+from services.rules.turning import turns_at
 
 _ACTIVE = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
@@ -146,6 +147,8 @@ def _until(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, th
     for child in _members(device, asked.kind):
         if there and asked.ageing:
             until = min(until, _grows_old(device, child, asked, at))
+        if there and asked.turning:
+            until = min(until, _looks_turn(rule, device, child, asked, at) - 1)
         if not (asked.limits or asked.alarms):
             continue
         for turns in (*_ages_turn(rule, device, child, asked, at), *_alarms_turn(device, child, asked)):
@@ -164,6 +167,13 @@ def _grows_old(device: DeviceState, child: str, asked: Asked, at: Millis) -> Mil
         if measured is not None and measured + read.fresh_for >= at:
             until = min(until, measured + read.fresh_for)
     return until
+
+
+def _looks_turn(rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis) -> Millis:
+    """When the first thing that looks back may say something else."""
+    watches = device.watches.get((child, rule.watcher_id), {})
+    known = (watches.get(one.key) for one in asked.turning)
+    return min((turns_at(one, at, device.listening_from) for one in known if one is not None), default=FOREVER)
 
 
 def _ages_turn(rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis) -> Iterator[Millis]:

@@ -77,6 +77,8 @@ class Asked(NamedTuple):
     """(name as it is written, rule)"""
     looks: tuple[CompiledLook, ...] = ()
     """What looks back at each of them."""
+    turning: tuple[CompiledLook, ...] = ()
+    """Of these the ones that change at moments which can be told."""
     limits: tuple[AgeLimit, ...] = ()
     """At which ages it can change."""
     limited: bool = False
@@ -93,7 +95,7 @@ class Asked(NamedTuple):
     @property
     def moves_by_time(self) -> bool:
         """The answer can change although nothing is heard."""
-        return bool(self.ageing or self.limits or self.alarms or self.rest)
+        return bool(self.ageing or self.limits or self.alarms or self.rest or self.turning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +253,9 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
     limits = condition.age_limits()
     alarms = sorted(name for name in mentioned(condition.root, "name") if name.startswith(ALARM))
     rests = [_OFTEN] if limits is None else []
-    rests += [min(_SELDOM, max(_OFTEN, one.stretch.length // _LOOKS)) for one in members.looks]
+    turning = tuple(one for one in members.looks if one.look.function != "mean")
+    drifting = (one.stretch.length for one in members.looks if one.look.function == "mean")
+    rests += [min(_SELDOM, max(_OFTEN, length // _LOOKS)) for length in drifting]
     moments = {one.look.moment.removeprefix(PARENT) for one in members.looks} - {""}
     return Asked(
         kind,
@@ -260,6 +264,7 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
         steady=tuple(one for one in reads if one.source in _STEADY),
         alarms=tuple((name, name.removeprefix(ALARM)) for name in alarms),
         looks=members.looks,
+        turning=turning,
         limits=limits or (),
         limited=condition.ages,
         rest=min(rests, default=0),

@@ -136,15 +136,32 @@ def test_while_the_gateway_was_off_nobody_was_silent(yard: Made, when: str) -> N
 
 def test_the_time_in_which_a_gateway_was_off_is_passed_over(yard: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """What looks back a minute is asked every second, but not of eight hours in which nobody listened."""
-    site, asked = yard("number(device, mean(pressure, 1m) < 0.3 MPa) >= 2"), list[int]()
+    site = yard("number(device, mean(pressure, 1m) < 0.3 MPa) >= 2")
+    asked = asks(monkeypatch)
+    away(site, hours=8)
+    assert 0 < len(asked) < 100
+
+
+@pytest.mark.parametrize("condition", ["delta(pressure, 1m) < -0.1 MPa", "count(pressure < 0.3 MPa, 90s) >= 2"])
+def test_what_turns_at_a_known_moment_is_asked_then_and_not_every_second(
+    yard: Made, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    """After a cut uplink hours of it are judged in one go. Four rooms speak 24 times each in eight minutes."""
+    site, asked = yard(f"number(device, {condition}) >= 2"), asks(monkeypatch)
+    site.at("00:10").expect_no_alarm("site:yard", "several")
+    assert 90 < len(asked) < 4 * 24 * 4
+
+
+def asks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The devices that are asked from now on, each time."""
+    found: list[str] = []
 
     def ask(rule: GroupRule, device: DeviceState, at: int) -> Counted:
-        asked.append(1)
+        found.append(device.id)
         return counted(rule, device, at)
 
     monkeypatch.setattr("services.groups.groups.counted", ask)
-    away(site, hours=8)
-    assert 0 < len(asked) < 100
+    return found
 
 
 def away(site: Timeline, *, hours: int) -> None:
