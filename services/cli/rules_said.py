@@ -44,11 +44,13 @@ def _words(found: SiteRule, profile: DeviceProfile) -> Any:
 
 def table_of(found: list[SiteRule], zone: ZoneInfo) -> Table:
     """Times on the clock of the site. A narrow terminal leaves out thresholds and the last time: `show` has them."""
-    wide = out.width >= _WIDE
+    wide, timed = out.width >= _WIDE, any(map(_hours, found))
     table = Table(box=None, pad_edge=False)
     columns = ["rule", "mode", "severity", "7 days", "thresholds", "last"][: 6 if wide else 4]
     for column in columns:
         table.add_column(column, no_wrap=True)
+    if timed:
+        table.add_column("applies", no_wrap=True)
     table.add_column("problem", overflow="fold")
     for one in found:
         values = ", ".join(f"{each.name}={_value(each.value)}" for each in one.params)
@@ -59,8 +61,14 @@ def table_of(found: list[SiteRule], zone: ZoneInfo) -> Table:
         wrong = "; ".join(dict.fromkeys(f"{each.kind} {each.found}" for each in one.problems))
         name = f"{one.id} *" if one.changed or one.differing_devices else one.id
         cells = [name, one.mode, one.severity.value, counts, values, last][: len(columns)]
+        cells += [_hours(one)] if timed else []
         table.add_row(*map(escape, cells), f"[yellow]{escape(wrong)}[/yellow]")
     return table
+
+
+def _hours(one: SiteRule) -> str:
+    """When it applies; "" where it does at all times."""
+    return "" if one.schedule == "always" else one.schedule.replace("mon-sun ", "")
 
 
 def print_rule(found: SiteRule, profile: DeviceProfile) -> None:

@@ -272,3 +272,16 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
         page.locator("form[action*='/rollback'] button").click()
         expect(page.locator("a.what").first).to_contain_text("2")
         assert not wrong, wrong
+
+
+def test_a_rule_says_at_what_time_it_applies(yard: Courtyard) -> None:
+    """In the list, and on its page as the rule book has it, not as its profile once said."""
+    crew = yard.client("li.wei")
+    night = "Applies: 23:00\u201305:30"
+    assert crew.get(f"/rules?site={SITE}&q=held_open_at_night").text.count(night) == 1
+    assert night not in crew.get(f"/rules?site={SITE}&q=held_open_long").text
+    ship(yard, {"rules": {"access_gate_json": {"held_open_at_night": {"schedule": "sat 21:00-24:00"}}}}, 0)
+    for path in (f"/rules?site={SITE}&q=held_open_at_night", f"/rules/access_gate_json/held_open_at_night?site={SITE}"):
+        page = crew.get(path).text
+        assert "Sat 21:00\u201324:00" in page
+        assert "23:00\u201305:30" not in page.split("Tests of the profile")[0]

@@ -16,6 +16,7 @@ from services.rulebook.edit import Target
 from services.rulebook.explain import explain
 from services.rulebook.looking import Kind, active_now, is_kind, with_words
 from services.rules import book_store
+from services.rules.book_words import read_grades
 from services.rules.in_force import effective_rules
 from services.rules.store import list_alarms
 from services.scope import NotFound
@@ -126,8 +127,7 @@ def rule(
         tests=view.tests(own, reader.t),
         clear_for=timedelta(seconds=shown.clear_for_seconds),
         clears=words.condition(shown.clear_when) if shown.clear_when else "",
-        grades=view.grades(own.grades, words, reader.t),
-        hours=view.hours(own.schedule, reader.t),
+        grades=view.grades(read_grades(shown.grades), words, reader.t),
         episodes=episodes,
         labels={one.id: board.label_of(one.profile, one.child, context.library, reader.language) for one in episodes},
         devices=here,

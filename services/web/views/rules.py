@@ -16,6 +16,7 @@ from services.rulebook.explain import NameNow, RuleNow
 from services.rulebook.looking import Active, Kind, is_kind
 from services.rulebook.problems import RuleProblem
 from services.rulebook.rules import ParamValue, SiteRule
+from services.rules.book_words import read_schedule
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
 from services.web.pages.words import SEVERITY, Mark
@@ -87,6 +88,8 @@ class Row:
     name: str
     mode: Mark
     condition: str
+    hours: str
+    """When it applies; "" where it does at all times."""
     thresholds: tuple[Threshold, ...]
     problems: tuple[str, ...]
 
@@ -166,6 +169,7 @@ def row(rule: SiteRule, profile: DeviceProfile, t: Translations, when: When) -> 
         name=rule.name.in_(t.language),
         mode=MODES[rule.mode],
         condition=words.clause(rule.when, timedelta(seconds=rule.for_seconds)),
+        hours="; ".join(hours(read_schedule(rule.schedule), t)),
         thresholds=tuple(_threshold(one, words, t) for one in rule.params),
         problems=tuple(problem(one, profile, t, when) for one in rule.problems),
     )
