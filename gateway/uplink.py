@@ -24,6 +24,9 @@ class CommandOrder(msgspec.Struct, frozen=True):
     """1 to 65535."""
     expires_at: Millis
     """Not to be sent after this, on the gateway's clock: an uplink between two machines moves it onto that one."""
+    urgent: bool = False
+    """Ordered by a critical alarm: it goes before what others asked of the device, and what these asked of the same
+    part and has not been said is not said any more. Services of older versions never say so."""
 
 
 class CommandOutcome(msgspec.Struct, frozen=True):

@@ -153,6 +153,9 @@ class CommandRunner:
                 self._sent.ask_again(order)
             else:
                 self._waiting.add(order)
+                for overtaken in self._waiting.take_overtaken(order):
+                    if not self._sent.knows(overtaken):  # otherwise it may have been said
+                        self._settle(overtaken, "expired", "a critical alarm has ordered something else meanwhile")
 
     def _report(self) -> None:
         while outcomes := self._sent.unreported():
@@ -214,7 +217,7 @@ class CommandRunner:
         self._sent.end(order, status, now, reason, broker)
         self._waiting.remove(order)
         if status in ("sent", "unsure"):
-            self._waiting.said[order.device] = now
+            self._waiting.note_said(order, now)
         setattr(self.counters, status, getattr(self.counters, status) + 1)
         log.info("command_settled", id=order.id, attempt=order.attempt, device=order.device, status=status)
 

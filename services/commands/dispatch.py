@@ -478,6 +478,7 @@ def _order_of(live: Live) -> CommandOrder:
         params=live.params,
         nonce=live.nonce,
         expires_at=to_millis(live.life.expires_at),
+        urgent=live.terms.last_word,
     )
 
 

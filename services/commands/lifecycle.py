@@ -247,6 +247,9 @@ def _said(life: Life, terms: Terms, it: Said) -> Step:
     if it.status == "failed":
         reason = Reason.BROKER_REFUSED if it.broker == "refused" else Reason.NOT_SAYABLE
         return _ended(life, State.FAILED, reason, it.now, {"why": it.reason})
+    if it.status == "expired" and "overruled_by" in life.detail:
+        state = State.CANCELLED if life.attempt == 1 else State.FAILED
+        return _ended(life, state, Reason.OVERRULED, it.now, {"alarm": life.detail["overruled_by"], "why": it.reason})
     if it.status == "expired":
         return _ended(life, State.EXPIRED, Reason.TOO_LATE, it.now, {"why": it.reason})
     return _sent(life, terms, it)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
 
+import msgspec
 import pytest
 
 from gateway.commands.runner import CommandRunner
@@ -330,6 +331,37 @@ def test_waiting_is_in_order_spaced_and_never_late() -> None:
     assert {one.id for one in waiting.due(600, lambda _: 500)} == {"c1", "c3"}
     assert [one.id for one in waiting.take_expired(1_150)] == ["c1"]
     assert len(waiting) == 2
+
+
+def test_what_a_critical_alarm_orders_goes_first_and_what_would_undo_it_is_not_said() -> None:
+    waiting = Waiting()
+    said = [("c1", "port:1", False), ("c2", "port:2", False), ("c3", "port:1", True), ("c4", "port:3", True)]
+    orders = {id: CommandOrder(id, 1, "d1", child, "set", {}, 1, 10**6, urgent) for id, child, urgent in said}
+    waiting.note_said(orders["c1"], 0)
+    for one in orders.values():
+        waiting.add(one)
+    assert [one.id for one in waiting.take_overtaken(orders["c3"])] == ["c1"]
+    assert waiting.take_overtaken(orders["c2"]) == []
+
+    def due(now: int) -> list[str]:
+        return [one.id for one in waiting.due(now, lambda _: 500)]
+
+    assert due(1) == ["c3"], "it does not wait behind what people asked for"
+    waiting.note_said(orders["c3"], 1)
+    waiting.remove(orders["c3"])
+    assert (due(100), due(501)) == ([], ["c4"]), "a device that is flooded loses what it is told"
+    waiting.note_said(orders["c4"], 501)
+    waiting.remove(orders["c4"])
+    assert (due(600), due(1001)) == ([], ["c2"])
+
+
+@pytest.mark.mosquitto
+def test_an_order_that_waits_gives_way_to_a_critical_one(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    office = Office()
+    office.orders_ += [order("c1"), msgspec.structs.replace(order("c2"), urgent=True)]
+    with runner(tmp_path, mosquitto.url, office):
+        until(lambda: len(office.outcomes) == 2, 60)
+    assert sorted(office.statuses()) == [("c1", 1, "expired"), ("c2", 1, "sent")]
 
 
 def test_old_reports_are_forgotten_and_new_ones_are_not(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from device_profiles.schema import DeviceProfile
 from gateway.reading import Reply
-from gateway.uplink import CommandOrder
+from gateway.uplink import CommandOrder, CommandOutcome
 from services.rules.store import list_alarms
 from tests.commands_kit import PROFILE
 from tests.services.commands.test_dispatch import Stage
@@ -100,6 +100,16 @@ def test_what_waits_to_be_fetched_is_not_sent_at_all(stage: Stage) -> None:
     by_hand = stage.ask("limit", watts=3000)
     ordered = _smoke(stage)
     assert ordered.params == {"watts": 0} and stage.state(by_hand) == ("cancelled", "overruled")
+
+
+def test_what_a_gateway_had_not_said_yet_was_not_sent(stage: Stage) -> None:
+    """The order overtakes it there: urgent ones go first."""
+    fed = stage.ask("feed")
+    (order,) = stage.fetch()
+    ordered = _smoke(stage)
+    assert ordered.urgent and not order.urgent
+    stage.desk.report("g", [CommandOutcome(order.id, 1, "expired", stage.ms, "overtaken")])
+    assert stage.state(fed) == ("cancelled", "overruled")
 
 
 @pytest.mark.parametrize(("ok", "watts", "end"), [
