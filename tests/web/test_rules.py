@@ -280,7 +280,8 @@ def test_a_rule_says_at_what_time_it_applies(yard: Courtyard) -> None:
     night = "Applies: 23:00\u201305:30"
     assert crew.get(f"/rules?site={SITE}&q=held_open_at_night").text.count(night) == 1
     assert night not in crew.get(f"/rules?site={SITE}&q=held_open_long").text
-    ship(yard, {"rules": {"access_gate_json": {"held_open_at_night": {"schedule": "sat 21:00-24:00"}}}}, 0)
+    late = [{"days": ["sat"], "from": "21:00", "to": "24:00"}]
+    ship(yard, {"rules": {"access_gate_json": {"held_open_at_night": {"schedule": late}}}}, 0)
     for path in (f"/rules?site={SITE}&q=held_open_at_night", f"/rules/access_gate_json/held_open_at_night?site={SITE}"):
         page = crew.get(path).text
         assert "Sat 21:00\u201324:00" in page
