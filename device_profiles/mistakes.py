@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 
@@ -39,10 +39,21 @@ def one_of(known: Iterable[object]) -> str:
     return f"one of {shown}" if len(words) > 1 else words[0]
 
 
-def nearest(word: object, known: Iterable[object]) -> str:
-    """` (did you mean x?)`, or nothing."""
-    close = get_close_matches(str(word), [str(one) for one in known], n=1, cutoff=0.55)
-    return f" (did you mean {close[0]}?)" if close else ""
+def nearest(word: object, known: Iterable[object], most: int = 1) -> str:
+    """` (did you mean x?)`, or nothing: a question, as only whoever typed the word knows. Several, up to `most`, only
+    where they are about as near."""
+    names = sorted({str(one) for one in known})
+    same = [name for name in names if name.lower() == str(word).lower()]
+    close = (same or get_close_matches(str(word), names, n=most, cutoff=0.55))[:most]
+    likely = [one for one in close if _likeness(word, one) > _likeness(word, close[0]) - _ABOUT_AS_NEAR]
+    return f" (did you mean {' or '.join(likely)}?)" if likely else ""
+
+
+_ABOUT_AS_NEAR = 0.1
+
+
+def _likeness(word: object, known: str) -> float:
+    return SequenceMatcher(None, known, str(word)).ratio()
 
 
 def shown(value: object) -> str:

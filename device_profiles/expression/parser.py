@@ -34,8 +34,8 @@ from device_profiles.expression.vocabulary import (
     ExpressionError,
     Names,
     Type,
-    nearest,
 )
+from device_profiles.mistakes import nearest
 from device_profiles.schema import Scalar
 
 

@@ -12,8 +12,8 @@ from device_profiles.expression.vocabulary import (
     WORDS,
     ExpressionError,
     Names,
-    nearest,
 )
+from device_profiles.mistakes import nearest
 
 
 class Token(NamedTuple):

@@ -10,8 +10,8 @@ from device_profiles.expression.vocabulary import (
     NUMBER,
     ExpressionError,
     Type,
-    nearest,
 )
+from device_profiles.mistakes import nearest
 from device_profiles.schema import Scalar
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from device_profiles.schema import Command, DeviceProfile, Param
@@ -187,10 +186,3 @@ def _param_type(kind: str, uom: str) -> Type:
     if kind in ("number", "integer"):
         return Type("number", uom)
     return BOOLEAN if kind == "boolean" else TEXT
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    same = [name for name in names if name.lower() == word.lower()]
-    close = same or get_close_matches(word, names, n=1, cutoff=0.55)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -9,7 +9,7 @@ from device_profiles.children import children_of
 from device_profiles.schema import DeviceProfile
 from gateway.reading import child_kind
 from services.adoption.model import Mistake, Place, Serves
-from services.sites.mistakes import nearest
+from services.sites.mistakes import known_one
 from services.sites.params import param_mistake
 from services.sites.store import Site
 
@@ -37,18 +37,18 @@ def mistakes_of(said: Place, id: str, profile: DeviceProfile, around: Neighbourh
 def _place(said: Place, site: Site) -> Iterator[Mistake]:
     units = {building.id: [unit.id for unit in building.units] for building in site.buildings}
     if said.building is not None and said.building not in units:
-        yield Mistake("building", repr(said.building), nearest(said.building, units))
+        yield Mistake("building", repr(said.building), known_one(said.building, units))
     elif said.unit is not None and said.building is None:
         yield Mistake("unit", repr(said.unit), "a building with it")
     elif said.unit is not None and said.building is not None and said.unit not in units[said.building]:
-        yield Mistake("unit", repr(said.unit), nearest(said.unit, units[said.building]))
+        yield Mistake("unit", repr(said.unit), known_one(said.unit, units[said.building]))
 
 
 def _params(said: Place, profile: DeviceProfile) -> Iterator[Mistake]:
     for name, value in said.params.items():
         param = profile.params.get(name)
         if param is None:
-            yield Mistake(f"params.{name}", repr(name), nearest(name, profile.params))
+            yield Mistake(f"params.{name}", repr(name), known_one(name, profile.params))
         elif expected := param_mistake(param, value):
             yield Mistake(f"params.{name}", repr(value), expected)
 
@@ -57,7 +57,7 @@ def _parent(said: Place, id: str, parents: Mapping[str, str | None]) -> Iterator
     if said.parent is None:
         return
     if said.parent not in parents:
-        yield Mistake("parent", repr(said.parent), nearest(said.parent, set(parents) - {id}))
+        yield Mistake("parent", repr(said.parent), known_one(said.parent, set(parents) - {id}))
         return
     above: str | None = said.parent
     seen: set[str] = set()
@@ -73,12 +73,12 @@ def _serves(
     number: int, serves: Serves, said: Place, profile: DeviceProfile, supplies: Collection[str]
 ) -> Iterator[Mistake]:
     if serves.supply not in supplies:
-        yield Mistake(f"serves[{number}].supply", repr(serves.supply), nearest(serves.supply, supplies))
+        yield Mistake(f"serves[{number}].supply", repr(serves.supply), known_one(serves.supply, supplies))
     if not serves.child:
         return
     kind, _, key = serves.child.partition(":")
     if kind not in profile.children:
-        yield Mistake(f"serves[{number}].child", repr(serves.child), nearest(kind, profile.children))
+        yield Mistake(f"serves[{number}].child", repr(serves.child), known_one(kind, profile.children))
         return
     known = [one for one in children_of(profile, said.params) if child_kind(one) == kind]
     if (key == "*" and not known) or (known and key != "*" and serves.child not in known) or not key:

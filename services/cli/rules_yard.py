@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from device_profiles.mistakes import nearest
 from services.cli.installed import open_installed, the_site
 from services.cli.shared import errors, settings_with
 from services.clock import SystemClock
@@ -222,10 +222,10 @@ def _no_such_rule(name: str, known: list[str]) -> str:
             f"{name} is over several devices and stands in the site file: read and change it there (`courtyard site "
             f"export`); `courtyard backtest --rule {name}` says what it did"
         )
-    near = [one for one in known if one.partition("/")[2] == name] or get_close_matches(name, known, n=3)
-    if near:
-        return f"found {name!r}, expected PROFILE/RULE that runs here; perhaps {' or '.join(near)}"
-    return f"found {name!r}, expected PROFILE/RULE that runs here; `courtyard rules list` says all {len(known)}"
+    same = [one for one in known if one.partition("/")[2] == name]
+    meant = f" (did you mean {' or '.join(same)}?)" if same else nearest(name, known, most=3)
+    more = meant or f"; `courtyard rules list` says all {len(known)}"
+    return f"found {name!r}, expected PROFILE/RULE that runs here{more}"
 
 
 def _bar(*, quiet: bool) -> Progress:

@@ -15,7 +15,7 @@ from device_profiles.yaml_lines import Document
 from gateway.reading import child_id, child_kind
 from services.groups import check as rule_check
 from services.sites.members import child_count, expand, with_all_params
-from services.sites.mistakes import SiteMistake, Where, by_line, nearest, words
+from services.sites.mistakes import SiteMistake, Where, by_line, known_one, words
 from services.sites.model import (
     Member,
     Recipient,
@@ -79,7 +79,7 @@ class Check:
         return SiteMistake(self._file, self._document.line(where), words(where), found, expected)
 
     def _unknown(self, where: Where, word: str, known: Iterable[str]) -> SiteMistake:
-        return self._mistake(where, repr(word), nearest(word, known))
+        return self._mistake(where, repr(word), known_one(word, known))
 
     def _timezone(self) -> Iterator[SiteMistake]:
         if self._site.timezone not in available_timezones():
@@ -189,7 +189,7 @@ class Check:
             yield self._mistake(
                 (*where, "child"),
                 repr(member.child),
-                nearest(child_id(kind, key), known) if known else f"none: {device.profile} has no children",
+                known_one(child_id(kind, key), known) if known else f"none: {device.profile} has no children",
             )
         elif not separator or not key:
             yield self._mistake((*where, "child"), repr(member.child), f"a key, such as {child_id(kind, 1)!r}")
@@ -210,7 +210,7 @@ class Check:
 
     def _rules(self) -> Iterator[SiteMistake]:
         for one in rule_check.mistakes(self._site, self._library):
-            expected = nearest(one.found.strip("'"), one.known) if not one.expected else one.expected
+            expected = known_one(one.found.strip("'"), one.known) if not one.expected else one.expected
             yield self._mistake(one.where, one.found, expected)
 
     def _recipients(self) -> Iterator[SiteMistake]:

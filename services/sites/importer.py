@@ -16,7 +16,7 @@ from gateway.reading import DeviceEntry
 from services.database import Database
 from services.sites.checks import Check
 from services.sites.members import expanded_members
-from services.sites.mistakes import SiteMistake, SiteMistakes, by_line, nearest, shape_mistake, words
+from services.sites.mistakes import SiteMistake, SiteMistakes, by_line, known_one, shape_mistake, words
 from services.sites.model import (
     SiteFile,
 )
@@ -109,5 +109,5 @@ def _early_words(file: str, document: Document, library: Library) -> list[SiteMi
         name = device.get("profile") if isinstance(device, dict) else None
         if isinstance(name, str) and name not in library:
             where = ("devices", number, "profile")
-            found.append(SiteMistake(file, document.line(where), words(where), repr(name), nearest(name, library)))
+            found.append(SiteMistake(file, document.line(where), words(where), repr(name), known_one(name, library)))
     return found

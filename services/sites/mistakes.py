@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from device_profiles.mistakes import nearest
 from device_profiles.schema import (
     Clear,
     Flapping,
@@ -67,7 +67,7 @@ def shape_mistake(file: str, document: Document, error: ErrorDetails) -> SiteMis
     line = document.line(where)
     if error["type"] == "extra_forbidden":
         known = _siblings(where)
-        expected = nearest(str(where[-1]), known)
+        expected = known_one(str(where[-1]), known)
         return SiteMistake(file, line, words(where[:-1]) or "file", f"unknown key {where[-1]!r}", expected)
     if error["type"] == "missing":
         return SiteMistake(file, line, words(where), "nothing", "a value")
@@ -123,13 +123,21 @@ _MODELS: dict[tuple[str, str], Any] = {
 }
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The most similar known words first: "'pump' (or 'pumps')"; all of them where nothing is similar."""
-    there = sorted(known)
-    close = difflib.get_close_matches(word, there, n=3, cutoff=0.5)
-    if close:
-        return f"{close[0]!r}" + (f" (or {', '.join(map(repr, close[1:]))})" if close[1:] else "")
-    return f"one of {', '.join(there[:12])}{', …' if len(there) > 12 else ''}" if there else "none: there are none"
+def known_one(word: str, known: Iterable[str]) -> str:
+    """What is expected in place of a name that means nothing: "one that there is (did you mean pump or pumps?)".
+
+    All of them where there are few or nothing is similar.
+    """
+    there = sorted(set(known))
+    if not there:
+        return "none: there are none"
+    meant = nearest(word, there, most=3)
+    if meant and len(there) > _FEW:
+        return f"one that there is{meant}"
+    return f"one of {', '.join(there[:12])}{', …' if len(there) > 12 else ''}{meant}"
+
+
+_FEW = 3
 
 
 def words(where: Where) -> str:

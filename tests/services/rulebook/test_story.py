@@ -110,8 +110,8 @@ def test_the_command_line_tells_tries_ships_and_goes_back(yard: Yard, cli: Any) 
     refused = cli("set", "pumps/low", "--when", "presure < low", "--param", "low=9", code=1)
     assert "--when: column 1" in refused
     assert "--param low: found 9.0, expected at least 0 and at most 2 MPa" in refused
-    assert "expected PROFILE/RULE that runs here; perhaps pumps/low" in cli("show", "pumps/lwo", code=1)
-    assert "perhaps pumps/low" in cli("show", "low", code=1)
+    assert "expected PROFILE/RULE that runs here (did you mean pumps/low?)" in cli("show", "pumps/lwo", code=1)
+    assert "did you mean pumps/low?" in cli("show", "low", code=1)
 
 
 def test_a_rule_says_what_it_waits_for(yard: Yard, cli: Any) -> None:

@@ -66,9 +66,23 @@ def refused(rules: str) -> list[SiteMistake]:
     ("spoilt", "instead", "line", "where", "found", "expected"),
     [
         ("{families: [water_pump]}", "{}", 14, "rules[1].of", "nobody", "families, profiles or devices"),
-        ("[water_pump]", "[water_pmp]", 14, "rules[1].of.families[1]", "'water_pmp'", "'water_pump'"),
-        ("{families: [water_pump]}", "{profiles: [pump]}", 14, "rules[1].of.profiles[1]", "'pump'", "'pumps'"),
-        ("{families: [water_pump]}", "{devices: [gate-2]}", 14, "rules[1].of.devices[1]", "'gate-2'", "'gate-1'"),
+        ("[water_pump]", "[water_pmp]", 14, "rules[1].of.families[1]", "'water_pmp'", "did you mean water_pump?"),
+        (
+            "{families: [water_pump]}",
+            "{profiles: [pump]}",
+            14,
+            "rules[1].of.profiles[1]",
+            "'pump'",
+            "did you mean pumps?",
+        ),
+        (
+            "{families: [water_pump]}",
+            "{devices: [gate-2]}",
+            14,
+            "rules[1].of.devices[1]",
+            "'gate-2'",
+            "did you mean gate-1",
+        ),
         (
             "[water_pump]}",
             "[water_pump], buildings: [2]}",
@@ -90,7 +104,7 @@ def refused(rules: str) -> list[SiteMistake]:
             "number(device, …)",
         ),
         (">= 2", "", 15, "rules[1].when", "a number", "a condition such as a comparison"),
-        ("    for: 1m", "    fro: 1m", 16, "rules[1]", "unknown key 'fro'", "'for'"),
+        ("    for: 1m", "    fro: 1m", 16, "rules[1]", "unknown key 'fro'", "did you mean for?"),
         ("severity: major", "severity: grave", 17, "rules[1].severity", "'grave'", "'critical'"),
         ("    for: 1m", "    supplies: [water]", 16, "rules[1].supplies", "no residents", "what they lose"),
         (

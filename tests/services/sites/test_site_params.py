@@ -53,8 +53,8 @@ def test_changing_them_is_a_change_and_the_export_says_them(database: Database) 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("pumpz: {low: 0.3}", "params.pumpz: found 'pumpz', expected 'pumps'"),
-        ("pumps: {lwo: 0.3}", "params.pumps.lwo: found 'lwo', expected 'low'"),
+        ("pumpz: {low: 0.3}", "params.pumpz: found 'pumpz', expected one of gate, pumps (did you mean pumps?)"),
+        ("pumps: {lwo: 0.3}", "params.pumps.lwo: found 'lwo', expected one of low, pumps (did you mean low?)"),
         ("pumps: {low: high}", "params.pumps.low: found 'high', expected a number"),
         ("pumps: {low: 3}", "params.pumps.low: found 3, expected at least 0 and at most 2 MPa"),
         ("pumps: {pumps: 2.5}", "params.pumps.pumps: found 2.5, expected a whole number"),
