@@ -41,7 +41,8 @@ from services.commands.lifecycle import (
     may_answer_until,
     stillborn,
 )
-from services.commands.outstanding import Live, Watched, meet, values_since, watch
+from services.commands.matching import awaits_answer, is_meant, measured_after, told, was_fetched
+from services.commands.outstanding import Live, Watched, meet, watch
 from services.ids import new_id
 from services.rules import engine
 from services.rules.engine import Firing
@@ -348,9 +349,9 @@ class Dispatcher:
     def _answered(self, device: DeviceState, reading: Reading, correlation: str, names: Set[str]) -> Live | None:
         under_way = self.memory.commands.of(device.id)
         if correlation:
-            said = [live for live in under_way if live.command in names and _was_fetched(live)]
-            return next((live for live in said if _is_meant(live, correlation)), None)
-        waits = [live for live in under_way if live.command in names and _awaits_answer(live)]
+            said = [live for live in under_way if live.command in names and was_fetched(live)]
+            return next((live for live in said if is_meant(live, correlation)), None)
+        waits = [live for live in under_way if live.command in names and awaits_answer(live)]
         return next((live for live in waits if reading.child in ("", live.child)), None)
 
     def _may_be_to_another(self, device: DeviceState, reading: Reading, at: datetime, names: Set[str]) -> bool:
@@ -368,13 +369,13 @@ class Dispatcher:
             return
         since = live.measured_since if reported else self._on_device_clock(live, begins)
         assert since is not None
-        seen = _measured_after(live, watched, device, since)
+        seen = measured_after(live, watched, device, since)
         if watched.condition({**device.params, **live.params, **seen}, lambda _: None) is not True:
             return
         if reported:
-            self._happens(live, EffectSeen(self.work.now, from_millis(reading.measured_at), _told(seen)))
+            self._happens(live, EffectSeen(self.work.now, from_millis(reading.measured_at), told(seen)))
         elif live.early is None:
-            live.early = (from_millis(reading.measured_at), received, _told(seen))
+            live.early = (from_millis(reading.measured_at), received, told(seen))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -389,7 +390,7 @@ class Dispatcher:
         device = self.memory.devices.get(live.device)
         if device is None or live.watched is None or live.measured_since is None:
             return {}
-        return _told(_measured_after(live, live.watched, device, live.measured_since))
+        return told(measured_after(live, live.watched, device, live.measured_since))
 
     # --- what every change does ---------------------------------------------------------------------------------------
 
@@ -480,43 +481,3 @@ def _order_of(live: Live) -> CommandOrder:
         expires_at=to_millis(live.life.expires_at),
         urgent=live.terms.last_word,
     )
-
-
-def _is_meant(live: Live, correlation: str) -> bool:
-    if correlation == live.id:
-        return True
-    return correlation.isascii() and correlation.isdigit() and len(correlation) < 7 and int(correlation) == live.nonce
-
-
-def _was_fetched(live: Live) -> bool:
-    """Whether it may have been said: numbers can be guessed, and others count their commands too."""
-    return live.life.state is not State.QUEUED or live.life.handed_at is not None or live.life.attempt > 1
-
-
-def _awaits_answer(live: Live) -> bool:
-    handed = live.life.state is State.QUEUED and live.life.handed_at is not None
-    return handed or live.life.state is State.SENT
-
-
-def _measured_after(live: Live, watched: Watched, device: DeviceState, since: datetime) -> dict[str, Value]:
-    """The watched values that are newer and can be trusted."""
-    own, top = device.children.get(live.child), device.children[""]
-    after = since.timestamp() * 1000
-
-    def newer(state: Any) -> dict[str, Value]:
-        if state is None:
-            return {}
-        return {
-            name: value
-            for name, value in state.values.items()
-            if state.times.get(name, 0) > after and name not in state.flags
-        }
-
-    found = values_since(watched.names, newer(own), newer(top))
-    if "presence" in watched.names:
-        found["presence"] = device.presence_of(live.child)
-    return found
-
-
-def _told(values: Mapping[str, Value]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
