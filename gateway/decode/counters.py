@@ -2,8 +2,8 @@
 
 A counter's next value is one of these:
 
-- **growth**: it is not smaller, and not further than `largest_step`, or where that is not said, than what it has shown of
-  itself makes plausible (see below). A rate follows from two of them in a row.
+- **growth**: it is not smaller, and not further than `largest_step`, or where that is not said, than what it has shown
+  of itself makes plausible (see below). A rate follows from two of them in a row.
 - **wrap**: it fell because its bits ran over, and what it grew by is plausible (`largest_step`, otherwise less than a
   quarter of its range).
 - **reset**: it fell near zero (at most `largest_step`, otherwise at most half of what it was), or it counts a day and a

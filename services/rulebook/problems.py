@@ -119,7 +119,10 @@ def _across_devices(connection: Connection, library: Library) -> Iterator[RulePr
 
 def _benched(site: str, by_device: Mapping[str, str], benched: Collection[str]) -> Iterator[RuleProblem]:
     for device in sorted(set(benched) & by_device.keys()):
-        found = "judging it failed, so it is left out until services start again, or its site is imported or gets a new rule book"
+        found = (
+            "judging it failed, so it is left out until services start again, "
+            "or its site is imported or gets a new rule book"
+        )
         yield RuleProblem(site=site, kind="benched", profile=by_device[device], rule="", device=device, found=found)
 
 
