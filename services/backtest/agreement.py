@@ -77,6 +77,8 @@ class Known:
     rules: Mapping[tuple[str, str], Rule]
     by_silence: Collection[tuple[str, str]]
     """(profile, rule) of those that ask how long something was not heard."""
+    reach: Mapping[tuple[str, str], Millis]
+    """How long rules still feel what happened; those that are not in it: for a while."""
     quiet: Collection[str]
     """Devices without any reading."""
     late: Mapping[str, Sequence[Millis]]
@@ -96,7 +98,7 @@ def agreement_of(
     records = {id(one.episode): one for one in actual.records}
     episodes = [one.episode for one in actual.records]
     found = differences(episodes, replayed, end, within=within)
-    reasons = _Reasons(known, start, end)
+    reasons = _Reasons(known, start, end, within)
     unlike = tuple(_unlike(one, reasons, records) for one in found)
     return Agreement(
         actual=tally(episodes, start, end),
@@ -116,9 +118,11 @@ def _unlike(one: Difference, reasons: _Reasons, records: Mapping[int, Record]) -
 
 
 class _Reasons:
-    def __init__(self, known: Known, start: Millis, end: Millis) -> None:
+    def __init__(self, known: Known, start: Millis, end: Millis, within: Millis) -> None:
         self._known = known
         self._start, self._end = start, end
+        # What is shorter moves nothing that is compared.
+        self._gaps = [one for one in known.past.gaps if one.ends - one.begins > within]
 
     def of(self, one: Difference, record: Record | None) -> Iterator[str]:
         """Those that may explain a difference, the likeliest first."""
@@ -142,16 +146,30 @@ class _Reasons:
         known, device = self._known, one.either.device
         if any(each is not None and each.carried for each in (one.old, one.new)):
             yield "before"
-        gateway = known.gateways.get(device)
-        gaps = (gap for gap in known.past.gaps if gateway is None or gap.gateway == gateway)
-        if any(gap.begins <= ends and gap.ends + _AFTER_A_GAP >= begins for gap in gaps):
-            yield "gap"
         if device in known.quiet:
             yield "no_readings"
+        where = self._gap(one, key, begins, ends)
+        if where == "at it":
+            yield "gap"
         if any(begins - _AROUND <= at <= ends for at in known.late.get(device, ())):
             yield "late_data"
         if one.kind != "changed" and (key in known.by_silence or one.either.profile == BREAKS):
             yield "silence"
+        if where == "in it":
+            yield "gap"
+
+    def _gap(self, one: Difference, key: tuple[str, str], begins: Millis, ends: Millis) -> str:
+        """A gap is felt "at it", where the two begin to differ, or somewhere else "in it"; "" where there is none."""
+        gateway = self._known.gateways.get(one.either.device)
+        felt = [
+            (gap.begins, gap.ends + min(gap.ends - gap.begins, _HANDED_OVER) + self._known.reach.get(key, _A_WHILE))
+            for gap in self._gaps
+            if gateway is None or gap.gateway == gateway
+        ]
+        apart = _apart(one, self._end)
+        if any(since <= at <= until for since, until in felt for at in apart):
+            return "at it"
+        return "in it" if any(since <= ends and until >= begins for since, until in felt) else ""
 
     def _told(self, one: Difference, begins: Millis) -> Iterator[str]:
         since = self._known.notices_since
@@ -175,6 +193,13 @@ class _Reasons:
         )
 
 
-_AFTER_A_GAP: Millis = 15 * 60_000
-"""A gateway that comes back hands over what it has collected, which takes a while."""
+def _apart(one: Difference, end: Millis) -> list[Millis]:
+    """The moments at which the two are not alike: all there are, where there is one of them only."""
+    times = [{each.raised_at, each.cleared_at or end} for each in (one.old, one.new) if each is not None]
+    return sorted(times[0] if len(times) == 1 else times[0] ^ times[1])
+
+
+_HANDED_OVER: Millis = 15 * 60_000
+"""A gateway that comes back hands over what it has collected: within as long as it took, and this at most."""
+_A_WHILE: Millis = 15 * 60_000
 _AROUND: Millis = 60 * 60_000

@@ -100,6 +100,20 @@ class Lanes:
         )
 
     @property
+    def reach(self) -> dict[RuleKey, Millis]:
+        """Judged rules -> how long it takes until what happened can no longer be felt: what they look back at, and how
+        long their conditions must hold. Rules that ask for silence are not among them: that is as long as they say."""
+        profiles = {id(one.state.profile): one.state.profile for some in self.judged.values() for one in some}
+        found: dict[RuleKey, Millis] = {}
+        for profile in profiles.values():
+            for id_, rule in profile.rules.items() if profile is not None else ():
+                looks = max((one.stretch.length for one in (*rule.watched, *rule.watched_of_members)), default=0)
+                felt = looks + max(rule.delays + rule.calm)
+                if profile is not None and not (rule.timed or rule.aging):
+                    found[profile.id, id_] = max(felt, found.get((profile.id, id_), 0))
+        return found
+
+    @property
     def moments(self) -> frozenset[str]:
         """Events that judged rules count."""
         profiles = {id(one.state.profile): one.state.profile for some in self.judged.values() for one in some}

@@ -39,9 +39,15 @@ _PEOPLE = Note(
 _STORED = Note(
     code="stored_roughly",
     text=Text(
-        zh="InfluxDB 不保存 5 秒以内的到达延迟；被判为不可能的数值不入库，只当作没有测到。",
-        en="InfluxDB keeps no delay of under 5 s between measuring and hearing; values that were called impossible are "
-        "not stored, and count as not measured.",
+        zh="InfluxDB 不保存 5 秒以内的到达延迟。",
+        en="InfluxDB keeps no delay of under 5 s between measuring and hearing.",
+    ),
+)
+_IMPOSSIBLE = Note(
+    code="impossible_left_out",
+    text=Text(
+        zh="被判为不可能的数值不入库，只当作没有测到。",
+        en="Values that were called impossible are not stored, and count as not measured.",
     ),
 )
 _AFFECTED = Note(
@@ -63,14 +69,28 @@ _PRESENCE = Note(
 
 
 def notes_of(
-    lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, seen: Mapping[str, Collection[str]], past: Past
+    lanes: Lanes,
+    focus: Focus,
+    quiet: Collection[str],
+    readings: int,
+    seen: Mapping[str, Collection[str]],
+    past: Past,
+    *,
+    influx: bool,
 ) -> tuple[Note, ...]:
-    """`quiet`: devices in question without any reading; `seen`: device -> the values of which it has any."""
-    return (*_notes(lanes, focus, quiet, readings, seen), *_of_past(lanes, past))
+    """`quiet`: devices in question without any reading; `seen`: device -> the values of which it has any; `influx`:
+    the readings came from InfluxDB."""
+    return (*_notes(lanes, focus, quiet, readings, seen, influx=influx), *_of_past(lanes, past))
 
 
 def _notes(
-    lanes: Lanes, focus: Focus, quiet: Collection[str], readings: int, seen: Mapping[str, Collection[str]]
+    lanes: Lanes,
+    focus: Focus,
+    quiet: Collection[str],
+    readings: int,
+    seen: Mapping[str, Collection[str]],
+    *,
+    influx: bool,
 ) -> Iterator[Note]:
     rules = _compiled(lanes)
     if not lanes.judged:
@@ -92,6 +112,8 @@ def _notes(
         )
     yield _RAW
     if readings:
+        yield _IMPOSSIBLE
+    if readings and influx:
         yield _STORED
     if focus.extent == "affected" and focus.rule is None:
         yield _AFFECTED

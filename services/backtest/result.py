@@ -35,6 +35,8 @@ class Found:
     known: Known
     """What may explain where the old side differs from it."""
     readings: int
+    influx: bool
+    """They came from InfluxDB, which keeps less of them."""
     worked: Worked
     total_seconds: float
     processes: int
@@ -67,7 +69,7 @@ def report_of(found: Found) -> Report:
         agreement=None
         if agreed is None
         else agreement_of(agreed, old, replace(found.known, quiet=quiet), found.start, end, found.stretch.grid),
-        notes=notes_of(lanes, found.focus, quiet, found.readings, worked.seen, found.known.past),
+        notes=notes_of(lanes, found.focus, quiet, found.readings, worked.seen, found.known.past, influx=found.influx),
         misfits=tuple(map(_said, lanes.misfits)),
         scan_seconds=round(worked.scan_seconds, 3),
         engine_seconds=round(engine_seconds, 3),

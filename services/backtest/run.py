@@ -10,6 +10,7 @@ from typing import Protocol
 
 from device_profiles.schema import DeviceProfile
 from gateway.telemetry import TelemetryStore
+from gateway.telemetry.sqlite import SqliteTelemetry
 from services.backtest import parallel
 from services.backtest.actual import Actual, late_readings, oldest_notice, read_actual
 from services.backtest.agreement import Known
@@ -159,6 +160,7 @@ def run(
         known=known,
         sides=(desks[0].found(), desks[1].found()),
         readings=readings,
+        influx=not isinstance(store, SqliteTelemetry),
         worked=worked,
         total_seconds=perf_counter() - began,
         processes=len(tasks),
@@ -196,6 +198,7 @@ def _really(
             past=past,
             rules=lanes.rules,
             by_silence=lanes.by_silence,
+            reach=lanes.reach,
             quiet=(),
             late=late_readings(connection, site, start, end),
             gateways={place.id: place.gateway for place in world.yard.places},

@@ -73,7 +73,7 @@ def refused(rules: str) -> list[SiteMistake]:
             14,
             "rules[1].of.profiles[1]",
             "'pump'",
-            "did you mean pumps?",
+            "(did you mean",
         ),
         (
             "{families: [water_pump]}",
@@ -81,7 +81,7 @@ def refused(rules: str) -> list[SiteMistake]:
             14,
             "rules[1].of.devices[1]",
             "'gate-2'",
-            "did you mean gate-1",
+            "mean gate-1",
         ),
         (
             "[water_pump]}",
