@@ -16,10 +16,12 @@ from services.cli.rules_said import (
     json_of,
     now_json,
     out,
+    print_broken,
     print_json,
     print_now,
     print_rule,
     print_tried,
+    print_waiting,
     table_of,
     tried_in_words,
 )
@@ -52,11 +54,16 @@ VersionArgument = Annotated[
 def list_rules(
     site: SiteOption = "",
     profile: Annotated[str, typer.Option("--profile", help="Only rules of this profile.")] = "",
-    problems: Annotated[bool, typer.Option("--problems", help="Only rules that cannot be evaluated, and why.")] = False,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="What is broken, and which rules wait for what value.")
+    ] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Every rule of a site: mode, severity, thresholds, how often it raised in 7 days, and what is wrong with it.
+
+    First what is broken, which somebody must mend; last, which rules wait for values that no device here sends. Often
+    the site has no such sensor.
 
     [bold]Example[/bold]: courtyard rules list --site yard --problems
     """
@@ -65,22 +72,20 @@ def list_rules(
     known = {one.profile for one in found.rules}
     if profile and profile not in known:
         raise ValueError(f"--profile: found {profile!r}, expected {one_of(known)}{nearest(profile, known)}")
-    shown = [one for one in found.rules if profile in ("", one.profile) and (one.problems or not problems)]
+    here = [one for one in found.rules if profile in ("", one.profile)]
     if as_json:
+        shown = [json_of(one) for one in here if one.problems or not problems]
         loose = [asdict(one) for one in found.problems]
-        print_json({"site": yard.site, "version": found.version, "rules": list(map(json_of, shown)), "problems": loose})
+        print_json({"site": yard.site, "version": found.version, "rules": shown, "problems": loose})
         return
-    if shown:
-        out.print(table_of(shown, yard.zone))
-    elif not problems:
+    print_broken([one for one in found.problems if profile in ("", one.profile)])
+    if here and not problems:
+        out.print(table_of(here, yard.zone))
+    elif not here:
         out.print("No rules: the site has no devices with a profile.")
-    elif not found.problems:
-        out.print("Every rule can be evaluated.")
-    for one in found.problems:
-        if problems or (one.is_hard and not one.rule):
-            place = "/".join(part for part in (one.profile, one.rule) if part)
-            where = " ".join(part for part in (place, one.device) if part) or "rule book"
-            out.print(f"[yellow]{one.kind}[/yellow] {escape(where)}: {escape(one.found)}")
+    elif not any(one.is_hard for one in found.problems):
+        out.print("[green]Nothing is broken.[/green]")
+    print_waiting(here, whole=problems)
 
 
 @rules.command("show")

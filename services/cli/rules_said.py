@@ -15,12 +15,13 @@ from rich.table import Table
 from services.cli.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from device_profiles.schema import DeviceProfile
     from gateway.reading import Value
     from services.backtest import Report
     from services.rulebook.explain import RuleNow
+    from services.rulebook.problems import RuleProblem
     from services.rulebook.rules import SiteRule
 
 out = Console(highlight=False, soft_wrap=True)
@@ -51,19 +52,44 @@ def table_of(found: list[SiteRule], zone: ZoneInfo) -> Table:
         table.add_column(column, no_wrap=True)
     if timed:
         table.add_column("applies", no_wrap=True)
-    table.add_column("problem", overflow="fold")
+    table.add_column("")
     for one in found:
         values = ", ".join(f"{each.name}={_value(each.value)}" for each in one.params)
         counts = f"{one.counts.shadow} on trial" if one.mode == "shadow" else str(one.counts.raised)
         counts += f", {one.counts.flapping} flapping" if one.counts.flapping else ""
         raised = one.counts.last_raised_at
         last = "" if raised is None else f"{raised.astimezone(zone):%m-%d %H:%M}"
-        wrong = "; ".join(dict.fromkeys(f"{each.kind} {each.found}" for each in one.problems))
         name = f"{one.id} *" if one.changed or one.differing_devices else one.id
         cells = [name, one.mode, one.severity.value, counts, values, last][: len(columns)]
         cells += [_hours(one)] if timed else []
-        table.add_row(*map(escape, cells), f"[yellow]{escape(wrong)}[/yellow]")
+        table.add_row(*map(escape, cells), "[red]broken[/red]" if one.broken else "waits" if one.waits_for else "")
     return table
+
+
+def print_broken(found: Iterable[RuleProblem]) -> None:
+    """What somebody must mend, by place."""
+    for one in found:
+        if one.is_hard:
+            place = "/".join(part for part in (one.profile, one.rule) if part)
+            where = " ".join(part for part in (place, one.device) if part) or "rule book"
+            out.print(f"[red]{one.kind}[/red] {escape(where)}: {escape(one.found)}")
+
+
+def print_waiting(found: Iterable[SiteRule], *, whole: bool) -> None:
+    """Which values no device here sends, and (`whole`) which rules wait for each."""
+    from services.rulebook.looking import waiting_of
+
+    rules = [one for one in found if one.waits_for]
+    if rules:
+        wait = "1 rule waits" if len(rules) == 1 else f"{len(rules)} rules wait"
+        more = "" if whole else " (--problems says which)"
+        out.print(f"{wait} for values that no device here sends{more}:")
+    for profile, values in waiting_of(rules):
+        if not whole:
+            out.print(f"  {escape(profile)}: {escape(', '.join(values))}")
+            continue
+        for name, waiting in values.items():
+            out.print(f"  never_sent {escape(name)}: {escape(', '.join(one.id for one in waiting))}")
 
 
 def _hours(one: SiteRule) -> str:
@@ -99,9 +125,13 @@ def print_rule(found: SiteRule, profile: DeviceProfile) -> None:
     out.print(f"  raised {raised} in 7 days, {tickets}, {counts.flapping} flapping")
     if found.mode == "shadow" or counts.shadow:
         out.print(f"  on trial: would have raised {_counted(counts.shadow, 'time')} in 7 days")
+    for problem in found.broken:
+        out.print(f"  [red]cannot be evaluated[/red]: {problem.kind} {escape(problem.found)}")
     for problem in found.problems:
+        if problem.is_hard:
+            continue
         since = f", unknown since {problem.since:%Y-%m-%d %H:%M} UTC at least" if problem.since else ""
-        out.print(f"  [yellow]cannot be evaluated[/yellow]: {problem.kind} {escape(problem.found)}{since}")
+        out.print(f"  waits for a value that no device here sends: {escape(problem.found)}{since}")
 
 
 def print_now(now: RuleNow, profile: DeviceProfile, zone: ZoneInfo) -> None:

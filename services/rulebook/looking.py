@@ -1,17 +1,19 @@
-"""Which rules of a site somebody wants to see: those with some words in them, and of some kind; one query."""
+"""Which rules of a site somebody wants to see: those with some words in them, and of some kind; which wait for values
+that no device sends. One query."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
 from services.rulebook.rules import SiteRule
 from services.tables import alarms
 
-Kind = Literal["changed", "shadow", "problems", "active"]
-KINDS: tuple[Kind, ...] = ("changed", "shadow", "problems", "active")
+Kind = Literal["changed", "shadow", "problems", "waiting", "active"]
+KINDS: tuple[Kind, ...] = ("changed", "shadow", "problems", "waiting", "active")
+"""problems: somebody must mend something. waiting: no device here sends something that it reads."""
 Active = Mapping[str, int]
 """PROFILE/RULE -> how many of its alarms are active now."""
 
@@ -30,11 +32,30 @@ def is_kind(rule: SiteRule, kind: Kind, active: Active) -> bool:
         return bool(rule.changed or rule.differing_devices or any(_of_book(one.origin) for one in rule.params))
     if kind == "shadow":
         return rule.mode == "shadow"
-    return bool(rule.problems) if kind == "problems" else active.get(rule.id, 0) > 0
+    if kind == "problems":
+        return bool(rule.broken)
+    return bool(rule.waits_for) if kind == "waiting" else active.get(rule.id, 0) > 0
 
 
 def _of_book(origin: str) -> bool:
     return origin in ("book", "book_device")
+
+
+class Waiting(NamedTuple):
+    """The rules of one profile that wait for values which no device here sends."""
+
+    profile: str
+    values: dict[str, list[SiteRule]]
+    """Value -> the rules that wait for it."""
+
+
+def waiting_of(rules: Iterable[SiteRule]) -> list[Waiting]:
+    """By profile, in the order of the rules."""
+    found: dict[str, dict[str, list[SiteRule]]] = {}
+    for rule in rules:
+        for name in rule.waits_for:
+            found.setdefault(rule.profile, {}).setdefault(name, []).append(rule)
+    return [Waiting(profile, values) for profile, values in found.items()]
 
 
 def with_words(rules: Iterable[SiteRule], words: str) -> list[SiteRule]:

@@ -86,6 +86,16 @@ class SiteRule:
     def id(self) -> str:
         return f"{self.profile}/{self.rule}"
 
+    @property
+    def broken(self) -> tuple[RuleProblem, ...]:
+        """What somebody must mend before it can be evaluated."""
+        return tuple(one for one in self.problems if one.is_hard)
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Names that it reads and that no device here has ever sent."""
+        return tuple(dict.fromkeys(one.found for one in self.problems if not one.is_hard))
+
 
 @dataclass(frozen=True)
 class SiteRules:

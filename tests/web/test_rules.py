@@ -16,7 +16,10 @@ from services.accounts import desk
 from services.accounts.policy import Grant, Role
 from services.rulebook.desk import RuleBookDesk, Shipping
 from services.rulebook.looking import active_now
+from services.rulebook.rules import rules_of
 from services.rules.book import RuleBook
+from services.web import i18n
+from services.web.views import rules as rules_view
 from tests.web.conftest import Courtyard
 from tests.web.seed import PASSWORD, SITE
 from tests.web.test_browser import PHONE, browsing, chromium, serving, violations
@@ -286,3 +289,28 @@ def test_a_rule_says_at_what_time_it_applies(yard: Courtyard) -> None:
         page = crew.get(path).text
         assert "Sat 21:00\u201324:00" in page
         assert "23:00\u201305:30" not in page.split("Tests of the profile")[0]
+
+
+def test_what_is_broken_is_loud_and_what_waits_for_a_sensor_is_quiet_and_never_silent(yard: Courtyard) -> None:
+    crew = yard.client("li.wei")
+    page = crew.get(f"/rules?site={SITE}").text
+    assert "tone-bad" not in page.split("<main")[1].split('<section class="panel rules">')[0]
+    fold = page.split('<details class="panel waiting">')[1].split("</details>")[0]
+    n = int(re.findall(r"(\d+) rules? waits? for values that no device here sends", fold)[0])
+    assert n
+    quiet, broken = (crew.get(f"/rules?site={SITE}&show={kind}").text for kind in ("waiting", "problems"))
+    assert quiet.count('class="what"') == n
+    waits, name = re.findall(r'class="what" href="/rules/([\w/]+)[^>]*>([^<]+)', quiet)[0]
+    assert name in fold
+    assert "Nothing is broken." in broken
+    assert "No device here has ever sent" in crew.get(f"/rules/{waits}?site={SITE}").text
+
+    ship(yard, {"rules": {"booster_set": {"pressure_low": {"mode": "shadow"}}}}, 0)
+    known = yard.context.library["booster_set"]
+    rules = tuple(one for one in known.rules if one.id != "pressure_low")
+    library = {**yard.context.library, "booster_set": known.model_copy(update={"rules": rules})}
+    with yard.context.database.read() as connection:
+        found = rules_of(connection, library, SITE, datetime.now(UTC))
+    (loud,) = rules_view.broken(found.problems, found.rules, i18n.load()["zh"], str)
+    assert loud.place == "booster_set pressure_low"
+    assert "no such rule" in loud.text

@@ -47,7 +47,7 @@ def rules(
     principal: Crew,
     site: SiteId = "",
     q: Annotated[str, Query(max_length=100)] = "",
-    show: Annotated[Literal["", "changed", "shadow", "problems", "active"], Query()] = "",
+    show: Annotated[Literal["", "changed", "shadow", "problems", "waiting", "active"], Query()] = "",
     problems: bool = False,
 ) -> Response:
     """Every rule of a site by profile, or those with some words or of some kind. `problems`: as `show=problems`."""
@@ -75,7 +75,9 @@ def rules(
         nothing=view.NOTHING,
         found=len(shown),
         all=len(found.rules),
-        site_problems=view.site_problems(found.problems, reader.t, when_of(reader, place)),
+        broken=view.broken(found.problems, found.rules, reader.t, when_of(reader, place)),
+        waiting=sum(bool(one.waits_for) for one in found.rules),
+        missing=view.missing(found.rules, context.library, reader.t),
         may_edit=principal.may(Role.ENGINEER, place.id),
     )
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from device_profiles.schema import DeviceProfile, Rule, Severity
 from device_profiles.schema.behaviour import Grade, Schedule
-from services.groups.rule import SITE_RULES
 from services.rulebook.edit import PARAM, shown
 from services.rulebook.explain import NameNow, RuleNow
-from services.rulebook.looking import Active, Kind, is_kind
+from services.rulebook.looking import Active, Kind, is_kind, waiting_of
 from services.rulebook.problems import RuleProblem
 from services.rulebook.rules import ParamValue, SiteRule
 from services.rules.book_words import read_schedule
@@ -92,6 +91,11 @@ class Row:
     """When it applies; "" where it does at all times."""
     thresholds: tuple[Threshold, ...]
     problems: tuple[str, ...]
+    """What somebody must mend."""
+    waiting: tuple[str, ...]
+    """Sentences about values that no device here sends."""
+    waits_for: str
+    """What these are called."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,14 @@ LOOKS: dict[Kind, str] = {
     "changed": N_("Changed here"),
     "shadow": N_("On trial"),
     "problems": N_("Cannot be evaluated"),
+    "waiting": N_("Waits for values"),
     "active": N_("Alarm is active now"),
 }
 NOTHING = {
     "changed": N_("Every rule is as its profile says."),
     "shadow": N_("No rule is on trial."),
-    "problems": N_("Everything can be evaluated."),
+    "problems": N_("Nothing is broken."),
+    "waiting": N_("All that rules read has been sent here."),
     "active": N_("No alarm of these rules is active."),
 }
 """What it means that none is of a kind."""
@@ -171,7 +177,9 @@ def row(rule: SiteRule, profile: DeviceProfile, t: Translations, when: When) -> 
         condition=words.clause(rule.when, timedelta(seconds=rule.for_seconds)),
         hours="; ".join(hours(read_schedule(rule.schedule), t)),
         thresholds=tuple(_threshold(one, words, t) for one in rule.params),
-        problems=tuple(problem(one, profile, t, when) for one in rule.problems),
+        problems=tuple(problem(one, profile, t, when) for one in rule.broken),
+        waiting=tuple(problem(one, profile, t, when) for one in rule.problems if not one.is_hard),
+        waits_for=t.gettext(", ").join(map(words.name, rule.waits_for)),
     )
 
 
@@ -198,15 +206,45 @@ def problem(one: RuleProblem, profile: DeviceProfile | None, t: Translations, wh
     return t.gettext(PROBLEMS[one.kind], found=found, device=one.device, since=since)
 
 
-def site_problems(found: Iterable[RuleProblem], t: Translations, when: When) -> list[str]:
-    """Those of no single rule: of the book, of a whole profile, of a device."""
+class Broken(NamedTuple):
+    """What somebody must mend."""
+
+    place: str
+    """Of what: a rule, a profile, a device; "" of the rule book."""
+    rule: SiteRule | None
+    """To look at, where it is about one."""
+    text: str
+
+
+def broken(found: Iterable[RuleProblem], rules: Iterable[SiteRule], t: Translations, when: When) -> list[Broken]:
+    """Everything at the site that must be mended: of rules, of the book, of a whole profile, of a device."""
+    by_id = {(one.profile, one.rule): one for one in rules}
     said = []
     for one in found:
-        if not one.rule or one.device or one.profile == SITE_RULES:
-            place = " ".join(part for part in (one.profile, one.rule, one.device) if part)
-            text = problem(one, None, t, when)
-            said.append(f"{place}: {text}" if place else text)
+        if one.is_hard:
+            rule = by_id.get((one.profile, one.rule))
+            name = rule.name.in_(t.language) if rule is not None else " ".join(filter(None, (one.profile, one.rule)))
+            place = " ".join(part for part in (name, one.device) if part)
+            said.append(Broken(place, rule, problem(one, None, t, when)))
     return said
+
+
+class Missing(NamedTuple):
+    """A value that no device of a profile sends, and the names of the rules that wait for it."""
+
+    profile: str
+    name: str
+    rules: str
+
+
+def missing(rules: Iterable[SiteRule], library: Mapping[str, DeviceProfile], t: Translations) -> list[Missing]:
+    found = []
+    for profile, values in waiting_of(rules):
+        words = RuleWords(library[profile], {}, t)
+        for name, waiting in values.items():
+            names = t.gettext(", ").join(one.name.in_(t.language) for one in waiting)
+            found.append(Missing(library[profile].name.in_(t.language), words.name(name), names))
+    return found
 
 
 # --- one rule -----------------------------------------------------------------------------------------------------

@@ -146,7 +146,10 @@ def test_silence_of_a_rule_shows(yard: Yard, cli: Any) -> None:
     silent = {(one["rule"], one["found"]) for one in yard.get("/rules")["problems"]}
     assert ("wet", "room") in silent, "no device has ever said whether its room is dry"
     assert ("low", "pressure") not in silent
-    assert "never_sent room" in cli("list", "--problems")
+    said = cli("list", "--problems")
+    assert "never_sent room: pumps/wet" in said
+    assert "Nothing is broken." in said, "a sensor that is not there is not a fault"
+    assert "wait for values that no device here sends (--problems says which):\n  gate: door\n  pumps: run" in cli("list")
     detail = yard.api().get("/api/v1/health/detail").json()
     assert {one["kind"] for one in detail["rules_not_evaluated"]} == {"never_sent"}
     yard.site.says("pumps", room="dry")
@@ -160,6 +163,9 @@ def test_silence_of_a_rule_shows(yard: Yard, cli: Any) -> None:
     yard.site.library["pumps"] = without_low
     yard.site.intake._benched.add("pumps")
     kinds = {one["kind"]: one for one in yard.get("/rules")["problems"]}
+    listed = cli("list")
+    assert listed.index("misfit pumps/low: no such rule") < listed.index("severity"), "what is broken comes first"
+    assert "Nothing is broken." not in cli("list", "--problems")
     assert (kinds["misfit"]["rule"], kinds["misfit"]["found"]) == ("low", "no such rule")
     assert kinds["no_profile"]["profile"] == "gate"
     assert kinds["benched"]["device"] == "pumps"
