@@ -43,7 +43,8 @@ def up(
     """Start everything: broker, gateway, services and pages, in one command.
 
     [bold]courtyard up --demo[/bold] shows a living site within a minute; [bold]courtyard up[/bold] starts empty and
-    waits for [bold]courtyard site import FILE[/bold]. Ctrl-C stops cleanly; the next start goes on where it stopped.
+    waits for [bold]courtyard site import FILE[/bold]. Ctrl-C stops cleanly; the next start goes on where it stopped,
+    and what you made of the demo's site stays.
     """
     settings = settings_with(data_dir=data, http=http, mqtt=mqtt)
     set_up_logging("debug" if verbose else settings.log_level)
@@ -63,8 +64,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     from services import bootstrap, folder
     from services.accounts.desk import first_start
     from services.clock import SystemClock
-    from services.demo import SITE
-    from services.sites.importer import import_site
+    from services.demo.bring import Bringing, bring
 
     clock = SystemClock()
     folder.claim(stack, settings.data_dir)
@@ -76,7 +76,9 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
         password = first_start(core.database, clock.now())
         if demo:
             status.update("Bringing the demo site in…")
-            import_site(core.database, SITE, core.library, clock.now())
+            kept = bring(Bringing(database=core.database, library=core.library, folder=settings.data_dir), clock.now())
+            if kept:
+                console.print(kept, highlight=False, soft_wrap=True)
             core.intake.reload()
         mqtt_url = settings.mqtt
         if mqtt_url == "embedded":

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
+from sqlalchemy import Connection
 
 from device_profiles.schema import (
     DeviceProfile,
@@ -34,11 +35,26 @@ def import_site(database: Database, path_or_text: Path | str, library: Library, 
     document = _parse(file, text)
     site = _checked(file, document, library)
     with database.write() as connection:
-        check = Check(file, document, library, site)
-        taken = check.taken(foreign_owners(connection, site)) + check.renamed(adopted_ids(connection, site))
-        if taken:
-            raise SiteMistakes(taken)
-        return sync(connection, site, expanded_members(site, library), now)
+        return _synced(connection, Check(file, document, library, site), site, library, now)
+
+
+def would_change(database: Database, path_or_text: Path | str, library: Library, now: datetime) -> bool:
+    """Whether importing this file would change anything; nothing is written. Raises SiteMistakes."""
+    file, text = _source(path_or_text)
+    document = _parse(file, text)
+    site = _checked(file, document, library)
+    # What an import would do is what it does, taken back.
+    with database.write() as connection, connection.begin_nested() as trial:
+        report = _synced(connection, Check(file, document, library, site), site, library, now)
+        trial.rollback()
+    return not report.is_unchanged
+
+
+def _synced(connection: Connection, check: Check, site: SiteFile, library: Library, now: datetime) -> ImportReport:
+    taken = check.taken(foreign_owners(connection, site)) + check.renamed(adopted_ids(connection, site))
+    if taken:
+        raise SiteMistakes(taken)
+    return sync(connection, site, expanded_members(site, library), now)
 
 
 def read_site(path_or_text: Path | str, library: Library) -> SiteFile:
