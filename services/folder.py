@@ -32,6 +32,8 @@ class RunningNote(msgspec.Struct, frozen=True):
     pid: int
     http: str = ""
     mqtt: str = ""
+    mailbox: str = ""
+    """Where the demo's notices go."""
 
 
 def make(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -20,6 +21,7 @@ from services.cli.shared import explained, settings_with
 from services.clock import SystemClock
 
 if TYPE_CHECKING:
+    from services.accounts.store import Person, Token
     from services.database import Database
 
 account = typer.Typer(name="account", help="People who sign in.", no_args_is_help=True)
@@ -29,6 +31,7 @@ app.add_typer(token)
 out = Console()
 
 Data = Annotated[Path | None, typer.Option("--data", help="Courtyard's data folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 SiteOption = Annotated[str, typer.Option("--site", help='A site id; "*" is every site.')]
 
 
@@ -103,17 +106,37 @@ def account_password(
 
 @account.command("list")
 @explained
-def account_list(data: Data = None) -> None:
+def account_list(as_json: AsJson = False, data: Data = None) -> None:
     """Who may sign in, and what each may do where."""
     from services.accounts import store
 
     with _opened(data) as (database, _), database.read() as connection:
         people = store.list_people(connection, limit=10_000)
+    if as_json:
+        typer.echo(json.dumps([_person_json(person) for person in people], ensure_ascii=False, indent=2))
+        return
     table = Table("login", "name", "roles", "state")
     for person in people:
         roles = ", ".join(f"{grant.role.value} of {_place(grant.site)}" for grant in person.grants)
         table.add_row(escape(person.login), escape(person.name), escape(roles), "disabled" if person.disabled else "")
     out.print(table)
+
+
+def _person_json(person: Person) -> dict[str, object]:
+    grants = [{"site": grant.site, "role": grant.role.value} for grant in person.grants]
+    return {"login": person.login, "name": person.name, "grants": grants, "disabled": person.disabled}
+
+
+def _token_json(one: Token) -> dict[str, object]:
+    """Never the secret, of which only a hash is kept."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "role": one.role.value,
+        "site": one.site,
+        "created_at": one.created_at.isoformat(),
+        "revoked_at": one.revoked_at.isoformat() if one.revoked_at else None,
+    }
 
 
 @account.command("disable")
@@ -178,12 +201,15 @@ def token_create(
 
 @token.command("list")
 @explained
-def token_list(data: Data = None) -> None:
+def token_list(as_json: AsJson = False, data: Data = None) -> None:
     """Which tokens there are."""
     from services.accounts import store
 
     with _opened(data) as (database, _), database.read() as connection:
         found = store.list_tokens(connection)
+    if as_json:
+        typer.echo(json.dumps([_token_json(one) for one in found], ensure_ascii=False, indent=2))
+        return
     table = Table(Column("id", min_width=26, no_wrap=True), "name", "role", "created (UTC)", "state")
     for one in found:
         role = f"{one.role.value} of {_place(one.site)}"

@@ -35,8 +35,9 @@ def print_agreement(out: Console, found: Agreement, old: Tally, zone: ZoneInfo) 
         return
     replayed = _sums(old.alarms, old.tickets, old.notices)
     out.print(f"[bold]as it really was[/bold]  {said}; the old rules, replayed, give {replayed}")
-    table = Table("unlike", Column("rule", overflow="fold"), Column("device", overflow="fold"), "really", "replayed",
-                  Column("why", overflow="fold"), box=None, pad_edge=False)  # fmt: skip
+    table = Table(Column("unlike", min_width=6), Column("rule", overflow="fold"), Column("device", overflow="fold"),
+                  "really", Column("replayed", min_width=8), Column("why", overflow="fold"),
+                  box=None, pad_edge=False)  # fmt: skip
     for one in found.unlike[:_MOST_LISTED]:
         table.add_row(*_unlike(one, zone))
     out.print(table)

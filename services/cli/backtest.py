@@ -300,7 +300,7 @@ def _print_differences(report: Report, zone: ZoneInfo) -> None:
         out.print("No episode differs.")
         return
     names = (Column("rule", overflow="fold"), Column("device", overflow="fold"))
-    table = Table("difference", *names, "old", "new", box=None, pad_edge=False)
+    table = Table(Column("difference", min_width=10), *names, "old", "new", box=None, pad_edge=False)
     for one in report.differences[:_MOST_LISTED]:
         table.add_row(*_difference(one, zone))
     out.print(table)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
@@ -125,6 +126,27 @@ class Index(TyperGroup):
             command = _read(name)
             self.commands[name] = command
         return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BadParameter as wrong:
+            wrong.message = _found_and_expected(wrong)
+            raise
+
+
+def _found_and_expected(wrong: BadParameter) -> str:
+    """The message, with the value that was found: typer says only what it should be."""
+    mistakes = getattr(wrong.__cause__, "errors", None)  # pydantic's
+    if not callable(mistakes):
+        return wrong.message
+    one = mistakes()[0]
+    if one["type"] == "value_error":  # it says what was found
+        return wrong.message.removeprefix("Value error, ")
+    should = one["msg"].removeprefix("Input should be ").partition(", unable to")[0]
+    expected = {"a valid integer": "a whole number", "a valid number": "a number"}.get(should, should)
+    number = "a number " if expected.startswith(("greater", "less")) else ""
+    return f"found {str(one['input'])!r}, expected {number}{expected}"
 
 
 def read_all() -> None:

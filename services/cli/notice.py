@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +30,7 @@ _BODY = {
     "zh": "这是一条测试消息,说明 Courtyard 可以通知到您。无需处理。",
     "en": "This is a test: Courtyard can reach you. Nothing needs to be done.",
 }
+_DEMO_RESTS = "; the demo has it while it runs: start `courtyard up --demo` with this data folder, then try again"
 
 
 class RecipientUnknown(Exception):
@@ -53,15 +56,18 @@ def send_test(
       courtyard notice test 'wecombot://BOTKEY'              any Apprise URL
       courtyard notice test env:CREW_HOOK                    the URL is in the environment variable CREW_HOOK
     """
+    from services.demo.mailbox import ENVIRONMENT
     from services.ids import new_id
     from services.notices import outbox
     from services.notices.channels import Message
 
     settings = settings_with(data_dir=data)
+    settings, environment = _with_demo(settings)
     try:
-        channel, target, shown, language = _resolve(settings, to)
+        channel, target, shown, language = _resolve(settings, to, environment)
     except (RecipientUnknown, outbox.TargetMissing) as error:
-        errors.print(f"[bold red]Error[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        said = f"{error}{_DEMO_RESTS if ENVIRONMENT in str(error) else ''}"
+        errors.print(f"[bold red]Error[/bold red] {escape(said)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     out.print(f"Sending a test message by {channel} to {escape(shown)} …")
     key = f"test-{new_id(SystemClock().now())}"
@@ -81,6 +87,17 @@ def send_test(
     _report(outcome)
 
 
+def _with_demo(settings: Settings) -> tuple[Settings, Mapping[str, str]]:
+    """Settings and environment as the demo has them, where it runs on this folder: its mailbox is on loopback."""
+    from services.demo.mailbox import ENVIRONMENT
+    from services.folder import running
+
+    note = running(settings.data_dir)
+    if os.environ.get(ENVIRONMENT) or note is None or not note.mailbox:
+        return settings, os.environ
+    return settings.model_copy(update={"webhook_allow_private": True}), {**os.environ, ENVIRONMENT: note.mailbox}
+
+
 def channel_of(url: str) -> str:
     """The channel that takes an address somebody typed: web addresses are webhooks, other URLs are Apprise's."""
     if url.startswith(("http://", "https://")):
@@ -94,7 +111,7 @@ def channel_of(url: str) -> str:
     )
 
 
-def _resolve(settings: Settings, to: str) -> tuple[str, str, str, str]:
+def _resolve(settings: Settings, to: str, environment: Mapping[str, str]) -> tuple[str, str, str, str]:
     """(channel, target, the target as it may be shown, language)."""
     from services.notices import outbox
     from services.notices.sending import masked
@@ -105,8 +122,8 @@ def _resolve(settings: Settings, to: str) -> tuple[str, str, str, str]:
     if len(named) > 1:
         raise RecipientUnknown(f"More than one site has a recipient {to!r}: {', '.join(row['id'] for row in named)}.")
     for row in named:
-        return row["channel"], outbox.resolve_target(row["target"]), masked(row["target"]), row["language"]
-    target = outbox.resolve_target(to)
+        return row["channel"], outbox.resolve_target(row["target"], environment), masked(row["target"]), row["language"]
+    target = outbox.resolve_target(to, environment)
     return channel_of(target), target, masked(to), "en"
 
 

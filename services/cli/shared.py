@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import getpass
+import inspect
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -69,7 +71,14 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             errors.print(f"[bold red]Error[/bold red] {escape(said(error))}", highlight=False, soft_wrap=True)
             raise typer.Exit(2 if isinstance(error, NoCourtyard) else 1) from error
 
+    run.__doc__ = flowing(inspect.getdoc(command) or "")
     return run
+
+
+def flowing(text: str) -> str:
+    """Help whose paragraphs are broken by the terminal and not by the source; what is indented stays as it is."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(one if re.search("^ ", one, re.MULTILINE) else one.replace("\n", " ") for one in paragraphs)
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -65,6 +65,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     from services.accounts.desk import first_start
     from services.clock import SystemClock
     from services.demo.bring import Bringing, bring
+    from services.demo.mailbox import ENVIRONMENT
 
     clock = SystemClock()
     folder.claim(stack, settings.data_dir)
@@ -92,7 +93,8 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
         bootstrap.start_web(stack, core, gateway)
         if demo:
             _start_simulator(stack, mqtt_url)
-    folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http, mqtt_url))
+    mailbox = os.environ[ENVIRONMENT] if demo else ""
+    folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http, mqtt_url, mailbox))
     _greet(settings, mqtt_url, password, demo=demo)
 
 

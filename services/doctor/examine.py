@@ -29,6 +29,9 @@ def examine(
     settings: Settings, clock: Clock, *, check_seconds: float = CHECK_SECONDS, load: Load | None = None
 ) -> list[Finding]:
     """Every finding, the machine first. With `services_url` set this is a gateway alone: no database, no pages."""
+    place = probes.folder(settings.data_dir)
+    if place.is_shut:
+        return [findings.python(sys.version_info[:3]), findings.folder(place)]
     library, loaded = (load or load_profiles)(settings)
     embedded = settings.mqtt == "embedded"  # it is on loopback, and made for whoever is there
     note = running(settings.data_dir)
@@ -39,7 +42,7 @@ def examine(
     found = [
         findings.python(sys.version_info[:3]),
         findings.urllib3(probes.urllib3()),
-        findings.folder(probes.folder(settings.data_dir)),
+        findings.folder(place),
         findings.profiles(loaded),
         *([] if without_broker else [findings.broker(probes.broker(settings.mqtt, embedded=EMBEDDED))]),
         *([] if without_broker or embedded else _door(settings)),

@@ -25,6 +25,8 @@ class FolderFacts:
     user: str = ""
     damaged: tuple[str, ...] = ()
     """Names of files that were moved aside."""
+    is_shut: bool = False
+    """This user may not even look."""
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,12 @@ def folder(facts: FolderFacts) -> Finding:
     what = "Data folder"
     if facts.exists and not facts.is_folder:
         return fail(what, f"{facts.path} is a file", "Name a folder with --data DIR or COURTYARD_DATA_DIR.")
+    if facts.is_shut:
+        return fail(
+            what,
+            f"{facts.path} cannot be read by this user, {facts.user}; nothing else has been looked at",
+            "Run this as the user that Courtyard runs as, such as sudo -u courtyard courtyard doctor.",
+        )
     if not facts.writable:
         missing = "cannot be made" if not facts.exists else "cannot be written"
         return fail(

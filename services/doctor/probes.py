@@ -74,6 +74,10 @@ def missing_zones(names: Iterable[str]) -> list[str]:
 
 
 def folder(path: Path) -> FolderFacts:
+    if _is_shut(path):
+        return FolderFacts(
+            path=path, exists=True, is_folder=True, writable=False, free_bytes=0, user=_user(), damaged=(), is_shut=True
+        )
     exists = path.exists()
     nearest = path
     while not nearest.exists():
@@ -87,6 +91,17 @@ def folder(path: Path) -> FolderFacts:
         user=_user(),
         damaged=tuple(file.name for file in files_set_aside(path)),
     )
+
+
+def _is_shut(path: Path) -> bool:
+    """Whether this user may not even look what is in it, or whether it is there."""
+    try:
+        (path / "running.json").exists()
+        if path.is_dir():
+            next(path.iterdir(), None)
+    except PermissionError:
+        return True
+    return False
 
 
 def _user() -> str:

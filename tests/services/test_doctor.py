@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import socketserver
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from gateway.reading import Reading
 from services import folder, migrations
 from services.accounts.desk import first_start
 from services.cli.main import app
+from services.clock import SystemClock
 from services.database import Database
 from services.demo import SITE
 from services.doctor import probes
@@ -307,6 +309,30 @@ def test_the_command_fails_when_something_does(tmp_path: Path, monkeypatch: pyte
     code, text = run("--data", str(file))
     assert code == 1
     assert "1 to mend" in text
+
+
+def test_a_folder_that_is_shut_to_this_user_is_a_finding(tmp_path: Path) -> None:
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o000)
+    with as_nobody():
+        found = [examine(settings(data), SystemClock(), load=load_once) for data in (shut, shut / "within")]
+    shut.chmod(0o700)
+    for some in found:
+        last = some[-1]
+        assert (last.what, last.level) == ("Data folder", Level.FAIL)
+        assert "cannot be read by this user" in last.found and "sudo -u" in last.next_step
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may enter every folder, so it is somebody else meanwhile."""
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
 
 
 def test_services_alone_are_found_and_need_no_broker(installation: Path) -> None:

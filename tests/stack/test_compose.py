@@ -13,6 +13,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
+from services.cli.index import read_all
 from services.cli.main import app
 from services.settings import Settings
 from services.stack import compose
@@ -185,6 +186,7 @@ def test_every_start_line_is_a_command_of_the_product(name: str) -> None:
         assert service["entrypoint"][:2] == ["python", "-m"]
         assert find_spec(service["entrypoint"][2]) is not None
         return
+    read_all()
     check = service.get("healthcheck", {}).get("test", [])
     for line in [service["command"], *([check[2:]] if "courtyard" in check else [])]:
         command: Any = typer.main.get_command(app)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
 import re
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,11 +11,12 @@ import pytest
 from sqlalchemy import insert
 from typer.testing import CliRunner, Result
 
-from services import migrations
+from services import folder, migrations
 from services.accounts import desk, store
 from services.accounts.policy import Grant, Role
 from services.cli import account, app, notice
 from services.database import Database
+from services.demo.mailbox import ENVIRONMENT, Mailbox
 from services.tables import recipients, sites
 from tests.services.notices.sinks import HttpSink, SmtpSink
 
@@ -189,3 +193,44 @@ class TestNotice:
         assert said.exit_code in (1, 2)
         assert "Traceback" not in said.output
         assert said.exception is None or isinstance(said.exception, SystemExit)
+
+
+def test_lists_for_programs_say_who_may_do_what_and_no_secret(data: Path) -> None:
+    courtyard("account", "add", "li.wei", "--role", "crew", "--site", "lotus", "--name", "李伟")
+    courtyard("account", "disable", "li.wei")
+    made = CliRunner().invoke(app, ["token", "create", "reporting", "--role", "crew"])
+    people = json.loads(courtyard("account", "list", "--json").stdout)
+    assert [one["login"] for one in people] == ["admin", "li.wei"]
+    assert people[1] == {
+        "login": "li.wei", "name": "李伟", "grants": [{"site": "lotus", "role": "crew"}], "disabled": True,
+    }  # fmt: skip
+    listed = courtyard("token", "list", "--json").stdout
+    (token,) = json.loads(listed)
+    assert (token["name"], token["role"], token["site"], token["revoked_at"]) == ("reporting", "crew", "*", None)
+    assert made.stdout.strip() not in listed
+
+
+def test_a_recipient_of_the_demo_is_reached_while_the_demo_runs_and_else_it_is_said_how(data: Path) -> None:
+    database = opened(data)
+    with database.write() as connection:
+        row = {"id": "lotus:crew", "site": "lotus", "name": "Li", "audience": "crew", "channel": "webhook"}
+        connection.execute(insert(recipients).values(**row, target=f"env:{ENVIRONMENT}", language="zh"))
+    database.close()
+    said = courtyard("notice", "test", "crew")
+    assert said.exit_code == 2
+    assert f"{ENVIRONMENT} is not set; the demo has it while it runs: start `courtyard up --demo`" in said.stderr
+    with ExitStack() as demo:
+        folder.claim(demo, data)
+        address = Mailbox(data / "mail.jsonl").start(demo)
+        folder.describe(data, folder.RunningNote(os.getpid(), mailbox=address))
+        said = courtyard("notice", "test", "crew")
+    assert said.exit_code == 0, said.output
+    assert json.loads((data / "mail.jsonl").read_text())
+
+
+def test_help_is_broken_by_the_terminal_and_not_by_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = [line.strip() for line in courtyard("account", "add", "--help").stdout.splitlines()]
+    roles = next(i for i, line in enumerate(said) if line.startswith("Roles:"))
+    assert all(len(line) > 65 for line in said[roles : roles + 3])
+    assert "courtyard account add chen --role engineer          (every site)" in said, "examples stand as they are"

@@ -133,3 +133,17 @@ def test_an_export_that_cannot_be_read_leaves_an_older_file_alone(tmp_path: Path
 )
 def test_files_and_folders(error: OSError, words: str) -> None:
     assert words in said(error)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("two", "a whole number"),
+        ("0", "a number greater than or equal to 1"),
+        ("99", "a number less than or equal to 8"),
+    ],
+)
+def test_a_number_that_is_none_or_out_of_bounds_is_quoted(given: str, expected: str) -> None:
+    refused = courtyard("backtest", "--processes", given)
+    assert refused.exit_code == 2
+    assert f"'--processes': found '{given}', expected {expected}" in refused.output
