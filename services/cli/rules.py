@@ -25,6 +25,7 @@ from services.cli.rules_said import (
     table_of,
     tried_in_words,
 )
+from services.cli.rules_several import explain_several, several_table
 from services.cli.rules_yard import BY, yard_of
 from services.cli.shared import explained
 
@@ -67,24 +68,32 @@ def list_rules(
 
     [bold]Example[/bold]: courtyard rules list --site yard --problems
     """
+    from services.rules.effective import SITE_RULES
+
     with yard_of(data, site) as yard:
         found = yard.rules()
-    known = {one.profile for one in found.rules}
+    known = {one.profile for one in found.rules} | ({SITE_RULES} if found.several else set())
     if profile and profile not in known:
         raise ValueError(f"--profile: found {profile!r}, expected {one_of(known)}{nearest(profile, known)}")
     here = [one for one in found.rules if profile in ("", one.profile)]
+    several = [one for one in found.several if profile in ("", SITE_RULES)]
     if as_json:
         shown = [json_of(one) for one in here if one.problems or not problems]
         loose = [asdict(one) for one in found.problems]
-        print_json({"site": yard.site, "version": found.version, "rules": shown, "problems": loose})
+        across = [json_of(one) for one in several if one.problems or not problems]
+        said = {"site": yard.site, "version": found.version, "rules": shown, "several": across, "problems": loose}
+        print_json(said)
         return
     print_broken([one for one in found.problems if profile in ("", one.profile)])
     if here and not problems:
         out.print(table_of(here, yard.zone))
-    elif not here:
+    elif not here and not several:
         out.print("No rules: the site has no devices with a profile.")
     elif not any(one.is_hard for one in found.problems):
         out.print("[green]Nothing is broken.[/green]")
+    if several and not problems:
+        out.print("\nOver several devices (they stand in the site file; `courtyard rules explain` says more of one)")
+        out.print(several_table(several))
     print_waiting(here, whole=problems)
 
 
@@ -94,6 +103,9 @@ def show(rule: RuleArgument, site: SiteOption = "", device: DeviceOption = "", a
          data: Data = None) -> None:  # fmt: skip
     """One rule as it runs: its condition with the values it has here, delays, and who says the thresholds."""
     with yard_of(data, site) as yard:
+        if over := yard.several(rule):
+            explain_several(yard, over, as_json=as_json)
+            return
         found = yard.rule(rule, device)
         profile = yard.library[found.profile]
     if as_json:
@@ -114,6 +126,9 @@ def explain(rule: RuleArgument, device: DeviceOption = "", site: SiteOption = ""
     [bold]Example[/bold]: courtyard rules explain booster_set/pressure_low --device pumps-1
     """
     with yard_of(data, site) as yard:
+        if over := yard.several(rule):
+            explain_several(yard, over, as_json=as_json)
+            return
         found = yard.rule(rule, device)
         profile = yard.library[found.profile]
         now = yard.explained(found, device)

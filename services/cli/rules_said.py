@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from services.rulebook.explain import RuleNow
     from services.rulebook.problems import RuleProblem
     from services.rulebook.rules import SiteRule
+    from services.rulebook.several import SeveralRule
 
 out = Console(highlight=False, soft_wrap=True)
 _HOLDS = {True: "[yellow]holds[/yellow]", False: "[green]does not hold[/green]", None: "[magenta]unknown[/magenta]"}
@@ -199,7 +200,7 @@ def _value(value: Value) -> str:
     return "nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def json_of(found: SiteRule) -> dict[str, Any]:
+def json_of(found: SiteRule | SeveralRule) -> dict[str, Any]:
     return {**asdict(found), "id": found.id}
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from services.database import Database
     from services.rulebook.explain import RuleNow
     from services.rulebook.rules import SiteRule, SiteRules
+    from services.rulebook.several import CountNow, SeveralRule
     from services.rules.book import RuleBook
     from services.rules.book_store import Version
     from services.settings import Settings
@@ -61,6 +62,16 @@ class Yard:
         with self.database.read() as connection:
             benched = benched_lately(connection, self.now)
             return rules_of(connection, self.library, self.site, self.now, benched)
+
+    def several(self, name: str) -> list[SeveralRule]:
+        """The rules over several devices of this name; none where it names a rule of a profile."""
+        return [one for one in self.rules().several if one.id == name]
+
+    def counted(self, rule: SeveralRule) -> list[CountNow]:
+        from services.rulebook.several import counted_now
+
+        with self.database.read() as connection:
+            return counted_now(connection, self.library, rule, self.now)
 
     def rule(self, name: str, device: str) -> SiteRule:
         from services.rulebook.rules import rule_at

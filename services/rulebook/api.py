@@ -20,6 +20,7 @@ from services.rulebook.rules import SiteRule, SiteRules, rules_of
 from services.rules import book_store
 from services.rules.book import RuleBook
 from services.rules.book_store import Version
+from services.rules.effective import SITE_RULES
 from services.scope import NotFound
 from services.sites.store import get_site
 from services.web.pagination import Limit, Number, Page, page_of
@@ -96,6 +97,7 @@ class RulesBody(BaseModel):
     site: str
     version: int
     rules: list[dict[str, Any]]
+    several: list[dict[str, Any]] = Field(description="Those over several devices, which stand in the site file.")
     problems: list[dict[str, Any]] = Field(description="What keeps rules from being evaluated.")
 
 
@@ -128,6 +130,11 @@ def list_rules(
         site=site,
         version=found.version,
         rules=[rule_json(one) for one in rules],
+        several=[
+            {**asdict(one), "id": one.id}
+            for one in found.several
+            if profile in (None, SITE_RULES) and (one.problems or not problems)
+        ],
         problems=[asdict(one) for one in found.problems],
     )
 

@@ -16,6 +16,7 @@ from device_profiles.schema import DeviceProfile, Rule, Severity, Text
 from gateway.reading import Value
 from services.rulebook.counts import Counts, Key, counts_of
 from services.rulebook.problems import RuleProblem, problems_of
+from services.rulebook.several import SeveralRule, several_of
 from services.rules.book import RuleBook, changes_of, fit, structural
 from services.rules.book_words import words_of
 from services.rules.compiled import CompiledRule, compile_rule
@@ -106,6 +107,8 @@ class SiteRules:
     rules: tuple[SiteRule, ...]
     problems: tuple[RuleProblem, ...]
     """Every problem of the site, those of no single rule included."""
+    several: tuple[SeveralRule, ...]
+    """The rules over several devices, which stand in the site file."""
 
 
 def rules_of(
@@ -125,7 +128,8 @@ def rules_of(
         if profile in library
         for rule in _Reader(effective, site, library[profile], of_profile, counts, problems).rules()
     ]
-    return SiteRules(effective, effective.book(site).version, tuple(found), tuple(problems))
+    several = several_of(connection, library, site, counts, problems)
+    return SiteRules(effective, effective.book(site).version, tuple(found), tuple(problems), tuple(several))
 
 
 def rule_at(found: SiteRules, rule: SiteRule, device: str, own: Mapping[str, Any]) -> SiteRule:

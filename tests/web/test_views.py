@@ -132,8 +132,8 @@ def test_conditions_call_parts_and_presence_by_their_words() -> None:
     profile = LIBRARY["booster_set"]
     whens = [rule.when for rule in profile.rules if rule.id in ("pumps_down", "offline")]
     said = [[RuleWords(profile, {"pumps": 2}, t).condition(when) for when in whens] for t in (EN, ZH)]
-    assert said[0] == ["number of (Pump, Running state = fault) ≥ 2", "presence = Offline"]
-    assert said[1] == ["数量 (水泵, 运行状态 = 故障) ≥ 2", "在线状态 = 离线"]
+    assert said[0] == ["number of “Pump” (Running state = fault) ≥ 2", "presence = Offline"]
+    assert said[1] == ["“水泵”的数量（运行状态 = 故障） ≥ 2", "在线状态 = 离线"]
 
 
 def test_looks_back_and_stretches_of_time_are_said_in_words() -> None:

@@ -87,7 +87,7 @@ def alarm(request: Request, context: ContextOf, principal: Crew, alarm: str) -> 
     assert record is not None, "it was there, in the same snapshot"
     zone_name = site.timezone if site else "UTC"
     when = _when(reader, zone_of(zone_name))
-    because = view.explain(found, record.profile, reader.t)
+    because = view.explain(found, record.profile, reader.t, record.member_profile)
     drawn = stories.drawn(record)
     return render(
         request,

@@ -15,13 +15,15 @@ from services.context import Context
 from services.rulebook.edit import Target
 from services.rulebook.explain import explain
 from services.rulebook.looking import Kind, active_now, is_kind, with_words
+from services.rulebook.several import SeveralRule, counted_now
 from services.rules import book_store
 from services.rules.book_words import read_grades
+from services.rules.effective import SITE_RULES
 from services.rules.in_force import effective_rules
 from services.rules.store import list_alarms
 from services.scope import NotFound
 from services.sites.store import Site
-from services.web.pages.render import reader_of, render, zone_of
+from services.web.pages.render import Reader, reader_of, render, zone_of
 from services.web.pages.rule_place import (
     SHOWN,
     DeviceId,
@@ -33,9 +35,11 @@ from services.web.pages.rule_place import (
     shown_of,
     when_of,
 )
+from services.web.problems import not_found
 from services.web.security import ContextOf, Crew
 from services.web.views import board
 from services.web.views import rules as view
+from services.web.views import several as several_view
 
 router = APIRouter(prefix="/rules", include_in_schema=False)
 
@@ -59,6 +63,8 @@ def rules(
     kind: Kind | None = "problems" if problems else show or None
     worded = with_words(found.rules, q)
     shown = [one for one in worded if kind is None or is_kind(one, kind, active)]
+    several = [one for one in found.several if several_view.matches(one, kind, q)]
+    worded_too = [one for one in found.several if several_view.matches(one, None, q)]
     return render(
         request,
         "rules.html",
@@ -71,10 +77,11 @@ def rules(
         active=active,
         q=q,
         show=kind or "",
-        choices=view.choices(place.id, worded, q, active, reader.t),
+        choices=view.choices(place.id, worded, worded_too, q, active, reader.t),
         nothing=view.NOTHING,
-        found=len(shown),
-        all=len(found.rules),
+        found=len(shown) + len(several),
+        all=len(found.rules) + len(found.several),
+        several=several_view.rows(several, context.library, reader.t, when_of(reader, place)),
         broken=view.broken(found.problems, found.rules, reader.t, when_of(reader, place)),
         waiting=sum(bool(one.waits_for) for one in found.rules),
         missing=view.missing(found.rules, context.library, reader.t),
@@ -97,6 +104,8 @@ def rule(
     reader = reader_of(request, principal)
     place, _ = place_of(context, principal, site)
     found = rules_at(context, place)
+    if profile == SITE_RULES:
+        return _several(request, context, reader, place, [one for one in found.several if one.rule == rule], rule)
     shown = shown_of(context, found, place, Target(profile, rule, device))
     schema = context.library[profile]
     own = next(one for one in schema.rules if one.id == rule)
@@ -140,6 +149,28 @@ def rule(
         ticket=schema.tickets[own.ticket].title.in_(reader.language) if own.ticket else "",
         query=urlencode({"site": place.id, **({"device": device} if device else {})}),
         may_edit=principal.may(Role.ENGINEER, place.id),
+    )
+
+
+def _several(
+    request: Request, context: Context, reader: Reader, place: Site, rules: list[SeveralRule], id: str
+) -> Response:
+    """One rule over several devices; on feeds of power and of network there are two under one id."""
+    if not rules:
+        raise not_found("rule", f"{SITE_RULES}/{id}")
+    with context.database.read() as connection:
+        scope = frozenset({place.id})
+        episodes = list_alarms(connection, scope, site=place.id, rule=(SITE_RULES, id), limit=SHOWN)
+        now = {one.name: counted_now(connection, context.library, one, context.clock.now()) for one in rules}
+    return render(
+        request,
+        "rule_several.html",
+        reader,
+        site=place,
+        zone=zone_of(place.timezone),
+        rows=several_view.rows(rules, context.library, reader.t, when_of(reader, place)),
+        counts_of=lambda one: several_view.counts(one, now[one.name], context.library, reader.t),
+        episodes=episodes,
     )
 
 

@@ -95,6 +95,8 @@ def story(record: AlarmRecord, names: Mapping[str, str], t: Translations, when: 
     """`names`: what logins are called; `when` says moments."""
     profile, rule = record.profile, record.rule
     words = RuleWords(profile, values_then(record), t) if profile is not None else None
+    if profile is None and record.member_profile is not None:
+        return _of_several(record, record.member_profile, t, when)
     return Story(
         sentence=sentence(record, t, when),
         condition=words.condition(rule.when) if words and rule else "",
@@ -104,6 +106,21 @@ def story(record: AlarmRecord, names: Mapping[str, str], t: Translations, when: 
         lines=lines(record, t),
         life=tuple(_stretch(one, t) for one in stretches(record.alarm, record.decisions)),
         needs="" if rule is None else t.gettext(_NEEDS[rule.needs]),
+    )
+
+
+def _of_several(record: AlarmRecord, member: DeviceProfile, t: Translations, when: When) -> Story:
+    """Of a rule over several devices, in the names of one of them."""
+    reason, words = record.alarm.reason, RuleWords(member, {}, t)
+    return Story(
+        sentence=sentence(record, t, when),
+        condition=words.condition(str(reason.get("condition") or "")),
+        clears=words.condition(str(reason.get("clear") or "")),
+        params=(),
+        changed_by="",
+        lines=(),
+        life=tuple(_stretch(one, t) for one in stretches(record.alarm, record.decisions)),
+        needs="",
     )
 
 

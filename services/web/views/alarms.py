@@ -64,16 +64,19 @@ def steps_with_nobody(decisions: Iterable[Decision]) -> list[int]:
     return [one.data["step"] for one in decisions if one.kind == "step" and not one.data.get("told")]
 
 
-def explain(alarm: Alarm, profile: DeviceProfile | None, t: Translations) -> Explained:
+def explain(
+    alarm: Alarm, profile: DeviceProfile | None, t: Translations, member: DeviceProfile | None = None
+) -> Explained:
+    """`member`: in whose names the condition of a rule over several devices can be read."""
     reason = alarm.reason
     rule = next((one for one in profile.rules if one.id == alarm.rule), None) if profile else None
-    values = values_said(reason, profile, t)
+    values = values_said(reason, profile or member, t)
     ended: Mapping[str, Any] = reason.get("cleared") or {}
     source: Mapping[str, Any] = reason.get("source") or (rule.source.model_dump() if rule else {})
     return Explained(
         condition=str(reason.get("condition") or (rule.when if rule else "")),
         values=values,
-        cleared_by=values_said(ended, profile, t),
+        cleared_by=values_said(ended, profile or member, t),
         since=_time(reason.get("since")) or alarm.pending_since,
         held_for=timedelta(seconds=reason.get("for_seconds") or 0),
         clears_when=str(reason.get("clear") or ""),
@@ -116,6 +119,7 @@ def _because_of_members(
     called = child.name.in_(t.language) if child else t.gettext("Devices") if kind == "device" else kind
     if about in _WHO:
         return Because(key, t.gettext(_WHO[about]), fmt.plain(value))
+    condition = RuleWords(profile, {}, t).condition(condition) if profile is not None else condition
     words = t.gettext(_GROUPS[function, about]) % {"kind": called, "condition": condition}
     if function == "share" and isinstance(value, int | float):
         return Because(key, words, fmt.with_unit(fmt.number(100 * float(value), 0), "%"))

@@ -45,7 +45,7 @@ LOOKS = {
 CHANGED = (N_("%(name)s did not change within %(stretch)s"), N_("%(name)s changed within %(stretch)s"))
 _EVENT = (N_("%(name)s was not reported"), N_("%(name)s was reported"))
 COUNT = N_("how often within %(stretch)s (%(what)s)")
-_GROUPED = {"number": N_("number of “%(kind)s” (%(what)s)"), "share": N_("share of “%(kind)s” (%(what)s)")}
+GROUPED = {"number": N_("number of “%(kind)s” (%(what)s)"), "share": N_("share of “%(kind)s” (%(what)s)")}
 _COMMAND = N_("command “%(name)s”")
 _PRESENT = (N_("it was not %(word)s"), N_("it was %(word)s"))
 _JOINED = {"and": N_(" and "), "or": N_(" or ")}
@@ -171,7 +171,7 @@ class Clauses:
         """A side of a comparison: what is measured, or the arithmetic of it."""
         if node.op == "name" and str(node.value) not in self._profile.params:
             return self.name(str(node.value))
-        if node.op in _GROUPED:
+        if node.op in GROUPED:
             return self._members(str(node.value))
         if node.op == "window":
             return self._looked(node)
@@ -241,7 +241,7 @@ class Clauses:
             return key
         inner = Clauses(self._profile, found.kind, {}, self._t)
         kind = self._profile.children[found.kind].name.in_(self._t.language)
-        return self._t.gettext(_GROUPED[found.function], kind=kind, what=inner.clause(found.condition.root))
+        return self._t.gettext(GROUPED[found.function], kind=kind, what=inner.clause(found.condition.root))
 
     def _look(self, node: Node) -> Any:
         found = self._read.windows if self._read is not None and node.op == "window" else ()
@@ -277,7 +277,7 @@ class Clauses:
         return next((found for arg in node.args if (found := self._metric(arg)) is not None), None)
 
     def _is_measured(self, node: Node) -> bool:
-        if node.op in ("window", "age", *_GROUPED):
+        if node.op in ("window", "age", *GROUPED):
             return True
         if node.op == "name":
             return str(node.value) not in self._profile.params
@@ -299,7 +299,7 @@ def held_part(node: Node, values: Mapping[str, Value]) -> Node:
 
 
 def _leaves(node: Node) -> Iterator[Node]:
-    if node.op in ("name", "window", *_GROUPED):
+    if node.op in ("name", "window", *GROUPED):
         yield node
     for arg in node.args:
         yield from _leaves(arg)

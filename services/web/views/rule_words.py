@@ -12,10 +12,10 @@ from gateway.reading import Value
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
 from services.web.pages.words import COMMAND, PRESENCE
-from services.web.views.clauses import COUNT, LOOKS, length
+from services.web.views.clauses import COUNT, GROUPED, LOOKS, length
 
 _TOKEN = re.compile(
-    r"""(?P<text>"[^"]*"|'[^']*')|(?P<number>\d[\w.%°]*)|(?P<name>(?:parent\.)?[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|\S)|(?P<space>\s+)"""
+    r"""(?P<text>"[^"]*"|'[^']*')|(?P<number>\d[\w.%°]*)|(?P<name>(?:parent\.|alarm\.)?[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|\S)|(?P<space>\s+)"""
 )
 _OPERATORS = {"and": N_("and"), "or": N_("or"), "not": N_("not"), "in": N_("is one of")}
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "!=": "≠", "*": "×", "-": "−"}
@@ -25,14 +25,14 @@ _FUNCTIONS = {
     "delta": N_("change of"),
     "mean": N_("mean of"),
     "count": N_("number of"),
-    "number": N_("number of"),
     "changed": N_("changed:"),
     "abs": N_("size of"),
     "min": N_("least of"),
     "max": N_("greatest of"),
 }
 _OF_COMMAND = "_command"
-_LOOK = re.compile(r"(?P<negated>not\s+)?(?P<function>rate|delta|mean|changed|count|age)\s*\(")
+_ALARM = "alarm."
+_LOOK = re.compile(r"(?P<negated>not\s+)?(?P<function>rate|delta|mean|changed|count|age|number|share)\s*\(")
 _CHANGES = (N_("%(name)s does not change within %(stretch)s"), N_("%(name)s changes within %(stretch)s"))
 _AGE = N_("time since %(name)s was reported")
 _STRETCH = re.compile(r"\d+(\.\d+)?(ms|s|min|m|h|d)")
@@ -64,6 +64,10 @@ class RuleWords:
 
     def name(self, id: str) -> str:
         """What a name of an expression is called."""
+        if id.startswith(_ALARM):
+            known = {rule.id: rule.name.in_(self._t.language) for rule in self._profile.rules}
+            called = known.get(id.removeprefix(_ALARM), id.removeprefix(_ALARM))
+            return self._t.gettext("alarm “%(name)s”", name=called)
         key = id.removeprefix("parent.")
         entry: Any = self._profile.metrics.get(key) or self._profile.states.get(key) or self._profile.events.get(key)
         if entry is not None:
@@ -105,6 +109,8 @@ class RuleWords:
         """A look back in time: "change of the pressure over 30 min"; "" where it cannot be read."""
         if found["function"] == "age":
             return self._t.gettext(_AGE, name=self.condition(inner)) if not found["negated"] else ""
+        if found["function"] in GROUPED:
+            return self._members(found, inner)
         what, comma, stretch = inner.rpartition(",")
         seconds = _seconds(stretch.strip())
         if not comma or seconds is None:
@@ -117,6 +123,15 @@ class RuleWords:
         if function == "count":
             return negated + self._t.gettext(COUNT, what=name, stretch=over)
         return negated + self._t.gettext(LOOKS[function], name=name, stretch=over)
+
+    def _members(self, found: re.Match[str], inner: str) -> str:
+        """How many of something meet a condition; "" where it cannot be read."""
+        id, comma, asked = inner.partition(",")
+        if not comma or found["negated"]:
+            return ""
+        kind = self._t.gettext("Devices") if id.strip() == "device" else self.name(id.strip())
+        message = GROUPED[found["function"]]
+        return self._t.gettext(message, kind=kind, what=self.condition(asked))
 
     def _number(self, token: str) -> str:
         """A stretch of time in words, where it can be nothing else: `24h`, and `5m` where no metric is a length."""

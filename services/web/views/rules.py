@@ -15,6 +15,7 @@ from services.rulebook.explain import NameNow, RuleNow
 from services.rulebook.looking import Active, Kind, is_kind, waiting_of
 from services.rulebook.problems import RuleProblem
 from services.rulebook.rules import ParamValue, SiteRule
+from services.rulebook.several import SeveralRule
 from services.rules.book_words import read_schedule
 from services.web.i18n import N_, Translations
 from services.web.pages import format as fmt
@@ -135,18 +136,20 @@ class Choice:
     count: int
 
 
-def choices(site: str, rules: list[SiteRule], words: str, active: Active, t: Translations) -> list[Choice]:
+def choices(
+    site: str, rules: list[SiteRule], several: list[SeveralRule], words: str, active: Active, t: Translations
+) -> list[Choice]:
     """All, and each kind, with how many of them have the words."""
     kept = {"site": site, **({"q": words} if words else {})}
     kinds = [
-        Choice(kind, t.gettext(word), f"?{urlencode({**kept, 'show': kind})}", _count(rules, kind, active))
+        Choice(kind, t.gettext(word), f"?{urlencode({**kept, 'show': kind})}", _count(rules, several, kind, active))
         for kind, word in LOOKS.items()
     ]
-    return [Choice("", t.gettext("All"), f"?{urlencode(kept)}", len(rules)), *kinds]
+    return [Choice("", t.gettext("All"), f"?{urlencode(kept)}", len(rules) + len(several)), *kinds]
 
 
-def _count(rules: list[SiteRule], kind: Kind, active: Active) -> int:
-    return sum(is_kind(one, kind, active) for one in rules)
+def _count(rules: list[SiteRule], several: list[SeveralRule], kind: Kind, active: Active) -> int:
+    return sum(is_kind(one, kind, active) for one in rules) + sum(one.is_kind(kind) for one in several)
 
 
 When = Callable[[datetime], str]
