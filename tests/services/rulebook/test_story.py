@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from services.ids import new_id
 from services.rulebook.counts import counts_of
 from services.rulebook.explain import explain
 from services.rules.effective import Effective, sound
-from services.tables import device_states, shadow_episodes
+from services.tables import device_states, shadow_episodes, sites
 from tests.services.rulebook.kit import Yard, dips
 from tests.stories.site import LIBRARY, MIDNIGHT
 
@@ -233,3 +234,25 @@ def test_a_device_that_could_not_be_judged_is_told_by_other_processes_until_its_
     assert yard.put({"rules": {"pumps": {"low": {"for": "5m"}}}}).status_code == 200
     with yard.site.database.read() as connection:
         assert benched_lately(connection, now + timedelta(minutes=2)) == frozenset(), "all of the site is tried again"
+
+
+def test_rules_over_several_devices_are_listed_and_explained(yard: Yard, cli: Any) -> None:
+    low = {"id": "all_low", "name": {"zh": "都低", "en": "All of them low"}, "of": {"profiles": ["pumps"]}}
+    judged = {"when": "number(device, pressure < 0.2) >= 1", "for": "1m", "severity": "major", "mode": "shadow"}
+    broken = {**low, **judged, "id": "gone", "when": "number(device, no_such < 1) >= 1"}
+    with yard.site.database.write() as connection:
+        connection.execute(update(sites).where(sites.c.id == "yard").values(rules=[{**low, **judged}, broken]))
+    yard.site.says("pumps", pressure=0.1)
+    listed = cli("list")
+    assert listed.index("broken courtyard_site_rules/gone") < listed.index("Over several devices")
+    assert re.search(r"courtyard_site_rules/all_low +shadow +major", listed)
+    told = {one["id"]: one for one in json.loads(cli("list", "--json"))["several"]}
+    assert told["courtyard_site_rules/all_low"]["devices"] == 1
+    assert [one["kind"] for one in told["courtyard_site_rules/gone"]["problems"]] == ["broken"]
+    explained = cli("explain", "courtyard_site_rules/all_low")
+    assert "1 of 1: pumps" in explained
+    assert "courtyard site export yard" in explained
+    (now_,) = json.loads(cli("explain", "courtyard_site_rules/all_low", "--json"))["several"][0]["now"]
+    assert now_["met"] == ["pumps"]
+    assert "stands in the site file" in cli("set", "courtyard_site_rules/all_low", "--for", "5m", "--yes", code=1)
+    assert {one["rule"] for one in yard.get("/rules")["several"]} == {"all_low", "gone"}
