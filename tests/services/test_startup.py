@@ -27,7 +27,8 @@ def test_what_the_start_made_is_left_alone_from_then_on() -> None:
 
 
 def test_a_start_that_fails_leaves_the_collector_running() -> None:
+    before = gc.get_freeze_count()  # a test that starts the product here has frozen some
     with pytest.raises(ValueError, match="no broker"), collector_at_rest():
         raise ValueError("no broker")
     assert gc.isenabled()
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() == before

@@ -120,4 +120,4 @@ def test_a_feed_is_checked_and_comes_out_as_it_went_in(site: Timeline) -> None:
     with pytest.raises(SiteMistakes) as caught:
         import_site(site.database, wrong, site.library, site.clock.time)
     assert "'pmups-2'" in str(caught.value)
-    assert "'pumps-2'" in str(caught.value)
+    assert "did you mean pumps-2?" in str(caught.value)
