@@ -52,7 +52,7 @@ def explained(values: dict[str, Any], language: Any, profile: str = "") -> list[
                 "Not known of",
             ],
         ),
-        ("zh", ["满足 运行 = 故障 的泵数", "满足 run == fault 的泵数，最多（部分未知）", "具体是", "情况不明"]),
+        ("zh", ["满足 运行 = 故障 的泵数", "满足 运行 = 故障 的泵数，最多（部分未知）", "具体是", "情况不明"]),
     ],
 )
 def test_a_number_in_words(language: str, words: list[str]) -> None:
