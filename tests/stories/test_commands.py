@@ -12,15 +12,21 @@ from gateway.mqtt_client import MqttListener
 from services.bench.mosquitto import Mosquitto
 from services.commands.asking import CommandRefused
 from services.rules.store import list_alarms
-from tests.commands_kit import House, PlugStrip, come_back, wait_for
+from tests.commands_kit import House, PlugStrip, come_back, patient, wait_for
 
 pytestmark = pytest.mark.mosquitto
 
 
 @pytest.fixture
-def house(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[House]:
+def house(request: pytest.FixtureRequest, mosquitto: Mosquitto, tmp_path: Path) -> Iterator[House]:
+    """One that is patient, but for what a test waits to run out."""
     with ExitStack() as stack:
-        yield House(stack, tmp_path, mosquitto.url)
+        yield House(stack, tmp_path, mosquitto.url, profile=getattr(request, "param", None))
+
+
+no_answer_soon = pytest.mark.parametrize("house", [patient(timeout="2s")], indirect=True, ids=["2s"])
+no_effect_soon = pytest.mark.parametrize("house", [patient(within="3s")], indirect=True, ids=["3s"])
+expires_soon = pytest.mark.parametrize("house", [patient(expires="3s")], indirect=True, ids=["3s"])
 
 
 @pytest.fixture
@@ -46,6 +52,7 @@ def test_the_effect_is_seen(house: House, plug: PlugStrip) -> None:
     assert house.knows("plug-1", "port:1", "cut_command") == "done"
 
 
+@no_answer_soon
 def test_a_silent_device_gives_no_answer_and_a_worse_alarm(house: House, plug: PlugStrip) -> None:
     plug.manner = "silent"
     over = house.ends(house.ask("cut"))
@@ -54,10 +61,12 @@ def test_a_silent_device_gives_no_answer_and_a_worse_alarm(house: House, plug: P
         assert [alarm.rule for alarm in list_alarms(connection, None)] == ["not_cut"]
 
 
+@no_answer_soon
 def test_a_silent_device_is_told_again_where_its_profile_says_so(house: House, plug: PlugStrip) -> None:
     plug.manner = "silent"
     over = house.ends(house.ask("feed", minutes=30))
     assert (over.state, over.reason, over.attempt) == ("failed", "no_answer", 2)
+    wait_for(lambda: len(plug.heard) >= 2, "it is told twice")
     assert [one["minutes"] for one in plug.heard] == [30, 30]
     assert len({one["n"] for one in plug.heard}) == 1
 
@@ -68,6 +77,7 @@ def test_a_device_may_refuse(house: House, plug: PlugStrip) -> None:
     assert (over.state, over.reason, over.detail["result"]) == ("failed", "refused", "locked")
 
 
+@no_effect_soon
 def test_an_answer_without_effect_is_no_success(house: House, plug: PlugStrip) -> None:
     plug.manner = "lies"
     over = house.ends(house.ask("cut"))
@@ -94,6 +104,7 @@ def test_nothing_is_retained_and_nothing_is_said_twice(house: House, plug: PlugS
     assert [one["do"] for one in plug.heard] == ["cut", "feed"]
 
 
+@no_answer_soon
 def test_one_of_a_kind_at_a_time(house: House, plug: PlugStrip) -> None:
     plug.manner = "silent"
     first = house.ask("cut")
@@ -102,6 +113,7 @@ def test_one_of_a_kind_at_a_time(house: House, plug: PlugStrip) -> None:
     other = house.ask("cut", child="port:2")
     house.ends(first)
     house.ends(other)
+    wait_for(lambda: len(plug.heard) >= 2, "both are heard")
     assert [one["port"] for one in plug.heard] == [0, 1]
 
 
@@ -127,6 +139,7 @@ def test_smoke_cuts_every_port(house: House, plug: PlugStrip) -> None:
     assert sorted(one["port"] for one in plug.heard) == [0, 1]
 
 
+@expires_soon
 def test_away_from_its_broker_a_command_expires_and_is_never_sent(
     house: House, plug: PlugStrip, mosquitto: Mosquitto
 ) -> None:
@@ -137,7 +150,7 @@ def test_away_from_its_broker_a_command_expires_and_is_never_sent(
     assert (over.state, over.reason) == ("expired", "too_late")
     assert "broker" in over.detail["why"]
     come_back(mosquitto)
-    wait_for(lambda: house.gateway.status().connected, "the broker is back", 40)
-    done = house.ends(house.ask("level", child="", to=20), 40)
-    wait_for(lambda: any(one.get("to") == "20" for one in plug.heard) or done.state != "done", "the next is heard", 40)
+    wait_for(lambda: house.gateway.status().connected, "the broker is back")
+    done = house.ends(house.ask("level", child="", to=20))
+    wait_for(lambda: any(one.get("to") == "20" for one in plug.heard) or done.state != "done", "the next is heard")
     assert [one for one in plug.heard if one.get("to") == "10"] == []
