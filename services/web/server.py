@@ -71,7 +71,8 @@ class Server:
         if self._thread.is_alive():
             self._server.force_exit = True
             self._thread.join(0.5)
-        self._socket.close()
+        if not self._thread.is_alive():  # else the loop still looks at it, and closes it at its own end
+            self._socket.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

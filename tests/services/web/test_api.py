@@ -327,7 +327,8 @@ class TestHeaders:
         client.headers["Authorization"] = f"Bearer {world.tokens['crew@east']}"
         with structlog.testing.capture_logs() as logs:
             answer = client.post("/api/v1/alarms/east-alarm/acknowledge")
-        assert [one["event"] for one in logs] == ["request.failed"]
+        # Threads of the product may say something of their own meanwhile.
+        assert [one["event"] for one in logs if one["event"].startswith("request.")] == ["request.failed"]
         problem(answer, 500, "unexpected")
         assert "secret" not in answer.text
 

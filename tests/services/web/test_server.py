@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
+from gateway.ports import free_port
 from services.web.server import AddressTaken, Server
 from tests.services.notices.sinks import eventually
 
@@ -37,12 +38,12 @@ def app_with_a_stream() -> FastAPI:
 
 
 def test_it_answers_from_start_to_stop() -> None:
-    server = Server(app_with_a_stream(), "127.0.0.1", 0)
+    server = Server(app_with_a_stream(), "127.0.0.1", free_port())  # one that nobody else is given meanwhile
     server.start()
-    assert httpx.get(f"{server.url}/slow").text == '"done"'
+    assert httpx.get(f"{server.url}/slow", timeout=60).text == '"done"'
     server.stop()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{server.url}/slow")
+        httpx.get(f"{server.url}/slow", timeout=60)
     server.stop()
 
 
@@ -53,7 +54,7 @@ def test_open_event_streams_do_not_hold_up_the_end() -> None:
 
     def listen() -> None:
         try:
-            with httpx.stream("GET", f"{server.url}/live") as answer:
+            with httpx.stream("GET", f"{server.url}/live", timeout=60) as answer:
                 got.extend(answer.iter_bytes())
         except httpx.TransportError:
             pass
@@ -67,8 +68,9 @@ def test_open_event_streams_do_not_hold_up_the_end() -> None:
     server.stop()
     assert time.monotonic() - begun < 10, "two seconds, and what a busy machine adds"
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert ended.is_set()
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_a_request_under_way_is_answered_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,11 +79,11 @@ def test_a_request_under_way_is_answered_first(monkeypatch: pytest.MonkeyPatch) 
     server = Server(app, "127.0.0.1", 0)
     server.start()
     answers: list[str] = []
-    thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{server.url}/slow").text))
+    thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{server.url}/slow", timeout=60).text))
     thread.start()
-    assert app.state.begun.wait(30)
+    assert app.state.begun.wait(60)
     server.stop()
-    thread.join(30)
+    thread.join(60)
     assert answers == ['"done"']
 
 
@@ -94,11 +96,11 @@ def test_a_taken_address_says_what_to_do() -> None:
 
 
 def test_it_starts_again_on_the_same_port() -> None:
-    first = Server(app_with_a_stream(), "127.0.0.1", 0)
+    first = Server(app_with_a_stream(), "127.0.0.1", free_port())
     first.start()
-    httpx.get(f"{first.url}/slow")
+    httpx.get(f"{first.url}/slow", timeout=60)
     first.stop()
     second = Server(app_with_a_stream(), "127.0.0.1", first.port)
     second.start()
-    assert httpx.get(f"{second.url}/slow").status_code == 200
+    assert httpx.get(f"{second.url}/slow", timeout=60).status_code == 200
     second.stop()

@@ -56,11 +56,11 @@ def suffer(world: World, points: Callable[[], int]) -> None:
         for _ in range(3):
             assert deliver(world, 1, 4) >= 500
     assert world.context.intake.cursor(NAME) == 0, "nothing was committed"
-    until(lambda: points() - before == 4, 30, "what was refused is stored already, each point once")
+    until(lambda: points() - before == 4, 60, "what was refused is stored already, each point once")
     assert deliver(world, 1, 6) == 200
     assert deliver(world, 1, 6) == 200, "the answer to the first was lost"
     assert deliver(world, 7, 8) == 200
-    until(lambda: points() - before >= 8, 30, "all are stored")
+    until(lambda: points() - before >= 8, 60, "all are stored")
     assert points() - before == 8
 
 
@@ -82,7 +82,7 @@ def test_in_influxdb(world: World, tmp_path: Path) -> None:
         _use(world, spooled)
         try:
             suffer(world, lambda: count(influx, "pressure"))
-            until(lambda: spooled.waiting == 0, 30)
+            until(lambda: spooled.waiting == 0, 60)
             assert count(influx, "pressure") == len(READINGS)
         finally:
             spooled.close()
