@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.migrated import place
 from tests.web.seed import seed
 
 # A busy machine may take its time; what does not come fails all the same.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 class SetAside:
@@ -111,10 +112,23 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Courtyard]:
         yield build(stack, tmp_path_factory.mktemp("standing"))
 
 
+@contextmanager
+def serving(courtyard: Courtyard, port: int = 0) -> Iterator[Server]:
+    """Its pages over HTTP; afterwards nothing of the server is left that a later test could meet."""
+    before = set(threading.enumerate())
+    server = Server(courtyard.app, "127.0.0.1", port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        for thread in set(threading.enumerate()) - before:
+            if thread.name == "web":
+                thread.join(60)
+
+
 @pytest.fixture(scope="session")
 def served(standing: Courtyard) -> Iterator[str]:
     """Its address."""
-    server = Server(standing.app, "127.0.0.1", 0)
-    server.start()
-    yield server.url
-    server.stop()
+    with serving(standing) as server:
+        yield server.url

@@ -17,9 +17,9 @@ from services.accounts import desk
 from services.accounts.policy import Grant, Role
 from services.clock import to_millis
 from services.tables import device_states, devices, gateways, supplies
-from tests.web.conftest import Courtyard
+from tests.web.conftest import Courtyard, serving
 from tests.web.seed import PASSWORD, SITE
-from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, serving, too_wide, violations
+from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, too_wide, violations
 
 __all__ = ["chromium"]
 ID = provisional_id("booster_set", "yard/pumps-3")

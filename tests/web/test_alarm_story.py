@@ -14,9 +14,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from services.groups.rule import SITE_RULES
 from services.tables import alarm_events, alarms, maintenance_windows, rule_books, rule_corrections
-from tests.web.conftest import Courtyard, build
+from tests.web.conftest import Courtyard, build, serving
 from tests.web.seed import SITE
-from tests.web.test_browser import PHONE, browsing, chromium, serving, too_wide, violations
+from tests.web.test_browser import PHONE, browsing, chromium, too_wide, violations
 
 __all__ = ["chromium"]
 PAGES = (

@@ -13,8 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 
-from services.web.server import Server
-from tests.web.conftest import Courtyard
+from tests.web.conftest import Courtyard, serving
 from tests.web.seed import SITE
 from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, too_wide, violations  # noqa: F401
 
@@ -147,23 +146,21 @@ def test_people_try_a_change_and_see_what_differs(
     language: str,
     shape: dict[str, Any],
 ) -> None:
-    server = Server(courtyard.app, "127.0.0.1", 0)
-    server.start()
-    try:
-        with browsing(chromium, server.url, courtyard, "chen.yu", locale=language, viewport=shape) as page:
-            page.goto(f"/rules/backtest?site={SITE}&rule={RULE}")
-            assert too_wide(page) == []
-            assert violations(page, "light") == []
-            page.fill("#when", NARROW["when"])
-            page.fill("#for", "0s")
-            page.select_option("#span", "24h")
-            page.click("form.rule-form button.primary")
-            expect(page.locator("table.compared").first).to_be_visible(timeout=60_000)
-            figure = page.locator("figure[data-spans]").first
-            expect(figure).to_have_attribute("data-drawn", "yes")
-            assert re.search(r'"new"', figure.get_attribute("data-spans") or "")
-            assert too_wide(page) == []
-            assert violations(page, "light") == []
-            assert violations(page, "dark") == []
-    finally:
-        server.stop()
+    with (
+        serving(courtyard) as server,
+        browsing(chromium, server.url, courtyard, "chen.yu", locale=language, viewport=shape) as page,
+    ):
+        page.goto(f"/rules/backtest?site={SITE}&rule={RULE}")
+        assert too_wide(page) == []
+        assert violations(page, "light") == []
+        page.fill("#when", NARROW["when"])
+        page.fill("#for", "0s")
+        page.select_option("#span", "24h")
+        page.click("form.rule-form button.primary")
+        expect(page.locator("table.compared").first).to_be_visible(timeout=60_000)
+        figure = page.locator("figure[data-spans]").first
+        expect(figure).to_have_attribute("data-drawn", "yes")
+        assert re.search(r'"new"', figure.get_attribute("data-spans") or "")
+        assert too_wide(page) == []
+        assert violations(page, "light") == []
+        assert violations(page, "dark") == []

@@ -20,9 +20,8 @@ from gateway.ports import free_port
 from services.changes import Change
 from services.tables import alarms, device_states, tickets
 from services.web.security import COOKIE
-from services.web.server import Server
 from tests.needs import missing
-from tests.web.conftest import Courtyard
+from tests.web.conftest import Courtyard, serving
 from tests.web.seed import PASSWORD, SITE
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -34,6 +33,8 @@ ARGS = (
     "--disable-sync",
     "--no-first-run",
 )
+PATIENCE_MS = 60_000
+"""How long a page may take to come, and a thing on it to be there."""
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 pytestmark = pytest.mark.browser
 SIGNED_IN = (
@@ -59,10 +60,11 @@ def chromium() -> Iterator[Browser]:
     """For this module only: while it runs, no other test could run an event loop."""
     if not CHROMIUM.exists():
         missing(f"{CHROMIUM} is not installed; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS), timeout=3 * PATIENCE_MS) as browser,
+    ):
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -71,6 +73,7 @@ def browsing(
 ) -> Iterator[Page]:
     """A page that may speak to `base` only; its every complaint fails the test, but for what `forgive` matches."""
     context = chromium.new_context(base_url=base, timezone_id="Asia/Shanghai", **options)
+    context.set_default_timeout(PATIENCE_MS)
     if login:
         context.add_cookies([{"name": COOKIE, "value": courtyard.session(login)[0], "url": base}])
     complaints: list[str] = []
@@ -130,7 +133,7 @@ def too_wide(page: Page) -> list[str]:
     screen = page.viewport_size["width"]
     page.wait_for_load_state("load")
     try:
-        page.wait_for_function("w => document.documentElement?.scrollWidth <= w", arg=screen, timeout=20_000)
+        page.wait_for_function("w => document.documentElement?.scrollWidth <= w", arg=screen, timeout=PATIENCE_MS)
     except TimeoutError:
         return [f"{page.url} is {page.evaluate('document.documentElement.scrollWidth')} px wide on {screen}"]
     return []
@@ -180,16 +183,6 @@ def _break_gate(courtyard: Courtyard) -> None:
     courtyard.context.changes.publish([Change("device", "gate-1", SITE), Change("alarm", "a-forced", SITE)])
 
 
-@contextmanager
-def serving(courtyard: Courtyard, port: int = 0) -> Iterator[Server]:
-    server = Server(courtyard.app, "127.0.0.1", port)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 def test_a_cut_connection_is_told_and_heals(chromium: Browser, courtyard: Courtyard) -> None:
     """The page says from when its state is, and shows what it missed once the server is back."""
     with browsing(chromium, "http://127.0.0.1", courtyard, forgive=".", viewport=DESKTOP, locale="en-GB") as page:
@@ -206,7 +199,8 @@ def test_a_cut_connection_is_told_and_heals(chromium: Browser, courtyard: Courty
         expect(page.locator("#live")).to_have_text("Not live")
         _break_gate(courtyard)
         with serving(courtyard, port):
-            expect(banner).to_be_hidden(timeout=20_000)
+            # The longer the server was away, the longer a page waits before it asks again.
+            expect(banner).to_be_hidden(timeout=3 * PATIENCE_MS)
             expect(page.locator("#device-gate-1")).to_contain_text("forced")
             expect(page.locator("#live")).to_have_text("Live")
 

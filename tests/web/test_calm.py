@@ -12,9 +12,9 @@ from playwright.sync_api import Browser
 from sqlalchemy import insert, select
 
 from services.tables import alarms
-from tests.web.conftest import Courtyard, build
+from tests.web.conftest import Courtyard, build, serving
 from tests.web.seed import SITE
-from tests.web.test_browser import PHONE, browsing, chromium, serving, too_wide, violations
+from tests.web.test_browser import PHONE, browsing, chromium, too_wide, violations
 
 __all__ = ["chromium"]
 

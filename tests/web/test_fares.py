@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 import services.bootstrap
 from gateway import metrics as gateway
@@ -169,6 +169,10 @@ def test_a_gateway_that_is_gone_is_forgotten_by_an_admin_of_every_site(courtyard
     courtyard.people["wu.min"] = wu_min.id
     engineer, admin = courtyard.client("wu.min"), courtyard.client("chen.yu")
     assert "Forget it" not in engineer.get("/health").text
+    with courtyard.context.database.write() as connection:
+        # It speaks throughout, however long this takes.
+        speaking = update(gateways).where(gateways.c.id == "gateway-1")
+        connection.execute(speaking.values(heard_at=now + timedelta(hours=1)))
     page = admin.get("/health").text
     assert "Gateway old &lt;1&gt;" in page and 'action="/health/gateways/old%20%3C1%3E/forget"' in page
     assert engineer.post("/health/gateways/old%20%3C1%3E/forget").status_code == 403

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from services.rules.store import decisions_about
 from services.tables import alarms, audit, maintenance_windows
-from tests.web.conftest import Courtyard
+from tests.web.conftest import Courtyard, serving
 from tests.web.seed import SITE
-from tests.web.test_browser import PHONE, browsing, chromium, serving, violations
+from tests.web.test_browser import PHONE, browsing, chromium, too_wide, violations
 
 __all__ = ["chromium"]
 WISH = {"site": SITE, "title": "Tank cleaning", "scope": {"families": ["water_pump"]}}
@@ -93,7 +93,7 @@ def active(courtyard: Courtyard) -> str:
 
 
 def fits(page: Page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], page.url
+    assert too_wide(page) == []
     assert violations(page, "light") == []
 
 

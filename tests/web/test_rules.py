@@ -20,9 +20,9 @@ from services.rulebook.rules import rules_of
 from services.rules.book import RuleBook
 from services.web import i18n
 from services.web.views import rules as rules_view
-from tests.web.conftest import Courtyard
+from tests.web.conftest import Courtyard, serving
 from tests.web.seed import PASSWORD, SITE
-from tests.web.test_browser import PHONE, browsing, chromium, serving, violations
+from tests.web.test_browser import PHONE, browsing, chromium, too_wide, violations
 
 __all__ = ["chromium"]
 RULE = "/rules/booster_set/pressure_low"
@@ -231,8 +231,7 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
 
         def look() -> None:
             wrong.extend(violations(page, "light"))
-            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            wrong.extend([f"{page.url} is {wide} px too wide"] if wide > 0 else [])
+            wrong.extend(too_wide(page))
 
         if english:  # the same pages in other words: looking at each once is enough
             page.goto(f"/rules?site={SITE}&problems=true")
@@ -256,7 +255,7 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
         page.fill("#for", "10m")
         page.fill('[id="param.loss_margin"]', "0.12")
         page.locator("form.rule-form button").click()
-        expect(page.locator("form[action*='/ship'] button")).to_be_visible(timeout=30_000)
+        expect(page.locator("form[action*='/ship'] button")).to_be_visible()
         look()
         page.fill("#note", "告警太频繁")
         page.locator("form[action*='/ship'] button").click()
