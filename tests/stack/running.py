@@ -122,7 +122,7 @@ class RunningStack:
 
         def is_let_in() -> bool:
             try:
-                with MqttListener(self.broker(name, password), f"{name}-try", []) as listener:
+                with MqttListener(self.broker(name, password), f"{name}-try", [], seconds=60) as listener:
                     listener.connect()
             except MqttUnavailable:
                 return False

@@ -48,7 +48,7 @@ class Broker:
     def __enter__(self) -> Broker:
         with self._program.log.open("wb") as log:
             self._process = subprocess.Popen(self._program.argv, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not Mosquitto().is_well(self.place, self._service):
             assert self._process.poll() is None, self._program.log.read_text()
             assert time.monotonic() < deadline
@@ -57,7 +57,7 @@ class Broker:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        assert self._process.wait(30) == 0, self._program.log.read_text()
+        assert self._process.wait(60) == 0, self._program.log.read_text()
 
     def read_passwords_again(self) -> None:
         """What `docker compose kill -s HUP mosquitto` does, and the mount of the secret."""
@@ -80,7 +80,7 @@ class Client:
     @classmethod
     def of_another_moment(cls, port: int, user: str, password: str, *, wanted: str) -> bool:
         """Whether the broker gives that answer within seconds: it reads its files again when it comes to it."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             client = cls(port, user, password)
             client.close()
@@ -107,7 +107,7 @@ class Client:
         self.answer = str(code)
 
     def _until(self, true: Any) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not true():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -117,7 +117,7 @@ class Client:
         self._until(lambda: self.subscribed)
 
     def say(self, topic: str, payload: bytes) -> None:
-        self._client.publish(topic, payload, qos=1).wait_for_publish(30)
+        self._client.publish(topic, payload, qos=1).wait_for_publish(60)
 
     def try_to_say(self, topic: str, payload: bytes) -> None:
         """Mosquitto 2.0 closes the connection of a client that says what it may not."""

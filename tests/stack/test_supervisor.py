@@ -81,7 +81,7 @@ def test_everything_ends_with_it_the_last_started_first(tmp_path: Path) -> None:
     code += "print('here', flush=True)\ntime.sleep(60)"
     with Supervisor() as supervisor:
         for name in ("first", "second"):
-            supervisor.start(program(tmp_path, name, code.format(note=str(note), name=name)))
+            supervisor.start(program(tmp_path, name, code.format(note=str(note), name=name), stop_seconds=60))
             until(lambda name=name: (tmp_path / f"{name}.log").read_text())
         pids = supervisor.pids()
     assert note.read_text() == "second first "

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def _until(done: Callable[[], Any], seconds: float, about: Callable[[], str]) ->
 def _ticket(database: Path) -> str:
     if not database.exists():
         return ""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         try:
             row = connection.execute("select title_en from tickets").fetchone()
         except sqlite3.OperationalError:
@@ -51,7 +52,7 @@ def test_from_an_unknown_device_to_its_ticket(mosquitto: Mosquitto, tmp_path: Pa
     new = [*tutorial.commands()[0], "--out", str(own / "boxin_pump.yaml")]
 
     def run(*arguments: str) -> None:
-        subprocess.run([*_COURTYARD, *arguments], cwd=tmp_path, env=env, check=True, timeout=100, capture_output=True)
+        subprocess.run([*_COURTYARD, *arguments], cwd=tmp_path, env=env, check=True, timeout=200, capture_output=True)
 
     run(*new)
     rules, site = tutorial.blocks("yaml")
@@ -68,7 +69,7 @@ def test_from_an_unknown_device_to_its_ticket(mosquitto: Mosquitto, tmp_path: Pa
             cwd=tmp_path, env=env, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     try:
-        _until(lambda: "Ctrl-C stops" in log.read_text(), 100, log.read_text)
+        _until(lambda: "Ctrl-C stops" in log.read_text(), 200, log.read_text)
         with MqttPublisher(mosquitto.url, "pump-room") as device:
 
             def pressure_is_low() -> str:
@@ -76,7 +77,10 @@ def test_from_an_unknown_device_to_its_ticket(mosquitto: Mosquitto, tmp_path: Pa
                 device.publish("boxin/BX-0417/sensor", json.dumps(now).encode())
                 return _ticket(tmp_path / "data" / "courtyard.db")
 
-            assert _until(pressure_is_low, 60, log.read_text) == "Restore water pressure"
+            assert _until(pressure_is_low, 120, log.read_text) == "Restore water pressure"
     finally:
         up.send_signal(signal.SIGINT)
-        assert up.wait(60) == 0, log.read_text()[-2000:]
+        try:
+            assert up.wait(60) == 0, log.read_text()[-2000:]
+        finally:
+            up.kill()
