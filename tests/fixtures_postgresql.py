@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -66,7 +67,7 @@ def _serve(binaries: Path, folder: Path, user: str | None) -> Iterator[str]:
     data = folder / "data"
     initdb = [binaries / "initdb", "-D", data, "-U", "courtyard", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(
-        [*map(str, initdb), "--locale=C"], check=True, user=user, capture_output=True, cwd=folder, timeout=110
+        [*map(str, initdb), "--locale=C"], check=True, user=user, capture_output=True, cwd=folder, timeout=300
     )
     options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "40"}
     options |= dict.fromkeys(("fsync", "full_page_writes", "autovacuum"), "off")  # it lives for one run
@@ -80,7 +81,7 @@ def _serve(binaries: Path, folder: Path, user: str | None) -> Iterator[str]:
             _wait_until_it_answers(f"{where} dbname=postgres", server, folder / "log")
             yield where
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # at once: on SIGTERM it would wait for everybody to leave
             server.wait(60)
 
 

@@ -59,7 +59,7 @@ def _place_on_postgresql(url: str) -> None:
     server = url.replace(f"/{name}", "/postgres", 1)
     _make_template(server)
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name}".encode())
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}".encode())
 
 
