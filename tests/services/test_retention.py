@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import Table, func, insert, select
 
 from services.database import Database, metadata
+from services.events.store import expire as expire_events
 from services.ids import new_id
 from services.retention import retention_chores
 from services.rules.book_store import VERSIONS_KEPT
@@ -19,6 +21,9 @@ from services.settings import Settings
 from services.tables import (
     alarm_events,
     alarms,
+    command_events,
+    commands,
+    events,
     gateway_gaps,
     maintenance_windows,
     notices,
@@ -37,8 +42,14 @@ DAY = timedelta(days=1)
 class Yard:
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing but the site."""
         words = {"name_zh": "院", "name_en": "Yard", "timezone": "UTC", "updated_at": NOW}
-        with database.write() as connection:
+        with self.database.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
             connection.execute(insert(sites).values(id="yard", **words))
 
     def has(self, table: Table, *rows: dict[str, Any]) -> None:
@@ -181,6 +192,49 @@ def test_a_notice_that_waits_to_be_sent_is_never_forgotten(yard: Yard) -> None:
     yard.has(notices, *({"id": id, "key": id, **row, "state": id} for id in ("queued", "delivered", "failed")))
     yard.forget()
     assert yard.left(notices) == {"queued"}
+
+
+def test_a_command_goes_with_its_history_once_it_is_over_for_long(yard: Yard) -> None:
+    def command(id: str, ended_at: datetime | None) -> dict[str, Any]:
+        asked = NOW - 500 * DAY
+        times = {"asked_at": asked, "expires_at": asked + DAY, "ended_at": ended_at, "moved_at": ended_at or asked}
+        place = {"site": "yard", "device": id, "profile": "pumps", "command": "stop"}
+        return {"id": id, **place, "terms": {}, "nonce": 1, "state": "done" if ended_at else "sent", **times}
+
+    ids = ("old", "new", "lasts")
+    yard.has(commands, *map(command, ids, (NOW - 401 * DAY, NOW - 399 * DAY, None)))
+    yard.has(command_events, *({"id": f"{id} {n}", "command": id, "at": NOW, "what": "x"} for id in ids for n in "12"))
+    yard.forget()
+    assert yard.left(commands) == {"new", "lasts"}
+    assert yard.left(command_events) == {"new 1", "new 2", "lasts 1", "lasts 2"}
+
+
+def test_of_events_stays_what_is_young_and_of_each_device_its_share(yard: Yard) -> None:
+    def event(device: str, number: int, days_ago: float) -> dict[str, Any]:
+        at = NOW - days_ago * DAY
+        return {"id": f"{number} {device}", "site": "yard", "device": device, "measured_at": at, "event": "opened"}
+
+    yard.has(events, event("gate", 1, 91), event("gate", 2, 89), *(event("door", number, 1) for number in range(1, 6)))
+    yard.forget()
+    assert yard.left(events) == {"2 gate", *(f"{number} door" for number in range(1, 6))}
+    with yard.database.write() as connection:
+        assert expire_events(connection, NOW - 90 * DAY, most_per_device=2) == 3
+    assert yard.left(events) == {"2 gate", "4 door", "5 door"}, "the oldest of a device that says much go first"
+
+
+@pytest.mark.postgresql
+def test_all_of_this_holds_on_postgresql_too(postgresql_url: str) -> None:
+    """Each story above, one after the other on one database: to make one for each takes seconds."""
+    stories = [
+        one for name, one in globals().items() if name.startswith("test_") and [*signature(one).parameters] == ["yard"]
+    ]
+    assert len(stories) >= 10
+    database = opened(postgresql_url)
+    yard = Yard(database)
+    for story in stories:
+        yard.begin()
+        story(yard)
+    database.close()
 
 
 def test_the_manual_says_of_every_table_how_long_it_is_kept() -> None:
