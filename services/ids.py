@@ -11,6 +11,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _RANDOM_BITS = 80
 _TIME_SIGNS = 10
+_MOMENTS_KEPT = 100
 _IDS = re.compile(rf"[{_ALPHABET}]{{26}}")
 _TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 """The digits that `int` knows."""
@@ -21,14 +22,20 @@ class IdSource:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last = 0
+        self._last: dict[int, int] = {}
+        """Millisecond -> its newest number: transactions of several threads take turns, each with its own time."""
 
     def next(self, now: datetime) -> str:
-        number = (int(now.timestamp() * 1000) << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS - 1)
+        at = int(now.timestamp() * 1000)
         with self._lock:
-            if number >> _RANDOM_BITS == self._last >> _RANDOM_BITS:
-                number = self._last + 1 + secrets.randbits(32)  # later in the same millisecond, still not guessable
-            self._last = number
+            last = self._last.pop(at, None)
+            if last is None:
+                number = (at << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS - 1)
+            else:
+                number = last + 1 + secrets.randbits(32)  # later in the same millisecond, still not guessable
+            self._last[at] = number
+            if len(self._last) > _MOMENTS_KEPT:
+                del self._last[next(iter(self._last))]  # what was not asked for the longest
         return _text(number)
 
 
