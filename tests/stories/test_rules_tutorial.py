@@ -96,6 +96,7 @@ def engineer(folder: Path) -> Iterator[TestClient]:
             clock=clock,
             intake=intake,
         )
+        stack.callback(context.jobs.close)
         desk.add_person(
             database,
             login="wu.min",

@@ -95,6 +95,7 @@ def build(stack: ExitStack, folder: Path) -> Courtyard:
     stack.callback(gateway.journal.close)
     gateway.fill(to_millis(datetime.now(UTC)))
     context = replace(core.context, gateway=gateway)
+    stack.callback(context.jobs.close)
     return Courtyard(context, create_app(context), people)
 
 

@@ -23,5 +23,6 @@ def world(prepared: Prepared, tmp_path: Path) -> Iterator[World]:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     world = build(tmp_path, tokens, gateway=RecordingGateway())
     yield world
+    world.context.jobs.close()  # what was asked for and not waited for
     world.context.telemetry.close()
     world.context.database.close()
