@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Condition, Event, Thread
 from typing import Protocol
 
 import structlog
 
-from gateway.journal import Entry, Journal, JournalReader
+from gateway.journal import Entry, Journal, JournalReader, Stretch
+from gateway.parts import Part, parts_of
 from gateway.reading import Batch, GatewayStatus, Millis
 from gateway.telemetry import TelemetryStore, TelemetryUnavailable
 from gateway.uplink import Uplink, UplinkRejected, UplinkUnavailable
@@ -137,8 +138,8 @@ class Forwarder:
         self._journal.advance(self._consumer.name, min(held, last))
 
     def _failed(self, error: Exception, pause: float) -> float:
-        self.failures += 1
         self.error = f"{self._consumer.name}: {error}"
+        self.failures += 1
         expected = isinstance(error, UplinkUnavailable | UplinkRejected | TelemetryUnavailable)
         (log.warning if expected else log.exception)("forward_failed", consumer=self._consumer.name, error=str(error))
         self._stopping.wait(pause * random.uniform(0.75, 1.25))
@@ -163,12 +164,15 @@ class TelemetryConsumer:
     def take(self, entries: list[Entry], *, all_read: bool) -> int | None:  # noqa: ARG002 - the protocol's
         if not entries:
             return None
-        self._store.write([reading for entry in entries for reading in entry.readings])
+        readings = [reading for entry in entries for reading in entry.readings]
+        if readings:
+            self._store.write(readings)
         return entries[-1].seq
 
 
 class UplinkConsumer:
-    """Hands batches to services, and tells them regularly how far this gateway has seen time pass."""
+    """Hands batches to services, and tells them regularly how far this gateway has seen time pass, and since when it
+    has been listening."""
 
     name = "services"
     idle_seconds = 2.0
@@ -180,13 +184,15 @@ class UplinkConsumer:
         *,
         progress_at: Callable[[], Millis],
         status: Callable[[], GatewayStatus],
+        stretches: Callable[[], Sequence[Stretch]] = tuple,
         stored: bool = False,
     ) -> None:
-        """`stored`: this gateway writes the time series itself; services need not."""
+        """`stretches`: when it listened. `stored`: this gateway writes the time series itself; services need not."""
         self._uplink = uplink
         self._gateway = gateway_id
         self._progress_at = progress_at
         self._status = status
+        self._stretches = stretches
         self._stored = stored
         self._known: Millis = 0
         self._cursor = 0
@@ -199,17 +205,23 @@ class UplinkConsumer:
         self._known = self._progress_at()
 
     def take(self, entries: list[Entry], *, all_read: bool) -> int:
-        arrived = max((e.readings[-1].received_at for e in entries[-1:] if e.readings), default=self._known)
+        *before, last = parts_of(entries, self._stretches(), self._cursor)
+        for part in before:
+            self._deliver(part, None)
+        self._deliver(last, self._known if all_read else None)
+        return self._cursor
+
+    def _deliver(self, part: Part, known: Millis | None) -> None:
+        progress = part.progress(known)
         self._cursor = self._uplink.deliver(
             Batch(
                 gateway=self._gateway,
-                first_seq=entries[0].seq if entries else self._cursor,
-                last_seq=entries[-1].seq if entries else self._cursor,
-                # With more waiting, time has only been seen up to what is handed over now.
-                progress_at=max(self._known, arrived) if all_read else arrived,
-                readings=[reading for entry in entries for reading in entry.readings],
+                first_seq=part.first_seq,
+                last_seq=part.last_seq,
+                progress_at=self._known if progress is None else progress,
+                readings=part.readings,
                 status=self._status(),
                 stored=self._stored,
+                listening=part.listening,
             )
         )
-        return self._cursor

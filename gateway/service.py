@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -27,7 +28,7 @@ from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
 from gateway.polling import PollCounters, Poller, Request
 from gateway.quarantine import QuarantineEntry, Replay
-from gateway.reading import GatewayStatus, Millis, Registry, adopted_names
+from gateway.reading import Break, GatewayStatus, Millis, Registry, adopted_names
 from gateway.registry import RegistryWatch
 from gateway.subscriptions import Subscriptions, change
 from gateway.telemetry import TelemetryStore
@@ -45,7 +46,7 @@ _TICK_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
 _STOP_SECONDS = 3.0
 """How long, at the end, what is on its way to services and to the time series may take to arrive."""
-"""After a connect, what was said meanwhile comes first: nothing counts as unsaid before the socket has been empty once,
+"""Break a connect, what was said meanwhile comes first: nothing counts as unsaid before the socket has been empty once,
 or so long under traffic that never ends."""
 _STEADY_SECONDS = 5.0
 """A connection that lasts so long is a good one."""
@@ -92,6 +93,7 @@ class Gateway:
         self._connected = False
         self._error = ""
         self._seen_until: Millis = 0
+        self._started_at: Millis | None = None
         self._rate = Rate()
         self._next_housekeeping = 0.0
         self._next_tick = 0.0
@@ -131,13 +133,28 @@ class Gateway:
             now_millis=self._now,
             on_commit=self._signal.notify,
         )
-        # Not the last message alone: after a quiet hour that would tell services that the clock went back an hour.
-        self._seen_until = max(self._journal.last_received_at, self._now())
+        self._begin()
         self._forwarders = self._make_forwarders()
         for forwarder in self._forwarders:
             forwarder.start()
         self._thread.start()
         self._start_commands()
+
+    def _begin(self) -> None:
+        """Say that it was off until now. On a full disk that is said once there is room, and until then no time has
+        passed."""
+        journal, now = self._journal, self._now()
+        self._started_at = now
+        self._seen_until = max(journal.last_received_at, journal.listened_until or now)
+        with suppress(JournalUnwritable):
+            self._say_it_was_off()
+            # Not the last message alone: after a quiet hour that would tell services that the clock went back an hour.
+            self._seen_until = max(journal.last_received_at, now)
+
+    def _say_it_was_off(self) -> None:
+        if self._started_at is not None:
+            self._journal.listen(self._started_at, "gateway")
+            self._started_at = None
 
     def _start_commands(self) -> None:
         """What the gateway says itself: commands of services, and requests to devices that wait to be asked."""
@@ -189,6 +206,7 @@ class Gateway:
             self._config.id,
             progress_at=lambda: self._seen_until,
             status=self.status,
+            stretches=lambda: self._journal.stretches,
             stored=store is not None,
         )
         forwarders = [Forwarder(self._journal, uplink, self._signal)]
@@ -222,11 +240,12 @@ class Gateway:
         stats = self._journal.stats()
         counters = self._ingest.counters
         runner, polls = self._runner, self._poller.counters if self._poller else PollCounters()
+        connected = self._connected  # before the reason, which is there by the time it is not
         errors = [self._error, *(forwarder.error for forwarder in self._forwarders)]
         if runner is not None and runner.error:
             errors.append(f"commands: {runner.error}")
         return GatewayStatus(
-            connected=self._connected,
+            connected=connected,
             journal_bytes=stats.bytes,
             journal_max_bytes=stats.max_bytes,
             journal_entries=max(stats.entries_waiting.values()),
@@ -325,6 +344,7 @@ class Gateway:
 
     def _connect(self) -> MqttSession:
         self._journal.probe()
+        self._say_it_was_off()
         # Without the list a device's first readings would be filed under its address instead of its id.
         self._registry.wait_asked(_FIRST_REGISTRY_SECONDS)
         self._adopt_registry()
@@ -335,16 +355,18 @@ class Gateway:
         self._subscriptions.keep(filters)
         self._session = session
         self._ingest.connection_opened()
-        self._connected = True
         self._error = ""
+        self._connected = True
         log.info("broker_connected", broker=str(self._address), filters=len(self._ingest.decoder.filters))
         return session
 
     def _serve(self, session: MqttSession) -> None:
         settled_at = time.monotonic() + _SETTLE_SECONDS
+        self._listen("broker")
         while not self._stopping.is_set():
             before = self._now()
             messages = session.read(_SLICE_SECONDS)
+            self._listen("gateway")  # or it stood still, and so did time for all it can say
             if messages:
                 self._ingest.take(messages, session)
                 self._rate.add(len(messages))
@@ -355,6 +377,10 @@ class Gateway:
                 self._next_tick = time.monotonic() + _TICK_SECONDS
                 self._ingest.tick(before)
             self._housekeeping()
+
+    def _listen(self, after: Break) -> None:
+        if self._journal.listen(self._now(), after):
+            self._signal.notify()
 
     def _idle(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -400,13 +426,14 @@ class Gateway:
             log.info("subscriptions_changed", new=list(new), gone=list(gone))
 
     def _failed(self, error: Exception) -> None:
+        # The reason first: who sees that it is not connected finds why.
+        before, self._error = self._error, str(error) or type(error).__name__
         self._connected = False
         if not isinstance(error, MqttUnavailable | JournalFull | JournalUnwritable):
             self.failures += 1
             log.exception("ingest_failed", exc_info=error)
-        elif self._error != str(error):
-            log.warning("gateway_waits", reason=str(error))
-        self._error = str(error) or type(error).__name__
+        elif before != self._error:
+            log.warning("gateway_waits", reason=self._error)
 
 
 class Rate:
