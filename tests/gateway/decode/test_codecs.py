@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from gateway.decode.context import NOTHING, Context
 from gateway.decode.errors import DecodeError
 from gateway.decode.frames import Suspect
 from gateway.decode.memory import Memory
+from tests.gateway.decode.bounds import MOST_BYTES, QUICK_SECONDS, least_seconds, most_bytes
 
 
 def decoded(payload: bytes | str, *codecs: dict[str, Any]) -> Any:
@@ -542,20 +541,8 @@ def test_no_payload_takes_long_or_much(kind: str) -> None:
         except DecodeError as error:
             return error
 
-    took = []
-    for _ in range(5):  # the least of several: other work on the machine is not the codec's
-        begun = time.process_time()
-        attempt()
-        took.append(time.process_time() - begun)
-        if took[-1] < 0.05:
-            break
-    assert min(took) < 0.05
-    tracemalloc.start()
-    try:
-        attempt()
-        assert tracemalloc.get_traced_memory()[1] < 16_000_000
-    finally:
-        tracemalloc.stop()
+    assert least_seconds(attempt) < QUICK_SECONDS
+    assert most_bytes(attempt) < MOST_BYTES
 
 
 # --- steps that remember ---------------------------------------------------------------------------------------------

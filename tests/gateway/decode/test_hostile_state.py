@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.decode import DecodeError, Decoder
 from gateway.decode.memory import Memory
 from gateway.reading import Registry
+from tests.gateway.decode.bounds import least_seconds
 from tests.gateway.decode.mini import NOW, named, profile
 
 POLL = {"id": "p", "slave": 1, "start": 0, "count": 1, "registers": [{"name": "t", "at": 0}]}
@@ -136,13 +136,11 @@ def test_only_decode_errors_and_nothing_half_remembered(said: list[tuple[str, by
 )
 def test_a_large_fan_out_is_refused_or_quick(payload: Any) -> None:
     raw = json.dumps(payload).encode()
-    spent = []
-    for _ in range(3):
-        decoder = Decoder([RICH], Registry("1", []))
-        begun = time.perf_counter()
+
+    def attempt() -> None:
         try:
-            decoder.decode("points/b", raw, NOW)
+            Decoder([RICH], Registry("1", [])).decode("points/b", raw, NOW)
         except DecodeError as error:
             assert error.code in {"too_many", "nothing_known", "wrong_type"}
-        spent.append(time.perf_counter() - begun)
-    assert min(spent) < 0.4, "50 ms on an idle machine"
+
+    assert least_seconds(attempt, enough=0.4) < 0.4, "50 ms on an idle machine"
