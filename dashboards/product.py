@@ -295,6 +295,7 @@ PARTS = (
                     ),
                     Curve("sum(increase(courtyard_ingest_failures_total{…}[1h]))", t("采集", "ingest")),
                     Curve("sum(increase(courtyard_outbox_failures_total{…}[1h]))", t("发送", "outbox")),
+                    Curve("sum(increase(courtyard_catch_up_failures_total{…}[1h]))", t("全部重读", "read again")),
                     Curve("sum(increase(courtyard_http_failures_total{…}[1h]))", t("网页", "web")),
                     Curve(
                         "sum by (part) (increase(courtyard_scrape_failures_total{…}[1h]))",
