@@ -160,7 +160,7 @@ def test_a_damaged_database_is_said_in_words(damage: str, tmp_path: Path) -> Non
         [sys.executable, "-c", command, "up", "--data", str(tmp_path), "--http", "127.0.0.1:0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert run.returncode == 1
     assert "Traceback" not in run.stderr

@@ -55,9 +55,13 @@ class Asked(BaseHTTPRequestHandler):
 @contextmanager
 def answering(status: int, body: bytes, location: str = "") -> Iterator[Answers]:
     with Answers(status, body, location) as server:
-        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server
-        server.shutdown()
+        serving = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        serving.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

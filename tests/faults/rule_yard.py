@@ -132,7 +132,7 @@ class Flow(threading.Thread):
     def end(self) -> int:
         """Five seconds of rest, then no more; returns the time of the last message."""
         self._ends = (now_millis() - self.start_ms) // GRID * GRID + GRID
-        self.join(60)
+        self.join(240)
         assert not self.is_alive()
         assert self._publisher.acknowledged == self._publisher.sent
         return self.ledger[-1].at

@@ -94,7 +94,7 @@ def ask_for_a_while(apart: Apart, dice: random.Random, name: str) -> set[str]:
     asked: set[str] = set()
     n = 0
     while not asked or time.monotonic() < begun + seconds:
-        assert time.monotonic() < begun + 60, "no command was taken in"
+        assert time.monotonic() < begun + 240, "no command was taken in"
         n += 1
         id = apart.ask(f"{name}/{n}", dice.choice(["port:1", "port:2"]))
         asked |= {id} if id else set()
@@ -113,8 +113,10 @@ def test_nothing_is_said_twice_and_nothing_is_forgotten(mosquitto: Mosquitto, tm
         strip = stack.enter_context(PlugStrip(mosquitto.url))
         until(lambda: strip.report() or apart.value() == 400, 60, "no reading arrived")
         asked: set[str] = set()
-        for kill in range(KILLS):
-            strip.manner = dice.choice(["obedient", "obedient", "silent"])
+        # Thrown before anything that depends on how quick the machine is; and of all seeds some obey.
+        manners = ["obedient", *(dice.choice(["obedient", "obedient", "silent"]) for _ in range(KILLS - 1))]
+        for kill, manner in enumerate(manners):
+            strip.manner = manner
             strip.power = {1: 400.0, 2: 300.0}
             asked |= ask_for_a_while(apart, dice, f"{kill}")
             program = dice.choice([apart.gateway, apart.services])

@@ -64,12 +64,17 @@ class SmallDisk:
         self._ballast.unlink()
 
 
+MOST_WAITING = 20_000
+"""Readings that may wait where nobody asks for more: else a slow machine has ever more to catch up with."""
+
+
 class Plant:
     """A journal that is being written while a forwarder empties it into the database."""
 
     def __init__(self, folder: Path, store: InfluxTelemetry) -> None:
         self.journal = Journal(folder / "journal.db", consumers=("telemetry",), max_bytes=10**9)
         self.written = 0
+        self._wanted = 0
         self._signal = Signal()
         self._store = store
         self._stopping = threading.Event()
@@ -94,14 +99,20 @@ class Plant:
         self._thread.join()
 
     def wait_for_more(self, readings: int) -> None:
-        goal = self.written + readings
+        goal = self._wanted = self.written + readings
         until(lambda: self.written >= goal)
 
     def wait_until_empty(self) -> None:
         until(lambda: self.journal.cursor("telemetry") >= self.journal.last_seq, 60, f"{self.forwarder.error}")
 
+    def _waiting(self) -> int:
+        return self.journal.last_seq - self.journal.cursor("telemetry")
+
     def _measure(self) -> None:
         while not self._stopping.is_set():
+            if self.written >= self._wanted and self._waiting() > MOST_WAITING:
+                self._stopping.wait(0.02)
+                continue
             batch = [NewEntry(AT + n, n, [reading(n)]) for n in range(self.written, self.written + 500)]
             self.journal.append(batch)
             self.journal.maintain()
@@ -135,8 +146,7 @@ def test_killed_again_and_again_under_load(tmp_path: Path) -> None:
         for _ in range(3):
             plant.wait_for_more(2000)
             database.kill()
-            until(lambda: plant.forwarder.error != "")
-            assert "telemetry: InfluxDB" in plant.forwarder.error
+            until(lambda: "telemetry: InfluxDB" in plant.forwarder.error)
             database.start()
             until(lambda: plant.forwarder.error == "")
         check(plant, database)
@@ -145,13 +155,12 @@ def test_killed_again_and_again_under_load(tmp_path: Path) -> None:
 def test_hung_while_it_is_written_to(tmp_path: Path) -> None:
     with (
         server(tmp_path) as database,
-        writer(database.url, tmp_path, timeout_seconds=0.5) as store,
+        writer(database.url, tmp_path, timeout_seconds=2.0) as store,
         Plant(tmp_path, store) as plant,
     ):
         plant.wait_for_more(2000)
         database.signal(signal.SIGSTOP)
-        until(lambda: plant.forwarder.failures >= 2)
-        assert "does not answer" in plant.forwarder.error
+        until(lambda: "does not answer" in plant.forwarder.error)
         plant.wait_for_more(5000)  # collecting goes on
         database.signal(signal.SIGCONT)
         check(plant, database)
@@ -203,8 +212,9 @@ def test_the_disk_of_the_database_fills_up(tmp_path: Path) -> None:
         plant = stack.enter_context(Plant(tmp_path, store))
         plant.wait_for_more(2000)
         disk.fill()
-        until(lambda: "no space left" in plant.forwarder.error, 60)
-        assert "make room on its disk" in plant.forwarder.error
+        said = set[str]()
+        until(lambda: said.add(plant.forwarder.error) or any("no space left" in one for one in said))
+        assert all("make room on its disk" in one for one in said if "no space left" in one)
         plant.wait_for_more(2000)
         disk.make_room()
         database.kill()

@@ -84,7 +84,7 @@ def test_services_are_killed_with_alarms_in_flight(mosquitto: Mosquitto, tmp_pat
     assert min(figures.values()) > 0, f"everything was in flight: {figures}"
 
 
-def _until_in_flight(folder: Path, seconds: float = 60) -> None:
+def _until_in_flight(folder: Path, seconds: float = 240) -> None:
     """Until a delay runs, an alarm is active, and another waits for its cause."""
     database = Database.sqlite(folder / "services" / "courtyard.db")
     database.start()

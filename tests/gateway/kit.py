@@ -73,7 +73,9 @@ class Ledger:
         return [r.values["n"] for r in self.readings]
 
 
-def make_gateway(folder: Path, url: str, ledger: Ledger, *profiles: DeviceProfile) -> tuple[Gateway, SqliteTelemetry]:
+def make_gateway(
+    folder: Path, url: str, ledger: Ledger, *profiles: DeviceProfile, now: Callable[[], int] = now_millis
+) -> tuple[Gateway, SqliteTelemetry]:
     telemetry = SqliteTelemetry(folder / "telemetry.db")
     telemetry.start()
     config = GatewayConfig(
@@ -81,7 +83,7 @@ def make_gateway(folder: Path, url: str, ledger: Ledger, *profiles: DeviceProfil
     )
     gateway = Gateway(
         config=config, profiles=profiles or (meter_profile(),), uplink=ledger, telemetry=telemetry,
-        now_millis=now_millis,
+        now_millis=now,
     )  # fmt: skip
     return gateway, telemetry
 

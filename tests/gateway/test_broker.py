@@ -59,10 +59,10 @@ def test_a_message_goes_through_at_qos_1(broker: EmbeddedBroker) -> None:
     listener.on_message = lambda _c, _u, m: heard.put((m.topic, m.payload, m.qos))
     listener.on_subscribe = lambda _c, _u, _mid, codes, _p: subscribed.put(codes[0].value)
     listener.subscribe("yard/+/telemetry", qos=1)
-    assert subscribed.get(timeout=30) == 1
+    assert subscribed.get(timeout=60) == 1
     speaker = connect(broker, "speaker")
-    speaker.publish("yard/p1/telemetry", b'{"power": 12.5}', qos=1).wait_for_publish(30)
-    assert heard.get(timeout=30) == ("yard/p1/telemetry", b'{"power": 12.5}', 1)
+    speaker.publish("yard/p1/telemetry", b'{"power": 12.5}', qos=1).wait_for_publish(60)
+    assert heard.get(timeout=60) == ("yard/p1/telemetry", b'{"power": 12.5}', 1)
     close(speaker)
     close(listener)
 
@@ -73,13 +73,13 @@ def test_a_retained_message_and_a_last_will_reach_a_late_listener(broker: Embedd
     camera.will_set("cameras/c1/available", b"offline", qos=1, retain=True)
     camera.connect(broker.host, broker.port)
     camera.loop_start()
-    camera.publish("cameras/c1/available", b"online", qos=1, retain=True).wait_for_publish(30)
+    camera.publish("cameras/c1/available", b"online", qos=1, retain=True).wait_for_publish(60)
     listener = connect(broker, "listener")
     listener.on_message = lambda _c, _u, m: heard.put((m.topic, m.payload))
     listener.subscribe("cameras/#", qos=1)
-    assert heard.get(timeout=30) == ("cameras/c1/available", b"online")
+    assert heard.get(timeout=60) == ("cameras/c1/available", b"online")
     camera.socket().shutdown(socket.SHUT_RDWR)  # the cable is pulled
-    assert heard.get(timeout=30) == ("cameras/c1/available", b"offline")
+    assert heard.get(timeout=60) == ("cameras/c1/available", b"offline")
     camera.loop_stop()
     close(listener)
 
@@ -92,7 +92,7 @@ def test_it_stops_within_two_seconds_with_clients_connected() -> None:
     assert pid is not None
     started = time.monotonic()
     broker.stop()
-    assert time.monotonic() - started < 10, "two seconds, and what a busy machine adds"
+    assert time.monotonic() - started < 30, "two seconds, and what a busy machine adds"
     assert not alive(pid)
     assert ports.is_free(broker.host, broker.port)
     client.loop_stop()
@@ -135,16 +135,16 @@ def test_it_dies_with_its_parent_however_sudden() -> None:
     port = ports.free_port()
     program = (
         "import sys, time\nfrom gateway.broker import EmbeddedBroker\n"
-        f"broker = EmbeddedBroker(port={port})\nbroker.start()\nprint(broker.pid, flush=True)\ntime.sleep(60)\n"
+        f"broker = EmbeddedBroker(port={port})\nbroker.start()\nprint(broker.pid, flush=True)\ntime.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert alive(child)
     parent.send_signal(signal.SIGKILL)
-    parent.wait(30)
+    parent.wait(60)
     parent.stdout.close()
-    eventually(30, lambda: not alive(child), "the broker outlived its parent")
+    eventually(60, lambda: not alive(child), "the broker outlived its parent")
 
 
 def test_ctrl_c_of_the_group_leaves_the_stop_to_the_parent(broker: EmbeddedBroker) -> None:
@@ -162,5 +162,5 @@ def test_run_alone_it_ends_on_sigterm() -> None:
     assert alone.stdout is not None
     assert alone.stdout.readline() == f"listening 127.0.0.1:{port}\n"
     alone.terminate()
-    assert alone.wait(30) == 0
+    assert alone.wait(60) == 0
     alone.stdout.close()

@@ -85,7 +85,8 @@ def test_the_will_speaks_when_the_client_is_gone_and_not_after_a_goodbye(mosquit
             publisher.publish("t/status", b"online")
         with MqttPublisher(mosquitto.url, "rude", will) as publisher:
             assert publisher.wait_connected(60)
-            publisher._client.socket().close()  # type: ignore[union-attr]
+            # Not closed: its number would be given to another socket while the client still waits on it.
+            publisher._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
             _until(lambda: len(listener.heard) >= 2)
     assert [payload for _, payload, _ in listener.heard[:2]] == [b"online", b"offline"]
 
@@ -98,7 +99,7 @@ def test_where_no_broker_is_the_reason_is_told_and_closing_does_not_hang(tmp_pat
     _until(lambda: bool(publisher.last_error))
     began = time.monotonic()
     assert not publisher.close()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
 
 
 def test_what_is_published_before_the_broker_has_answered_goes_out_behind_what_waited(mosquitto: Mosquitto) -> None:
@@ -141,7 +142,7 @@ class _SlowAnswer:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     def _serve(self) -> None:
         with suppress(OSError):

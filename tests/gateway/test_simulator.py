@@ -231,7 +231,7 @@ def test_played_in_real_time_faster_than_life_with_real_times_in_the_messages() 
         daemon=True,
     )
     playing.start()
-    playing.join(30)
+    playing.join(120)
     assert not playing.is_alive()
     made = Decoder(_SHIPPED.values(), _registry(entry))
     times = {r.measured_at for topic, payload in heard for r in made.decode(topic, payload, NOW) if r.values}

@@ -114,12 +114,25 @@ def yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
         if request.param == "influxdb":
             running: Influx = request.getfixturevalue("influx")
             stack.callback(lambda: running.signal(signal.SIGCONT))
-            store = stack.enter_context(_influx(tmp_path, running.url, patience=1.0))
-            yield Yard(store, name, lambda: running.signal(signal.SIGSTOP))
+            made = Yard(stack.enter_context(_influx(tmp_path, running.url, patience=60)), name, lambda: None)
+            made.unplug = lambda: _hang(stack, tmp_path, running, made)
+            yield made
             return
         token, org = (os.environ.get(f"COURTYARD_TEST_INFLUX_{one}", "") for one in ("TOKEN", "ORG"))
         store = stack.enter_context(_influx(tmp_path, URL, token=token, org=org))
         yield Yard(store, name, lambda: pytest.skip("the InfluxDB that was given is not stopped"))
+
+
+def _hang(stack: ExitStack, folder: Path, running: Influx, yard: Yard) -> None:
+    """From here on with little patience: until here a slow machine has all the time it needs."""
+    yard.store = stack.enter_context(_impatient(folder, running.url))
+    running.signal(signal.SIGSTOP)
+
+
+@contextmanager
+def _impatient(folder: Path, url: str) -> Iterator[TelemetryStore]:
+    with writer(url, folder, timeout_seconds=1.0, profile=PROFILE) as store:
+        yield store
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def test_several_fields_in_conflict_cost_themselves_only(database: Influx, tmp_p
 
 def test_what_is_older_than_the_database_keeps_is_set_aside(database: Influx, tmp_path: Path) -> None:
     """History that is brought over, half of it too old: said in two requests, not in one per point."""
-    database.query("ALTER RETENTION POLICY autogen ON telemetry DURATION 52w")
+    database.query("ALTER RETENTION POLICY autogen ON telemetry DURATION 1000w")
     ages = [0, 10_000 * 86_400_000, 1]
     mixed = [
         Reading("pump-1", "", AT + n - ages[n % 2], AT + n, "t", {"flow": 1.0}, profile="pump") for n in range(5000)
