@@ -24,6 +24,15 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
+def born(pid: int) -> str | None:
+    """When the process of this number began, in the kernel's ticks; None where there is none. A number is soon given
+    to somebody else where many processes come and go."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+
+
 class RunningStack:
     """One process in a session of its own, like in a terminal."""
 

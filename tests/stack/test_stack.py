@@ -23,7 +23,7 @@ from gateway.mqtt import MqttUnavailable
 from gateway.mqtt_client import MqttListener, MqttPublisher
 from services.stack.reader import READABLE
 from tests.needs import missing
-from tests.stack.running import ROOT, RunningStack, panel_query
+from tests.stack.running import ROOT, RunningStack, born, panel_query
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,9 +49,9 @@ def stack() -> Iterator[RunningStack]:
     try:
         running.start(_START_SECONDS)
         yield running
-        pids = list(running.state["pids"].values())
+        born_at = {pid: born(pid) for pid in running.state["pids"].values()}
         assert running.interrupt() == 0, running.said[-2000:]
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "everything ended with it"
+        assert not [pid for pid, at in born_at.items() if at and born(pid) == at], "everything ended with it"
     finally:
         if running.process.poll() is None:
             running.process.kill()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from services.stack.supervisor import Program, ProgramFailed, Supervisor
+from tests.stack.running import born
 
 
 def program(folder: Path, name: str, code: str, *, restarts: bool = True, stop_seconds: float = 5) -> Program:
@@ -83,9 +84,9 @@ def test_everything_ends_with_it_the_last_started_first(tmp_path: Path) -> None:
         for name in ("first", "second"):
             supervisor.start(program(tmp_path, name, code.format(note=str(note), name=name), stop_seconds=60))
             until(lambda name=name: (tmp_path / f"{name}.log").read_text())
-        pids = supervisor.pids()
+        born_at = {pid: born(pid) for pid in supervisor.pids().values()}
     assert note.read_text() == "second first "
-    assert not any(is_alive(pid) for pid in pids.values())
+    assert all(born_at.values()) and not any(born(pid) == at for pid, at in born_at.items())
 
 
 def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
@@ -96,7 +97,8 @@ def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
         supervisor.start(program(tmp_path, "deaf", deaf, stop_seconds=0.2))
         until(lambda: (tmp_path / "deaf.log").read_text())
         pid = supervisor.pids()["deaf"]
-    assert not is_alive(pid)
+        born_at = born(pid)
+    assert born_at and born(pid) != born_at
 
 
 def test_nothing_outlives_a_stack_that_was_killed(tmp_path: Path) -> None:
@@ -123,9 +125,9 @@ def test_without_its_reaper_it_still_ends_everything(tmp_path: Path) -> None:
     with Supervisor() as supervisor:
         for name in ("pump", "gate", "lamp"):
             supervisor.start(program(tmp_path, name, "import time; time.sleep(60)"))
-        pids = list(supervisor.pids().values())
+        born_at = {pid: born(pid) for pid in supervisor.pids().values()}
         assert supervisor._reaper is not None
         supervisor._reaper.kill()
         supervisor._reaper.wait()
         assert supervisor.watch() == []
-    assert not any(is_alive(pid) for pid in pids)
+    assert all(born_at.values()) and not any(born(pid) == at for pid, at in born_at.items())
