@@ -29,11 +29,11 @@ fewer than half are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from device_profiles.expression.compile import compiled
-from device_profiles.expression.limits import AgeLimit, age_limits
+from device_profiles.expression.limits import AgeLimit, LookLimit, age_limits, look_limits
 from device_profiles.expression.node import Node, mentioned
 from device_profiles.expression.parser import Group, Parser, Window, stretch_text
 from device_profiles.expression.tokens import shown
@@ -84,6 +84,7 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "Look",
+    "LookLimit",
     "Members",
     "Names",
     "Type",
@@ -137,6 +138,10 @@ class Expression:
         """What ages and silence are compared with: nothing else in it but what looks back changes with time alone.
         None where an age is used in another way, so that it may change at any moment."""
         return age_limits(self.root)
+
+    def look_limits(self, keys: Collection[str]) -> tuple[LookLimit, ...] | None:
+        """What these of its functions that look back are compared with. None where one is used in another way."""
+        return look_limits(self.root, keys)
 
     def compile(self) -> Condition:
         """One closure; call it with (values, age)."""

@@ -7,7 +7,7 @@ never heard is no member yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.presence import Liveness
@@ -15,11 +15,13 @@ from gateway.reading import Millis, Value
 from services.groups.rule import Asked, GroupRule
 from services.rules.automaton import FOREVER, IDLE, Mark, Phase, elapse
 from services.rules.compiled import DEVICE, Source
+from services.rules.drifting import mean_stands_until
 from services.rules.evaluation import delays_of
 from services.rules.members import ages
 from services.rules.seen import add_looks, visible
 from services.rules.state import DeviceState
 from services.rules.turning import turns_at
+from services.rules.windows import Series, Watch
 
 _ACTIVE = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
@@ -45,16 +47,24 @@ class Counted(NamedTuple):
 
 
 def counted(rule: GroupRule, device: DeviceState, at: Millis) -> Counted:
-    """What a device adds, at its event time. At a start every device is asked by every rule: this is where that time
-    goes."""
+    """What a device adds, at its event time. At a start every device is asked by every rule, and later by each of its
+    words: this is where that time goes."""
     if device.heard_at is None and not device.said:
         return Counted((NOBODY,) * len(rule.functions), FOREVER)
     there = device.liveness == Liveness.ONLINE
-    counts, until = [], FOREVER
+    counts: list[Count] = []
+    until = FOREVER
     for one in rule.asked.get(device.profile_id, ()):
-        counts.append(_count(rule, device, one, at, there=there))
-        if one.moves_by_time:
-            until = min(until, _until(rule, device, one, at, there=there))
+        met: list[str] = []
+        unknown: list[str] = []
+        other: list[str] = []
+        for child in _members(device, one.kind):
+            values = _values(rule, device, child, one, at, there=there)
+            holds = one.holds(values, _age_in(device, child, at) if one.limited else _ageless)
+            (unknown if holds is None else met if holds is True else other).append(_name(device, child))
+            if one.moves_by_time:
+                until = min(until, _until(_Of(rule, device, child, one, at), values, there=there))
+        counts.append(Count(tuple(met), tuple(unknown), tuple(other)))
     return Counted(tuple(counts), until)
 
 
@@ -76,17 +86,6 @@ def _members(device: DeviceState, kind: str) -> list[str]:
 
 def _name(device: DeviceState, child: str) -> str:
     return f"{device.id} {child}" if child else device.id
-
-
-def _count(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, there: bool) -> Count:
-    met: list[str] = []
-    unknown: list[str] = []
-    other: list[str] = []
-    for child in _members(device, asked.kind):
-        age = _age_in(device, child, at) if asked.limited else _ageless
-        holds = asked.holds(_values(rule, device, child, asked, at, there=there), age)
-        (unknown if holds is None else met if holds is True else other).append(_name(device, child))
-    return Count(tuple(met), tuple(unknown), tuple(other))
 
 
 def _values(
@@ -141,47 +140,79 @@ def _has_alarm(device: DeviceState, child: str, rule: str, at: Millis) -> bool |
 # --- until when ------------------------------------------------------------------------------------------------------
 
 
-def _until(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis, *, there: bool) -> Millis:
+class _Of(NamedTuple):
+    """Who is asked what, and when."""
+
+    rule: GroupRule
+    device: DeviceState
+    child: str
+    asked: Asked
+    at: Millis
+
+    @property
+    def watches(self) -> Mapping[str, Watch]:
+        return self.device.watches.get((self.child, self.rule.watcher_id), {})
+
+
+def _until(of: _Of, values: Mapping[str, Value], *, there: bool) -> Millis:
     """When something about it changes by itself, or may."""
-    until = (at // asked.rest + 1) * asked.rest - 1 if asked.rest else FOREVER
-    for child in _members(device, asked.kind):
-        if there and asked.ageing:
-            until = min(until, _grows_old(device, child, asked, at))
-        if there and asked.turning:
-            until = min(until, _looks_turn(rule, device, child, asked, at) - 1)
-        if not (asked.limits or asked.alarms):
-            continue
-        for turns in (*_ages_turn(rule, device, child, asked, at), *_alarms_turn(device, child, asked)):
+    asked, at = of.asked, of.at
+    until = FOREVER
+    if asked.rest:
+        until = _next_look(asked.rest, at if not asked.drifts else _drifts_from(of, values) if there else FOREVER)
+    if there and asked.ageing:
+        until = min(until, _grows_old(of))
+    if there and asked.turning:
+        until = min(until, _looks_turn(of) - 1)
+    if asked.limits or asked.alarms:
+        for turns in (*_ages_turn(of, values), *_alarms_turn(of.device, of.child, asked)):
             # At that moment it is asked again, and right after: `>` turns later than `>=`.
             if turns >= at:
                 until = min(until, max(at, turns - 1))
     return until
 
 
-def _grows_old(device: DeviceState, child: str, asked: Asked, at: Millis) -> Millis:
+def _next_look(rest: Millis, after: Millis) -> Millis:
+    """The moment before the first look behind `after`. Looks are taken at whole multiples, whoever spoke meanwhile."""
+    return FOREVER if after >= FOREVER else (after // rest + 1) * rest - 1
+
+
+def _drifts_from(of: _Of, values: Mapping[str, Value]) -> Millis:
+    """Up to when no mean passes anything that it is compared with."""
+    watches, until = of.watches, FOREVER
+    for look, limits in of.asked.drifts:
+        series = watches.get(look.key)
+        if isinstance(series, Series) and look.look.name in values:
+            known = [one for one in (limit(values, _ageless) for limit in limits) if isinstance(one, float | int)]
+            until = min(until, mean_stands_until(series, of.at, known))
+    return until
+
+
+def _grows_old(of: _Of) -> Millis:
     """When the first value that counts now is too old to count."""
     until = FOREVER
-    for read in asked.ageing:
-        state = device.children[child if read.source is Source.OWN else ""]
+    for read in of.asked.ageing:
+        state = of.device.children[of.child if read.source is Source.OWN else ""]
         measured = state.times.get(read.key)
-        if measured is not None and measured + read.fresh_for >= at:
+        if measured is not None and measured + read.fresh_for >= of.at:
             until = min(until, measured + read.fresh_for)
     return until
 
 
-def _looks_turn(rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis) -> Millis:
+def _looks_turn(of: _Of) -> Millis:
     """When the first thing that looks back may say something else."""
-    watches = device.watches.get((child, rule.watcher_id), {})
-    known = (watches.get(one.key) for one in asked.turning)
-    return min((turns_at(one, at, device.listening_from) for one in known if one is not None), default=FOREVER)
+    watches = of.watches
+    known = (watches.get(one.key) for one in of.asked.turning)
+    since = of.device.listening_from
+    return min((turns_at(one, of.at, since) for one in known if one is not None), default=FOREVER)
 
 
-def _ages_turn(rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis) -> Iterator[Millis]:
+def _ages_turn(of: _Of, values: Mapping[str, Value]) -> Iterator[Millis]:
     """When a name is as old as what its age is compared with."""
+    device, asked, at = of.device, of.asked, of.at
     if not asked.limits or device.liveness == Liveness.UNKNOWN:
         return
-    values = visible(device, child, rule.compiled, asked.reads, at)
-    age = ages(device, child, at)
+    age = ages(device, of.child, at)
     for name, seconds in asked.limits:
         old = _silence(device, at) if name == "silence" else age(name)
         limit = seconds(values, _ageless)

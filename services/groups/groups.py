@@ -12,27 +12,23 @@ the same times: a moment is told when the next one begins, or at the next tick.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from gateway.presence import Liveness
-from gateway.reading import Millis, Presence, Reading, Value
-from services.clock import from_millis
-from services.groups.counting import NOBODY, Count, Counted, counted, set_aside
+from gateway.reading import Millis, Presence, Reading
+from services.groups.counting import counted, set_aside
+from services.groups.group import Group, Key
+from services.groups.part import GatewayWatch, Part
 from services.groups.places import Placed, members_of, places_of
-from services.groups.rule import SITE_RULES, GroupRule
+from services.groups.remembering import Remembering
+from services.groups.rule import GroupRule
 from services.rules import engine
 from services.rules.automaton import FOREVER
-from services.rules.compiled import CompiledProfile, with_watchers
-from services.rules.members import Tally, keys_beside, last_heard_of, values_of_tally
+from services.rules.compiled import CompiledProfile
 from services.rules.state import DeviceState
 
 _CLOCK_WENT_BACK: Millis = 60_000
-_NAMED_WHOLE = 64
-"""Up to so many members those are known by name that do not meet a condition."""
 
 
 class GatewayTime(NamedTuple):
@@ -43,8 +39,6 @@ class GatewayTime(NamedTuple):
 
 
 Clock = Mapping[str, GatewayTime]
-Key = tuple[str, str]
-"""(place, rule)"""
 OpenWindows = Mapping[tuple[str, str], tuple[str, ...]]
 """(site, gateway) -> the maintenance windows that are open there by that gateway's clock."""
 
@@ -57,155 +51,11 @@ class Told(NamedTuple):
     fired: list[engine.Firing]
 
 
-class _Names:
-    """The members of one function of a rule, by what is known of them, in the order in which they came to it."""
-
-    __slots__ = ("met", "other", "others", "unknown")
-
-    def __init__(self) -> None:
-        self.met: dict[str, None] = {}
-        self.unknown: dict[str, None] = {}
-        self.other: dict[str, None] = {}
-        """Only kept of few members."""
-        self.others = 0
-
-    def exchange(self, before: Count, after: Count, *, few: bool) -> None:
-        _exchange(self.met, before.met, after.met)
-        _exchange(self.unknown, before.unknown, after.unknown)
-        self.others += len(after.other) - len(before.other)
-        if few:
-            _exchange(self.other, before.other, after.other)
-
-    @property
-    def tally(self) -> Tally:
-        known = len(self.met) + self.others
-        return Tally(len(self.met), known, known + len(self.unknown))
-
-
-def _exchange(names: dict[str, None], before: tuple[str, ...], after: tuple[str, ...]) -> None:
-    if before == after:
-        return
-    for name in before:
-        if name not in after:
-            del names[name]
-    for name in after:
-        names[name] = None
-
-
-class Group:
-    """One rule for one place: its counts, and the state in which the engine keeps its alarm."""
-
-    def __init__(self, rule: GroupRule, place: str, zone: str) -> None:
-        self.rule = rule
-        self.state = DeviceState(
-            id=place,
-            site=rule.site,
-            profile_id=SITE_RULES,
-            profile=rule.profile,
-            params={},
-            zone=zone,
-            liveness=Liveness.ONLINE.value,
-            looked_at=True,
-        )
-        self.at: Millis | None = None
-        """Time up to which it was judged."""
-        self.moved_at: Millis | None = None
-        """Since when its counts are others than it was told."""
-        self._devices: list[DeviceState] = []
-        self._names = tuple(_Names() for _ in rule.functions)
-        self._nobody = (NOBODY,) * len(rule.functions)
-        self.gateways: Counter[str] = Counter()
-
-    @property
-    def key(self) -> Key:
-        return self.state.id, self.rule.rule.id
-
-    def add(self, device: DeviceState) -> None:
-        """One more is counted."""
-        self._devices.append(device)
-
-    @property
-    def restless(self) -> bool:
-        """Time alone can move it."""
-        state = self.state
-        return bool(state.marks or state.past) or self.rule.compiled.timetable is not None
-
-    def exchange(self, before: Counted | None, after: Counted) -> None:
-        few = len(self._devices) <= _NAMED_WHOLE
-        for names, old, new in zip(self._names, before.counts if before else self._nobody, after.counts, strict=True):
-            if old != new:
-                names.exchange(old, new, few=few)
-
-    def told(self) -> dict[str, Value]:
-        """What the rule reads, and who it was; None where it is unknown."""
-        found = self.unknown()
-        least = self.rule.rule.known_at_least
-        for (key, function), names in zip(self.rule.functions, self._names, strict=True):
-            found |= values_of_tally(key, function, names.tally, names.met, names.unknown, names.other, least)
-            if key in self.rule.by_silence and len(self._devices) <= _NAMED_WHOLE:
-                found[last_heard_of(key)] = self._last_heard()
-        return found
-
-    def _last_heard(self) -> str | None:
-        """Who of them was, and when on the clock of the site."""
-        heard = [(one.heard_at, one.id) for one in self._devices if one.heard_at is not None]
-        if not heard:
-            return None
-        at, device = max(heard)
-        return f"{from_millis(at).astimezone(ZoneInfo(self.state.zone)):%H:%M:%S} {device}"
-
-    def unknown(self) -> dict[str, Value]:
-        return {name: None for key, _ in self.rule.functions for name in (key, *keys_beside(key))}
-
-    def tallies(self) -> dict[str, Tally]:
-        """By function."""
-        return {key: one.tally for (key, _), one in zip(self.rule.functions, self._names, strict=True)}
-
-
 def _places(rule: GroupRule, device: Placed) -> tuple[str, ...]:
     """For what a rule counts a device."""
     if rule.feeds is not None:
         device = device._replace(feeds=tuple(one for one in device.feeds if one in rule.feeds))
     return places_of(device, rule.rule.per)
-
-
-class _Part:
-    """What one device adds to one group."""
-
-    __slots__ = ("alarms", "by_silence", "children", "counted", "gateway", "group", "liveness", "moved_by", "waits")
-
-    def __init__(self, group: Group, profile: str) -> None:
-        self.group = group
-        self.moved_by, self.alarms, self.by_silence = group.rule.moved_by(profile)
-        self.counted: Counted | None = None
-        self.gateway = ""
-        self.liveness = ""
-        self.children = 0
-        self.waits: Millis = FOREVER
-        """Until when it stands in the queue of what changes by time, on its gateway's clock."""
-
-    def may_move(self, device: DeviceState, names: Collection[str], *, alarms: bool) -> bool:
-        return (
-            self.by_silence
-            or not self.moved_by.isdisjoint(names)
-            or (self.alarms and (alarms or self.waits < FOREVER))
-            or self.liveness != device.liveness
-            or self.children != len(device.children)
-        )
-
-
-class _Watch:
-    """The clock of one gateway: what has changed at its moment and is not told yet, and what changes by itself."""
-
-    __slots__ = ("moment", "moved", "queue", "since")
-
-    def __init__(self) -> None:
-        self.moment: Millis = 0
-        self.since: Millis = 0
-        """Since when it has been listening."""
-        self.moved: set[Key] = set()
-        self.queue: list[tuple[Millis, str]] = []
-        """(its time, device) whose answers change then."""
 
 
 class Groups:
@@ -221,17 +71,14 @@ class Groups:
     ) -> None:
         self._devices = devices or {}
         self._by_key: dict[Key, Group] = {}
-        self._parts: dict[str, list[_Part]] = {}
+        self._parts: dict[str, list[Part]] = {}
         self._placed: dict[str, Placed] = {}
-        self._watchers: dict[tuple[str, str], list[GroupRule]] = {}
-        """(site, profile) -> rules for which devices must remember something."""
-        self._watching: dict[str, dict[int, tuple[CompiledProfile, CompiledProfile]]] = {}
-        """Site -> id of a profile -> it, and the same with what must be remembered; of the rule book in force there."""
+        self._remembering = Remembering()
         self._touched: set[str] = set()
         self._aside: frozenset[str] = frozenset()
         """Devices on which people are at work."""
         self._windows: OpenWindows = {}
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[str, GatewayWatch] = {}
         self._fed: dict[str, tuple[str, ...]] = {}
         """Device -> the feeds for which it is counted."""
         self._restless: set[Key] = set()
@@ -239,8 +86,7 @@ class Groups:
         here = list(placed)
         for rule in rules:
             zone = (zones or {}).get(rule.site, "UTC")
-            for profile in rule.watchers:
-                self._watchers.setdefault((rule.site, profile), []).append(rule)
+            self._remembering.add(rule)
             for device in members_of(rule.rule.of, (one for one in here if one.site == rule.site)):
                 for place in _places(rule, device):
                     self._join(rule, device, place, zone)
@@ -259,7 +105,7 @@ class Groups:
             self._by_key[key] = Group(rule, place, zone)
         self._by_key[key].add(self._devices[device.id])
         self._placed[device.id] = device
-        self._parts.setdefault(device.id, []).append(_Part(self._by_key[key], device.profile))
+        self._parts.setdefault(device.id, []).append(Part(self._by_key[key], device.profile))
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._by_key.values())
@@ -287,18 +133,11 @@ class Groups:
 
     def remembering(self, device: DeviceState, profile: CompiledProfile | None) -> CompiledProfile | None:
         """A device's profile, with what it must remember for these rules."""
-        wanted = self._watchers.get((device.site or "", device.profile_id)) if profile is not None else None
-        if profile is None or not wanted or device.id not in self._parts:
-            return profile
-        made = self._watching.setdefault(device.site or "", {})
-        if id(profile) not in made:
-            watching = with_watchers(profile, [one.watchers[device.profile_id] for one in wanted])
-            made[id(profile)] = (profile, watching)  # kept with it: an id is only good as long as what it is of lives
-        return made[id(profile)][1]
+        return self._remembering.of(device, profile) if device.id in self._parts else profile
 
     def new_book(self, site: str) -> None:
         """A site has another rule book: its profiles are compiled anew, and nobody asks for those before any more."""
-        self._watching.pop(site, None)
+        self._remembering.forget(site)
 
     def touch(self, devices: Iterable[str]) -> None:
         """Something about these has changed, and it was no reading."""
@@ -333,7 +172,7 @@ class Groups:
             return
         watch = self._watches.get(gateway)
         if watch is None:
-            watch = self._watches[gateway] = _Watch()
+            watch = self._watches[gateway] = GatewayWatch()
         watch.since = time.watching_since or 0
         if at < watch.moment - _CLOCK_WENT_BACK:
             self._begin_anew(gateway, watch, at)
@@ -390,7 +229,7 @@ class Groups:
 
     # --- counting ----------------------------------------------------------------------------------------------------
 
-    def _ask(self, part: _Part, device: DeviceState, at: Millis, watch: _Watch | None) -> None:
+    def _ask(self, part: Part, device: DeviceState, at: Millis, watch: GatewayWatch | None) -> None:
         """`at` on the gateway's clock."""
         rule, group = part.group.rule, part.group
         after = set_aside(rule, device) if device.id in self._aside else counted(rule, device, device.event_now(at))
@@ -410,43 +249,46 @@ class Groups:
             self._await(part, device, watch)
 
     @staticmethod
-    def _follow_gateway(part: _Part, gateway: str) -> None:
+    def _follow_gateway(part: Part, gateway: str) -> None:
         if gateway != part.gateway:
             part.group.gateways[part.gateway] -= 1
             part.group.gateways[gateway] += 1
             part.gateway, part.waits = gateway, FOREVER
 
     @staticmethod
-    def _await(part: _Part, device: DeviceState, watch: _Watch) -> None:
-        if part.counted is None or part.counted.until >= FOREVER:
-            return
-        # Event time of the device -> time of its gateway.
-        ahead = 0 if device.last_measured is None else device.last_measured - device.last_received
-        until = part.counted.until - ahead + 1
-        if part.waits > until:
-            part.waits = until
-            heappush(watch.queue, (until, device.id))
+    def _await(part: Part, device: DeviceState, watch: GatewayWatch) -> None:
+        turns = part.turns_at(device)
+        if part.waits > turns:
+            part.waits = turns
+            heappush(watch.queue, (turns, device.id))
 
-    def _turn(self, id: str, due: Millis, watch: _Watch) -> None:
+    def _turn(self, id: str, due: Millis, watch: GatewayWatch) -> None:
         device = self._devices[id]
         if self._watches.get(device.gateway or "") is not watch:
             return  # another gateway hears it now
         for part in self._parts[id]:
-            if part.waits <= due:
-                part.waits = FOREVER
+            if part.waits > due:
+                continue
+            part.waits = FOREVER
+            if part.turns_at(device) <= due:
                 self._ask(part, device, due, watch)
+            else:  # it has spoken since, and stands for longer now
+                self._await(part, device, watch)
 
-    def _skip_gap(self, gateway: str, watch: _Watch) -> None:
+    def _skip_gap(self, gateway: str, watch: GatewayWatch) -> None:
         """Nobody listened between its last moment and `since`: nobody was silent meanwhile, and what would have changed
         by itself, perhaps every second, is asked once at the end."""
         self._advance(watch, watch.since)
         watch.queue = [(max(due, watch.since), id) for due, id in watch.queue]
         heapify(watch.queue)
-        for id in self._parts:
+        for id, parts in self._parts.items():
             if self._devices[id].gateway == gateway:
                 self._devices[id].listen_from(watch.since)
+                for part in parts:
+                    if part.waits <= watch.since:
+                        part.expire()
 
-    def _begin_anew(self, gateway: str, watch: _Watch, at: Millis) -> None:
+    def _begin_anew(self, gateway: str, watch: GatewayWatch, at: Millis) -> None:
         """The gateway's clock had been ahead and was put right."""
         watch.moment = at
         watch.queue.clear()
@@ -459,12 +301,12 @@ class Groups:
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def _advance(self, watch: _Watch, at: Millis) -> None:
+    def _advance(self, watch: GatewayWatch, at: Millis) -> None:
         if at > watch.moment:
             self._settle(watch)
             watch.moment = at
 
-    def _settle(self, watch: _Watch) -> None:
+    def _settle(self, watch: GatewayWatch) -> None:
         """What has changed at its moment is told."""
         if watch.moved:
             for key in sorted(watch.moved):

@@ -64,6 +64,14 @@ class RuleMistake(ValueError):
         self.expected = expected
 
 
+class Drift(NamedTuple):
+    """A mean that is compared with something."""
+
+    look: CompiledLook
+    limits: tuple[Condition, ...]
+    """What it is compared with: none of it moves by time alone."""
+
+
 class Asked(NamedTuple):
     """What is asked of the members of one profile by one function of a rule."""
 
@@ -85,6 +93,8 @@ class Asked(NamedTuple):
     """It asks for ages."""
     rest: int = 0
     """Milliseconds after which it is asked again by time alone, where no single moment can be said; 0: never."""
+    drifts: tuple[Drift, ...] = ()
+    """All that moves so, where each of these can be told to stay where it is for a while: it need not be asked then."""
     moved_by: frozenset[str] = frozenset()
     """Names and events of the device, or of such children, that can change the answer."""
     by_silence: bool = False
@@ -254,8 +264,8 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
     alarms = sorted(name for name in mentioned(condition.root, "name") if name.startswith(ALARM))
     rests = [_OFTEN] if limits is None else []
     turning = tuple(one for one in members.looks if one.look.function != "mean")
-    drifting = (one.stretch.length for one in members.looks if one.look.function == "mean")
-    rests += [min(_SELDOM, max(_OFTEN, length // _LOOKS)) for length in drifting]
+    means = tuple(one for one in members.looks if one.look.function == "mean")
+    rests += [min(_SELDOM, max(_OFTEN, one.stretch.length // _LOOKS)) for one in means]
     moments = {one.look.moment.removeprefix(PARENT) for one in members.looks} - {""}
     return Asked(
         kind,
@@ -268,10 +278,17 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
         limits=limits or (),
         limited=condition.ages,
         rest=min(rests, default=0),
+        drifts=() if limits is None else _drifts(condition, means),
         moved_by=frozenset(moments | {one.key for one in reads if one.source in (Source.OWN, Source.PARENT)}),
         by_silence="silence" in condition.names,
         ageing=tuple(one for one in reads if one.source in (Source.OWN, Source.PARENT) and one.fresh_for < FOREVER),
     )
+
+
+def _drifts(condition: Expression, means: Sequence[CompiledLook]) -> tuple[Drift, ...]:
+    """Each mean and what it is compared with; none, where one is used in another way."""
+    limits = condition.look_limits({one.key for one in means}) or ()
+    return tuple(Drift(one, tuple(limit.value for limit in limits if limit.key == one.key)) for one in means if limits)
 
 
 def _as_profile(rule: SiteRule) -> DeviceProfile:

@@ -168,7 +168,14 @@ def _rate(series: Series, begin: Millis, _now: Millis) -> float | None:
 
 
 def _mean(series: Series, begin: Millis, now: Millis) -> float | None:
-    """The first value for what of it lies within the stretch, the totals behind it, and the last value up to now."""
+    area, covered = sum_and_time(series, begin, now)
+    return area / covered if covered and covered * 2 >= series.stretch.length else None
+
+
+def sum_and_time(series: Series, begin: Millis, now: Millis) -> tuple[float, Millis]:
+    """What a mean is made of, value times milliseconds and milliseconds without gaps: the first value for what of it
+    lies within the stretch, the totals behind it, and the last value up to now. Of a series with points, of which only
+    the first may lie before the stretch."""
     points, last = series.points, series.points[-1]
     second = points[1] if len(points) > 1 else last
     area, covered = last.area - second.area, last.covered - second.covered
@@ -181,7 +188,7 @@ def _mean(series: Series, begin: Millis, now: Millis) -> float | None:
     if stood > 0:
         area += last.value * stood
         covered += stood
-    return area / covered if covered and covered * 2 >= series.stretch.length else None
+    return area, covered
 
 
 _RESULTS = {"delta": _delta, "rate": _rate, "mean": _mean}

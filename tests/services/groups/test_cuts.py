@@ -43,6 +43,9 @@ class Said(NamedTuple):
     child: str
     values: dict[str, Value]
     at: Millis
+    """When it was heard."""
+    behind: Millis = 0
+    """How long before that it was measured."""
 
 
 class Yard:
@@ -66,7 +69,7 @@ class Yard:
 
     def batch(self, said: list[Said]) -> None:
         for one in said:
-            reading = Reading(one.room, one.child, one.at, one.at, "t", one.values)
+            reading = Reading(one.room, one.child, one.at - one.behind, one.at, "t", one.values)
             self.groups.pass_to("gw", GatewayTime(one.at))
             fired = engine.take(self.devices[one.room], reading, GatewayView(one.at, known=True))
             self.groups.heard(self.devices[one.room], reading, fired=bool(fired))
@@ -100,8 +103,10 @@ def heard(story: list[tuple[str, tuple[str, dict[str, Value]], int]]) -> list[Sa
     return found
 
 
-def lived(said: list[Said], cuts: list[int], ticks: list[bool]) -> list[tuple[str, str, Millis, Millis]]:
-    yard = Yard(*_rules())
+def lived(
+    said: list[Said], cuts: list[int], ticks: list[bool], rules: tuple[GroupRule, ...] | None = None
+) -> list[tuple[str, str, Millis, Millis]]:
+    yard = Yard(*(rules or _rules()))
     begin = 0
     for cut, told in zip(cuts, ticks, strict=True):
         yard.batch(said[begin:cut])
@@ -135,3 +140,46 @@ def test_a_message_about_two_pumps_is_one_moment(cuts: list[int]) -> None:
         Said("pumps-0", "pump:2", {"run": "running"}, now + 500),
     ]
     assert [one for one in lived(said, cuts, [False] * len(cuts)) if one[0] == "at_once"] == []
+
+
+# --- means are asked only when they may pass a limit -----------------------------------------------------------------
+
+MEANS: dict[str, dict[str, Any]] = {
+    "minute": {"when": "number(device, mean(pressure, 1m) < 0.3 MPa) >= 2", "clear": {"for": "0s"}},
+    "delayed": {"when": "share(device, mean(pressure, 90s) >= 0.35 MPa) > 50 %", "for": "11s", "clear": {"for": "3s"}},
+    "by_param": {"when": "number(device, mean(pressure, 2m) < low or mean(pressure, 1m) == 0.5 MPa) >= 1"},
+    "or_else": {"when": "number(device, mean(pressure, 3m) > delta(pressure, 1m) and age(pressure) > 20s) >= 1"},
+    "above_mean": {"when": "number(device, pressure - mean(pressure, 1m) > 0.05 MPa) >= 1", "clear": {"for": "0s"}},
+}
+
+
+@cache
+def _of_means() -> tuple[GroupRule, ...]:
+    return tuple(compiled(id=id, **rule) for id, rule in MEANS.items())
+
+
+pressures = st.fixed_dictionaries({"pressure": st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.6])})
+rounds = st.lists(
+    st.tuples(
+        st.sampled_from(ROOMS),
+        pressures,
+        st.sampled_from([0, 1, 900, 4_000, 7_300, 7_300, 61_000, 130_000]),
+        st.sampled_from([0, 0, 0, 40, 1_500]),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_a_mean_that_is_asked_seldom_tells_what_one_asked_every_second_does(data: st.DataObject) -> None:
+    now, said = START, []
+    for room_id, values, later, behind in data.draw(rounds):
+        now += later
+        said.append(Said(room_id, "", values, now, behind))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=5)))
+    ticks = data.draw(st.lists(st.booleans(), min_size=len(cuts), max_size=len(cuts)))
+    seldom = lived(said, cuts, ticks, _of_means())
+    with pytest.MonkeyPatch.context() as always:
+        always.setattr("services.groups.counting.mean_stands_until", lambda _series, at, _limits: at)
+        assert seldom == lived(said, cuts, ticks, _of_means())
