@@ -101,11 +101,20 @@ def _until_in_flight(folder: Path, seconds: float = 240) -> None:
 
 
 def _settled(database: Database, expected: Books, seconds: float = 240) -> Books:
-    """The books once they are as expected, or when the time is over."""
+    """The books once they are as expected, or when the time is over. Nothing comes after that: who has said all is at
+    rest."""
     deadline = time.monotonic() + seconds
-    while (found := books(database)).episodes != expected.episodes and time.monotonic() < deadline:
+    while not _agree(found := books(database), expected) and time.monotonic() < deadline:
         time.sleep(0.3)
     return found
+
+
+def _agree(found: Books, expected: Books) -> bool:
+    try:
+        compare(found, expected)
+    except AssertionError:
+        return False
+    return True
 
 
 def compare(found: Books, expected: Books) -> None:

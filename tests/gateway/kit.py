@@ -73,6 +73,9 @@ class Ledger:
         return [r.values["n"] for r in self.readings]
 
 
+_made: list[tuple[Gateway, SqliteTelemetry]] = []
+
+
 def make_gateway(
     folder: Path, url: str, ledger: Ledger, *profiles: DeviceProfile, now: Callable[[], int] = now_millis
 ) -> tuple[Gateway, SqliteTelemetry]:
@@ -85,7 +88,17 @@ def make_gateway(
         config=config, profiles=profiles or (meter_profile(),), uplink=ledger, telemetry=telemetry,
         now_millis=now,
     )  # fmt: skip
+    _made.append((gateway, telemetry))
     return gateway, telemetry
+
+
+def stop_what_is_left() -> None:
+    """The gateways of a test that failed before it could stop them: they must not run into the next one."""
+    for gateway, telemetry in _made:
+        if gateway._thread.is_alive():
+            gateway.stop()
+            telemetry.close()
+    _made.clear()
 
 
 def publish(port: int, messages: list[tuple[str, bytes]], *, retain: bool = False) -> None:

@@ -74,11 +74,17 @@ class Services:
         return Registry(version="1", devices=[])
 
 
+_started: list[Forwarder] = []
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
+    """Closed once no forwarder reads it any more, also where a test has failed before it stopped its own."""
     made = Journal(tmp_path / "journal.db", consumers=("services", "telemetry"))
     made.start()
     yield made
+    while _started:
+        _started.pop().stop(60)
     made.close()
 
 
@@ -87,6 +93,7 @@ def running(journal: Journal, services: Services, progress: int = 0) -> tuple[Fo
     consumer = UplinkConsumer(services, "gateway-1", progress_at=lambda: progress, status=lambda: STATUS)
     consumer.idle_seconds = 0.05
     forwarder = Forwarder(journal, consumer, signal, batch=50)
+    _started.append(forwarder)
     forwarder.start()
     return forwarder, signal
 

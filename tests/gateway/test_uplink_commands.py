@@ -105,7 +105,7 @@ def test_waiting_ends_when_something_is_asked(world: World, server: Server, tmp_
         later.start()
         began = time.monotonic()
         assert [order.id for order in up.orders(NAME, 20)] == ["c1"]
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18, "before its time was over"
         later.join()
         began = time.monotonic()
         assert up.orders(NAME, 0.3) == []
@@ -145,7 +145,7 @@ def test_services_that_stop_end_the_wait_in_peace(
         stopper.start()
         began = time.monotonic()
         assert up.orders(NAME, 20) == []
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18, "before its time was over"
         stopper.join()
         with pytest.raises(UplinkUnavailable):
             up.orders(NAME, 20)
