@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -119,6 +120,17 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     """Values that the time series will never take, set aside with their reasons; ever, on this disk."""
 
 
+Break = Literal["gateway", "broker"]
+"""Why a gateway had not listened before: it was off (or stood still), or it had no session with its broker."""
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """The stretch of time in which a gateway heard what a batch holds; it listened all the while since."""
+
+    since: Millis
+    after: Break
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Readings on their way from a gateway to services, in journal order.
 
@@ -135,6 +147,8 @@ class Batch(msgspec.Struct, frozen=True):
     status: GatewayStatus | None = None
     stored: bool = False
     """The gateway itself writes these readings to the time series that services read."""
+    listening: Listening | None = None
+    """None: it cannot tell (an older version, or readings given up before this batch)."""
 
 
 class DeviceEntry(msgspec.Struct, frozen=True):

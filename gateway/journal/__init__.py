@@ -11,6 +11,7 @@ from gateway.journal.entries import (
     Refusal,
 )
 from gateway.journal.journal import Journal
+from gateway.journal.listening import Stretch
 from gateway.journal.reader import JournalReader
 from gateway.journal.repair import open_journal
 
@@ -25,5 +26,6 @@ __all__ = [
     "NewQuarantine",
     "QuarantineEntry",
     "Refusal",
+    "Stretch",
     "open_journal",
 ]

@@ -48,6 +48,12 @@ CREATE TABLE IF NOT EXISTS memory (  -- what decoding remembers, as msgpack
   value BLOB NOT NULL,
   digest INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS listening (  -- stretches of time; each begins with an entry that holds no reading
+  seq INTEGER PRIMARY KEY,
+  begins INTEGER NOT NULL,
+  until INTEGER NOT NULL,
+  after TEXT NOT NULL
+);
 """
 ROW_OVERHEAD = 48
 """Bytes a row costs beside its body: header, columns, its share of the page."""
@@ -68,7 +74,7 @@ class JournalUnwritable(Exception):
 
 
 class Entry(NamedTuple):
-    """One message's readings, with its place in the order."""
+    """One message's readings, with its place in the order. Without any, time in which the gateway listens begins."""
 
     seq: int
     readings: list[Reading]

@@ -36,9 +36,10 @@ from gateway.journal.entries import (
     keep_for_replay,
     quarantine_size,
 )
+from gateway.journal.listening import ListeningRows, Stretch
 from gateway.journal.memory import MemoryRows
 from gateway.journal.reader import JournalReader
-from gateway.reading import Millis
+from gateway.reading import Break, Millis
 
 NO_CHANGES: Mapping[Key, Any] = MappingProxyType({})
 
@@ -71,6 +72,7 @@ class Journal:
         self._floor = 0
         self._db: sqlite3.Connection
         self._memory: MemoryRows
+        self._listening: ListeningRows
         self.memory: list[tuple[Key, Any]] = []
         """What decoding remembered when the journal was opened."""
         self._bytes = 0
@@ -88,12 +90,15 @@ class Journal:
         self._load()
         self._memory = MemoryRows(self._db)
         self.memory = self._memory.load()
+        self._listening = ListeningRows(self._db)
+        self._listening.load(self.last_received_at)
 
     def close(self) -> None:
         try:
             self._save_cursors()
+            self._listening.save(lag=1)
         except sqlite3.Error:
-            pass  # cursors only lag: what was taken twice changes nothing
+            pass  # these only lag: what was taken twice changes nothing
         finally:
             self._db.close()
 
@@ -198,10 +203,30 @@ class Journal:
         if released or refusals:
             self._count_quarantine()
 
+    def listen(self, now: Millis, after: Break) -> bool:
+        """What is appended from now on was heard by a gateway that listens. Said again and again while that is so;
+        after a break, whose reason is `after`, a new stretch begins. Whether one did. Raises JournalUnwritable."""
+        if self._listening.goes_on(now):
+            return False
+        seq, body = max(self.last_seq, self._floor) + 1, encode([])
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT INTO entries VALUES (?,?,?,?,?,?)", (seq, now, 1, 0, 0, body))
+            stretches = self._listening.begin(seq, now, after)
+            self._db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            self._roll_back()
+            raise JournalUnwritable(str(error)) from error
+        self._listening.begun(stretches)
+        self._bytes += len(body) + ROW_OVERHEAD
+        self.last_seq, self.last_received_at = seq, now
+        return True
+
     def maintain(self) -> None:
         """Save cursors and give back what every consumer has taken. Raises JournalUnwritable."""
         try:
             self._save_cursors()
+            self._listening.save()
             self._trim()
         except sqlite3.DatabaseError as error:
             self._roll_back()
@@ -252,7 +277,9 @@ class Journal:
             "SELECT COALESCE(SUM(LENGTH(body) + ?), 0) FROM entries WHERE seq <= ?", (ROW_OVERHEAD, until)
         ).fetchone()
         self._db.execute("DELETE FROM entries WHERE seq <= ?", (until,))
+        stretches = self._listening.forget(until)
         self._db.execute("COMMIT")
+        self._listening.stretches = stretches
         self._bytes -= freed
 
     def _make_room(self, size: int) -> None:
@@ -338,6 +365,16 @@ class Journal:
     def reader(self) -> JournalReader:
         """A reader with its own connection; use it from one thread."""
         return JournalReader(self.path)
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """When the gateway listened, as far back as is remembered; that of every reading that can be read is in it."""
+        return self._listening.stretches
+
+    @property
+    def listened_until(self) -> Millis | None:
+        """When the gateway was last known to listen; None where nothing is known of that."""
+        return self._listening.until
 
     def cursor(self, consumer: str) -> int:
         with self._lock:

@@ -68,7 +68,7 @@ def _copy_readable(damaged: Path, target: sqlite3.Connection) -> int:
     source = sqlite3.connect(damaged, isolation_level=None)
     try:
         kept = _copy(source, target, "entries", "seq")
-        for table in ("cursors", "counters", "quarantine", "memory"):
+        for table in ("cursors", "counters", "quarantine", "memory", "listening"):
             _copy(source, target, table, None)
         # Entries behind the damage are gone; the next ones must not take their numbers, which consumers may have seen.
         highest = _highest_seq(source, target)

@@ -164,19 +164,32 @@ def note_gateway(gateway: GatewayState, batch: Batch, readings: Sequence[Reading
     """What a batch says about the gateway itself: how far it has seen time pass, and whether it was listening. The gap
     that it ends, if it does."""
     connected = batch.status.connected if batch.status is not None else True
-    begins = readings[0].received_at if readings else batch.progress_at
+    begins = _begins(batch, readings)
     came_back = connected and not gateway.connected
     was_away = gateway.progress is not None and begins - gateway.progress > _LISTENING_GAP_MILLIS
     gap = _gap_ended(gateway, batch, begins, now, came_back=came_back, was_away=was_away)
     if came_back or was_away:
         # What its devices said meanwhile it could not hear: their silence counts from now on.
-        gateway.watching_since = max(batch.progress_at if came_back else begins, gateway.progress or 0)
+        gateway.watching_since = max(_back_at(gateway, batch) if came_back else begins, gateway.progress or 0)
     gateway.heard_at = gateway.spoke_at = now
     gateway.connected = connected
     gateway.broker_lost_at = None if connected else gateway.broker_lost_at or now
     if batch.status is not None:
         gateway.status = msgspec.to_builtins(batch.status)
     return gap
+
+
+def _begins(batch: Batch, readings: Sequence[Reading]) -> Millis:
+    """Since when the gateway has listened to what it says here; of one that does not tell, from what came first."""
+    if batch.listening is not None:
+        return batch.listening.since
+    return readings[0].received_at if readings else batch.progress_at
+
+
+def _back_at(gateway: GatewayState, batch: Batch) -> Millis:
+    """When a session with the broker was there again. One that was lost for moments only is not told of itself."""
+    since = 0 if batch.listening is None else batch.listening.since
+    return since if since > (gateway.progress or 0) else batch.progress_at
 
 
 def _gap_ended(
@@ -188,9 +201,9 @@ def _gap_ended(
         return None
     if came_back:
         lost = progress if gateway.broker_lost_at is None else min(progress, to_millis(gateway.broker_lost_at))
-        return Gap(gateway.id, "broker", lost, max(batch.progress_at, progress))
+        return Gap(gateway.id, "broker", lost, max(_back_at(gateway, batch), progress))
     if was_away:
-        return Gap(gateway.id, "gateway", progress, begins)
+        return Gap(gateway.id, "gateway" if batch.listening is None else batch.listening.after, progress, begins)
     if spoke is not None and (now - spoke).total_seconds() * 1000 > _LISTENING_GAP_MILLIS:
         return Gap(gateway.id, "uplink", progress, max(batch.progress_at, progress))
     return None
