@@ -24,6 +24,7 @@ from gateway.telemetry.spool import SpooledTelemetry
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import folder, migrations
 from services.adoption import history
+from services.backtest.jobs import Jobs
 from services.changes import Changes
 from services.clock import Clock, to_millis
 from services.commands.desk import Bell, CommandDesk
@@ -256,8 +257,10 @@ def start_annotations(stack: ExitStack, core: Core) -> Annotator | None:
 
 def start_web(stack: ExitStack, core: Core, gateway: Gateway | None) -> Server:
     """Pages and API. Raises AddressTaken when the address is in use."""
-    context = replace(core.context, gateway=gateway)
-    stack.callback(context.jobs.close)
+    jobs = Jobs(stalled_after=timedelta(seconds=core.settings.backtest_stalled_after))
+    context = replace(core.context, gateway=gateway, jobs=jobs)
+    stack.callback(jobs.close)
+    core.metrics.watch("backtests", parts.of_backtests(jobs))
     server = Server(create_app(context), *core.settings.http_address)
     server.start()
     stack.callback(server.stop)

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds that a gateway, its broker, or a device that others hang on may be gone before an alarm.",
     )
+    backtest_stalled_after: float = Field(
+        600, ge=1, description="Seconds without progress after which a backtest is ended, so that the next can run."
+    )
     command_days: int = Field(400, ge=1, description="How long commands that are over are kept, with their histories.")
     decision_days: int = Field(
         400,

@@ -9,6 +9,7 @@ import atexit
 import multiprocessing
 import traceback
 from contextlib import suppress
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from threading import Event
 from time import monotonic
@@ -18,7 +19,8 @@ from gateway.telemetry import TelemetryUnavailable
 from services.backtest.parallel import WorkerDied
 from services.backtest.process import end_with_parent, give_way
 from services.backtest.recipe import Recipe, Told
-from services.backtest.report import Cancelled, Progress, Report
+from services.backtest.report import Cancelled, NoRoom, Progress, Report
+from services.backtest.stalling import Silence, Stalled
 
 _LOOK_SECONDS = 0.1
 _TELL_SECONDS = 0.2
@@ -31,8 +33,9 @@ class BacktestBroke(Exception):
     """Ended by what nobody had thought of; says all that is known, for the log."""
 
 
-def run_apart(recipe: Recipe, told: Told, stopping: Event) -> Report:
-    """Raises Cancelled soon after `stopping` is set, ValueError, TelemetryUnavailable, WorkerDied, BacktestBroke."""
+def run_apart(recipe: Recipe, told: Told, stopping: Event, stalled_after: timedelta) -> Report:
+    """Raises Cancelled soon after `stopping` is set, Stalled where it says nothing for so long, ValueError,
+    TelemetryUnavailable, NoRoom, WorkerDied, BacktestBroke."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(recipe, theirs), name="backtest")
@@ -41,18 +44,21 @@ def run_apart(recipe: Recipe, told: Told, stopping: Event) -> Report:
     # It has processes of its own and so is none that Python ends by itself; without this it would be waited for.
     atexit.register(process.kill)
     try:
-        return _followed(process, ours, told, stopping)
+        return _followed(process, ours, told, stopping, stalled_after)
     finally:
         ours.close()
         process.join(_STOP_SECONDS)
         process.kill()
-        process.join()
-        atexit.unregister(process.kill)
-        process.close()
+        process.join(_STOP_SECONDS)
+        # Where its disk hangs not even a kill ends it before the disk answers; those that wait need not wait for that.
+        if process.exitcode is not None:
+            atexit.unregister(process.kill)
+            process.close()
 
 
-def _followed(process: Any, ours: Connection, told: Told, stopping: Event) -> Report:
+def _followed(process: Any, ours: Connection, told: Told, stopping: Event, stalled_after: timedelta) -> Report:
     asked_at: float | None = None
+    silence = Silence(stalled_after)
     while True:
         if stopping.is_set() and asked_at is None:
             asked_at = monotonic()
@@ -61,7 +67,10 @@ def _followed(process: Any, ours: Connection, told: Told, stopping: Event) -> Re
         if asked_at is not None and monotonic() - asked_at > _STOP_SECONDS:
             raise Cancelled
         if not ours.poll(_LOOK_SECONDS):
+            if silence.went_on(_LOOK_SECONDS):
+                raise Stalled(stalled_after)
             continue
+        silence.ended()
         try:
             kind, content = ours.recv()
         except (EOFError, OSError):
@@ -86,6 +95,7 @@ _ENDS: dict[str, type[Exception]] = {
     "cancelled": Cancelled,
     "refused": ValueError,
     "unavailable": TelemetryUnavailable,
+    "no_room": NoRoom,
     "died": WorkerDied,
     "broke": BacktestBroke,
 }
@@ -118,6 +128,8 @@ def _done(recipe: Recipe, pipe: Connection) -> tuple[str, Any]:
         return "cancelled", ""
     except TelemetryUnavailable as error:
         return "unavailable", str(error)
+    except NoRoom as error:
+        return "no_room", str(error)
     except ValueError as error:  # BacktestRefused, NoSuchSite: they say what was expected
         return "refused", str(error)
     except (WorkerDied, MemoryError) as error:

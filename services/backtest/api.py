@@ -79,7 +79,11 @@ def ask_backtest(context: ContextOf, principal: Engineer, said: Asked) -> Backte
 
 @router.get("/{backtest}", summary="How a backtest fares, and what it found")
 def get_backtest(context: ContextOf, principal: Engineer, backtest: JobId) -> BacktestBody:
-    """Kept until services start again, the newest thirty."""
+    """Kept until services start again, the newest thirty of a site; fewer where results are large.
+
+    The sums hold everything. Lists are cut: at most 2,000 `differences`, 50 of one rule on one device, and 200 devices
+    of a rule besides theirs; `more_differences`, `more_devices` and `agreement.more` say how many are left out. To see
+    others, ask about one rule or a shorter time; `courtyard backtest --json` lists all."""
     return _body(job_of(context, principal, backtest))
 
 

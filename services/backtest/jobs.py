@@ -5,13 +5,14 @@ Whoever asked looks at his job again until it is over; nothing waits for it.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import structlog
 
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
     from services.backtest.report import Progress, Report
 
 log = structlog.get_logger("courtyard.backtest")
+Ending = Literal["done", "cancelled", "refused", "unavailable", "no_room", "stalled", "died", "broke"]
+ENDINGS: tuple[Ending, ...] = get_args(Ending)
 MOST_WAITING = 4
 """Of one site, the one that runs included."""
 MOST_KEPT = 30
 """Of one site, of those that are over."""
+MOST_LINES = 50_000
+"""That the results of all sites hold together: some 60 MB."""
+STALLED_AFTER = timedelta(minutes=10)
 _CLOSE_SECONDS = 10.0
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Runner = Callable[["Recipe", Callable[["Progress"], None], Event], "Report"]
 """Runs a backtest and tells how far it is; raises Cancelled soon after the event is set."""
 UNAVAILABLE = "the telemetry store does not answer; run `courtyard doctor`"
+STALLED = (
+    "it got no further for too long and was ended; does the disk or the database hang? Run `courtyard doctor`, then "
+    "ask again"
+)
+NO_ROOM = "the disk is full; make room, then ask again"
 DIED = "its process ended in the middle; was the machine short of memory? Try a shorter time, or fewer devices"
 BROKE = "a mistake of the program; the log of services says more"
 
@@ -58,6 +69,8 @@ class Job:
     share: float = 0.0
     """0 to 1."""
     readings: int = 0
+    left: timedelta | None = None
+    """If the rest of what runs is like what was."""
     report: Report | None = None
     error: str = ""
     stopping: Event = field(default_factory=Event, repr=False, compare=False)
@@ -84,8 +97,11 @@ class Jobs:
     The next is of the site whose turn was longest ago: who asks for four does not keep others waiting for all four.
     """
 
-    def __init__(self, runner: Runner | None = None) -> None:
-        self._runner = runner or _apart
+    def __init__(
+        self, runner: Runner | None = None, *, stalled_after: timedelta = STALLED_AFTER, most_lines: int = MOST_LINES
+    ) -> None:
+        self._most_lines = most_lines
+        self._runner = runner or partial(_apart, stalled_after=stalled_after)
         self._kept: OrderedDict[str, Job] = OrderedDict()
         self._waiting: list[tuple[Job, Recipe]] = []
         self._turns = count(1)
@@ -93,8 +109,8 @@ class Jobs:
         self._lock = Lock()
         self._worker: Thread | None = None
         self._closed = False
-        self.failures = 0
-        """Ended by what nobody had thought of; the log says why."""
+        self.ends: Counter[Ending] = Counter()
+        """How those that ran have ended."""
 
     def start(self, job: J, recipe: Recipe) -> J:
         """Raises TooManyJobs."""
@@ -111,7 +127,7 @@ class Jobs:
         return job
 
     def get(self, id: str, kind: type[J]) -> J | None:
-        """None where there is none (any more: they are not kept when services start again)."""
+        """None where there is none (any more: only the newest are kept, and none when services start again)."""
         with self._lock:
             found = self._kept.get(id)
         return found if isinstance(found, kind) else None
@@ -157,6 +173,21 @@ class Jobs:
         for id in over[: max(0, len(over) - MOST_KEPT)]:
             del self._kept[id]
 
+    def _make_room(self, newest: Job) -> None:
+        """The oldest results go, first those of the site that holds the most; the newest stays however large."""
+        held: dict[str, list[Job]] = defaultdict(list)
+        for one in self._kept.values():
+            if one.report is not None and one is not newest:
+                held[one.site].append(one)
+        lines = {site: sum(map(_lines, some)) for site, some in held.items()}
+        while lines and sum(lines.values()) + _lines(newest) > self._most_lines:
+            site = max(lines, key=lambda site: lines[site])
+            oldest = held[site].pop(0)
+            lines[site] -= _lines(oldest)
+            if not held[site]:
+                del lines[site]
+            del self._kept[oldest.id]
+
     def _work(self) -> None:
         while (found := self._next()) is not None:
             self._do(*found)
@@ -174,32 +205,55 @@ class Jobs:
             return found
 
     def _do(self, job: Job, recipe: Recipe) -> None:
-        # Imported here: whoever only builds a context needs none of it.
-        from services.backtest.parallel import WorkerDied
-        from services.backtest.report import Cancelled
-
         def told(progress: Progress) -> None:
-            job.share, job.readings = progress.share, progress.readings
+            job.share, job.readings, job.left = progress.share, progress.readings, progress.left
 
         try:
-            job.report = self._runner(recipe, told, job.stopping)
-            job.share, job.readings, job.state = 1.0, job.report.readings, "done"
-        except Cancelled:
-            job.state = "cancelled"
-        except ValueError as refused:  # BacktestRefused, NoSuchSite: they say what was expected
-            job.error, job.state = str(refused), "failed"
-        except TelemetryUnavailable:
-            job.error, job.state = UNAVAILABLE, "failed"
-        except WorkerDied as died:
-            log.warning("backtest_died", site=job.site, why=str(died))
-            job.error, job.state = DIED, "failed"
+            report = self._runner(recipe, told, job.stopping)
         except Exception as error:  # the edge of a thread
-            self.failures += 1
-            log.error("backtest_failed", site=job.site, exc_info=error)
-            job.error, job.state = BROKE, "failed"
+            ending, job.error = _why(error, job.site)
+            self.ends[ending] += 1
+            job.state = "cancelled" if ending == "cancelled" else "failed"
+            return
+        job.report, job.share, job.readings = report, 1.0, report.readings
+        with self._lock:
+            self._make_room(job)
+        self.ends["done"] += 1
+        job.state = "done"
 
 
-def _apart(recipe: Recipe, told: Callable[[Progress], None], stopping: Event) -> Report:
+def _lines(job: Job) -> int:
+    return 0 if job.report is None else job.report.lines
+
+
+def _why(error: Exception, site: str) -> tuple[Ending, str]:
+    """How it ended, and what is said of it to who asked."""
+    # Imported here: whoever only builds a context needs none of it.
+    from services.backtest.parallel import WorkerDied
+    from services.backtest.report import Cancelled, NoRoom
+    from services.backtest.stalling import Stalled
+
+    match error:
+        case Cancelled():
+            return "cancelled", ""
+        case ValueError():  # BacktestRefused, NoSuchSite: they say what was expected
+            return "refused", str(error)
+        case TelemetryUnavailable():
+            return "unavailable", UNAVAILABLE
+        case NoRoom():
+            log.warning("backtest_no_room", site=site, why=str(error))
+            return "no_room", NO_ROOM
+        case Stalled():
+            log.warning("backtest_stalled", site=site, why=str(error))
+            return "stalled", STALLED
+        case WorkerDied():
+            log.warning("backtest_died", site=site, why=str(error))
+            return "died", DIED
+    log.error("backtest_failed", site=site, exc_info=error)
+    return "broke", BROKE
+
+
+def _apart(recipe: Recipe, told: Callable[[Progress], None], stopping: Event, *, stalled_after: timedelta) -> Report:
     from services.backtest.apart import run_apart
 
-    return run_apart(recipe, told, stopping)
+    return run_apart(recipe, told, stopping, stalled_after)

@@ -20,7 +20,9 @@ from services.backtest.history import History
 from services.backtest.lanes import families
 from services.backtest.process import end_with_parent, give_way
 from services.backtest.replay import Slot
+from services.backtest.report import NoRoom
 from services.backtest.task import Task, Worked, replay
+from services.room import is_want_of_room
 
 MOST_PROCESSES = 8
 _SLOTS_AT_ONCE = 200
@@ -55,7 +57,7 @@ def split(task: Task, devices: Sequence[str], into: int) -> list[Task]:
 
 def run(tasks: Sequence[Task], history: History, worked: Worked) -> Generator[Slot, None, None]:
     """Slots of all tasks, in order of time: several of one time follow each other. Raises TelemetryUnavailable,
-    WorkerDied."""
+    NoRoom, WorkerDied."""
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         streams = []
@@ -89,6 +91,8 @@ def _received(pipe: Connection, worked: Worked) -> Iterator[Slot]:
             return
         if kind == "unavailable":
             raise TelemetryUnavailable(content)
+        if kind == "no_room":
+            raise NoRoom(f"the disk is full ({content}); make room, then do it again")
         if kind == "refused":
             raise ValueError(content)
         yield from content
@@ -111,7 +115,7 @@ def _work(task: Task, history: History, pipe: Connection) -> None:
             pipe.send(("slots", some))
             pipe.send(("done", worked))
         except TelemetryUnavailable as error:
-            pipe.send(("unavailable", str(error)))
+            pipe.send(("no_room" if is_want_of_room(error) else "unavailable", str(error)))
         except ValueError as error:
             pipe.send(("refused", str(error)))
         except BrokenPipeError:

@@ -9,10 +9,11 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
+from services.backtest.bounds import USUAL, Bounds, bounded
 from services.backtest.history import History, history_of
 from services.backtest.lanes import Focus, Variant
 from services.backtest.report import Cancelled, Progress, Report
-from services.backtest.run import run
+from services.backtest.run import room_told, run
 from services.database import Database
 
 if TYPE_CHECKING:
@@ -33,14 +34,17 @@ class Recipe:
     start: datetime
     end: datetime
     focus: Focus
+    bounds: Bounds = USUAL
+    """Of what it lists."""
 
+    @room_told()
     def run(self, told: Told) -> Report:
-        """Raises BacktestRefused, NoSuchSite, TelemetryUnavailable, WorkerDied, and what `told` raises."""
+        """Raises BacktestRefused, NoSuchSite, TelemetryUnavailable, NoRoom, WorkerDied, and what `told` raises."""
         with ExitStack() as stack:
             database = Database(self.database_url)
             database.start()
             stack.callback(database.close)
-            return run(
+            report = run(
                 database,
                 self.history.open(stack),
                 self.site,
@@ -52,6 +56,7 @@ class Recipe:
                 history=self.history,
                 progress=told,
             )
+        return bounded(report, self.bounds)
 
 
 def recipe_of(

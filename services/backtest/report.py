@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from device_profiles.schema import Text
 from gateway.reading import Millis
 from services.clock import from_millis
 
+_TELLING_SHARE, _TELLING_SECONDS = 0.01, 3.0
+
 
 class Cancelled(Exception):
     """Raised by whoever is told of the progress and wants no more of it."""
+
+
+class NoRoom(Exception):
+    """A disk that a backtest needs is full."""
 
 
 class Progress(NamedTuple):
@@ -22,6 +29,15 @@ class Progress(NamedTuple):
     """Event time reached."""
     share: float
     """Of the whole stretch, warm-up included: 0 to 1."""
+    seconds: float = 0.0
+    """That it has taken so far."""
+
+    @property
+    def left(self) -> timedelta | None:
+        """If the rest is like what was; None while too little was to tell."""
+        if self.share < _TELLING_SHARE or self.seconds < _TELLING_SECONDS:
+            return None
+        return timedelta(seconds=self.seconds * (1 - self.share) / self.share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +127,10 @@ class RuleResult:
     devices: tuple[DeviceResult, ...]
     actual: Tally = Tally()
     """As it really was."""
+    more_devices: int = 0
+    """That are counted and not listed,"""
+    more_differing: int = 0
+    """and of these, those that the two sides count differently."""
 
 
 DifferenceKind = Literal["only_old", "only_new", "moved", "changed"]
@@ -165,6 +185,8 @@ class Agreement:
     unlike: tuple[Unlike, ...]
     unexplained: int
     """Of these, how many for no known reason."""
+    more: int = 0
+    """Unlike ones that are counted and not listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +222,8 @@ class Report:
     old: Tally
     new: Tally
     differences: tuple[Difference, ...]
+    more_differences: int = 0
+    """That are not listed; the sums hold them."""
     old_outage_notices: int = 0
     """About outages, to all recipients of the site."""
     new_outage_notices: int = 0
@@ -216,6 +240,12 @@ class Report:
     @property
     def readings_per_second(self) -> int:
         return round(self.readings / self.total_seconds) if self.total_seconds else 0
+
+    @property
+    def lines(self) -> int:
+        """What it holds, whatever it counts."""
+        unlike = 0 if self.agreement is None else len(self.agreement.unlike)
+        return len(self.differences) + unlike + sum(len(one.devices) for one in self.rules)
 
     def to_json(self) -> dict[str, Any]:
         """Plain: times as ISO 8601, UTC."""

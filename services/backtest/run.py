@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Protocol
 
+from sqlalchemy.exc import OperationalError
+
 from device_profiles.schema import DeviceProfile
-from gateway.telemetry import TelemetryStore
+from gateway.telemetry import TelemetryStore, TelemetryUnavailable
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services.backtest import parallel
 from services.backtest.actual import Actual, late_readings, oldest_notice, read_actual
@@ -20,7 +22,7 @@ from services.backtest.lanes import EVERYTHING, Focus, Lanes, Variant, build
 from services.backtest.past import Past
 from services.backtest.past_store import read_past
 from services.backtest.place import SIDES, RuleKey, Yard
-from services.backtest.report import Progress, Report
+from services.backtest.report import NoRoom, Progress, Report
 from services.backtest.result import Found, report_of
 from services.backtest.several import ids_of_rules
 from services.backtest.task import Stretch, Task, Worked, replay
@@ -28,6 +30,7 @@ from services.backtest.world import World, load_world
 from services.clock import from_millis, to_millis
 from services.database import Database
 from services.groups.rule import SITE_RULES
+from services.room import is_want_of_room
 from services.rules import book_store
 from services.rules.book import RuleBook
 
@@ -41,6 +44,17 @@ Told = Callable[[Progress], None]
 
 class BacktestRefused(ValueError):
     """What was asked cannot be replayed; says what was expected."""
+
+
+@contextmanager
+def room_told() -> Iterator[None]:
+    """Nothing is written, yet a reader of SQLite needs some room beside the file. Raises NoRoom."""
+    try:
+        yield
+    except (TelemetryUnavailable, OperationalError, OSError) as error:
+        if is_want_of_room(error):
+            raise NoRoom(f"the disk is full ({error.__cause__ or error}); make room, then do it again") from error
+        raise
 
 
 class Sources(Protocol):
@@ -89,6 +103,7 @@ def _history_of(context: Sources) -> History | None:
     return history_of(context.settings) if isinstance(context, Context) else None
 
 
+@room_told()
 def run(
     database: Database,
     store: Readable,
@@ -105,7 +120,8 @@ def run(
     progress: Told | None = None,
 ) -> Report:
     """As `preview`, over any two sets of profiles. With `history`, other processes help where it is worth while:
-    `processes` of them, or as many as there are cores. Raises BacktestRefused, NoSuchSite, TelemetryUnavailable."""
+    `processes` of them, or as many as there are cores. Raises BacktestRefused, NoSuchSite, TelemetryUnavailable,
+    NoRoom."""
     if start >= end:
         raise BacktestRefused(f"the end must be after the beginning; found {start.isoformat()} to {end.isoformat()}")
     began = perf_counter()
@@ -147,7 +163,7 @@ def run(
             for desk in desks:
                 desk.follow(slot)
             if progress is not None:
-                progress(Progress(readings, slot.now, stretch.share(slot.now)))
+                progress(Progress(readings, slot.now, stretch.share(slot.now), perf_counter() - began))
     actual, known = _really(database, world, lanes, past, start, end)
     found = Found(
         yard=world.yard,

@@ -146,7 +146,7 @@ def _readings(profile: DeviceProfile, count: int) -> Iterator[Reading]:
                     at,
                     at + 40,
                     "telemetry",
-                    {name: _value(dice, name, is_low=low) for name in names[child]},
+                    {name: value_of(dice, name, is_low=low) for name in names[child]},
                 )
                 made += 1
                 if made == count:
@@ -158,7 +158,8 @@ def _names(profile: DeviceProfile, scope: str) -> tuple[str, ...]:
     return tuple(found[:_MOST_VALUES])
 
 
-def _value(dice: random.Random, name: str, *, is_low: bool) -> Value:
+def value_of(dice: random.Random, name: str, *, is_low: bool) -> Value:
+    """Of a sound set, or of one that has lost its pressure."""
     low, high = _RANGES.get(name, (0.0, 10.0))
     if name == "outlet_pressure" and is_low:
         return 0.2

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from services.cli import app
@@ -95,6 +97,7 @@ def backtest(
     """
     from services.backtest import Focus, run
     from services.backtest.history import history_of
+    from services.backtest.stalling import watched
     from services.profiles import load_library
 
     settings = settings_with(data_dir=data)
@@ -109,14 +112,15 @@ def backtest(
         focus = Focus("affected" if change is not None and not everything else "all", key)
         history = history_of(settings)
         store = history.open(stack)
-        with _bar(quiet=as_json) as bar:
-            task = bar.add_task("reading", total=1.0)
+        stalled_after = timedelta(seconds=settings.backtest_stalled_after)
+        with _bar(quiet=as_json) as bar, watched(stalled_after, partial(_end, bar)) as alive:
+            task = bar.add_task("reading", total=1.0, left="")
 
             def told(progress: Told) -> None:
                 reached = from_millis(progress.until).astimezone(zone)
-                bar.update(
-                    task, completed=progress.share, description=f"{progress.readings:,} readings, {reached:%m-%d %H:%M}"
-                )
+                said = f"{progress.readings:,} readings, {reached:%m-%d %H:%M}"
+                bar.update(task, completed=progress.share, description=said, left=_left(progress.left))
+                alive()
 
             report: Report = run(
                 database,
@@ -192,11 +196,23 @@ def _bar(*, quiet: bool) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         console=errors,
         transient=True,
         disable=quiet,
     )
+
+
+def _end(bar: Progress, stalled: Exception) -> None:
+    """What hangs cannot be interrupted: the process ends, and with it those that help."""
+    bar.stop()
+    errors.print(f"[bold red]Error[/bold red] {escape(str(stalled))}", highlight=False, soft_wrap=True)
+    os._exit(1)
+
+
+def _left(span: timedelta | None) -> str:
+    """By all that has been replayed: the last seconds alone would say another thing with each look."""
+    return "" if span is None else f"about {_time(span.total_seconds())} left"
 
 
 # --- what is said ----------------------------------------

@@ -30,6 +30,7 @@ def open_installed(stack: ExitStack, settings: Settings) -> Database:
 
     from services.database import Database
     from services.folder import Damaged
+    from services.room import is_want_of_room
 
     file = None if settings.database_url else file_of(settings, "courtyard.db")
     database = Database(settings.effective_database_url)
@@ -42,6 +43,8 @@ def open_installed(stack: ExitStack, settings: Settings) -> Database:
             "COURTYARD_DATABASE_URL: expected postgresql://user:password@host[:port]/name, found something else"
         ) from error
     except OperationalError as error:
+        if file is not None and is_want_of_room(error):
+            raise ValueError(f"{file}: the disk is full ({error.orig}); make room and do it again") from error
         raise ValueError(_away(str(error.orig), settings, file)) from error
     except DatabaseError as error:
         if file is None:

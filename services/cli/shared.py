@@ -36,6 +36,8 @@ _EXPECTED = (
     ("gateway.uplink", "UplinkUnavailable"),
     ("dashboards.check", "Refused"),
     ("device_profiles.library", "ProfileMistakes"),
+    ("services.backtest.parallel", "WorkerDied"),
+    ("services.backtest.report", "NoRoom"),
     ("services.profiles", "ProfileSamplesFail"),
     ("services.sites.mistakes", "SiteMistakes"),
     ("services.web.server", "AddressTaken"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from gateway.measure import Collector, Metric, Sample
+from services.backtest.jobs import ENDINGS, Jobs
 from services.intake import Intake
 from services.notices.outbox import Outbox
 from services.ticker import Ticker
@@ -71,9 +72,17 @@ OUTBOX_FAILURES = Metric(
     "courtyard_outbox_failures_total", "counter", "Failures of the outbox itself, such as a database that is away."
 )
 
+BACKTESTS = Metric(
+    "courtyard_backtests_total",
+    "counter",
+    "Backtests that have ended: done, cancelled, refused, unavailable (no time series), no_room (a disk is full), "
+    "stalled (no progress for too long), died (its process was killed), broke (a mistake of the program).",
+    ("outcome",),
+)
+
 METRICS = (
     TAKEN, GAPS, SET_ASIDE, REFUSED, TICK_FAILURES, CATCH_UP_FAILURES, UNMATCHED, RULE_SECONDS, INTAKE_SECONDS,
-    TICK_SECONDS, CHORE_RUNS, CHORE_FAILURES, CHORE_SECONDS, CHORE_DONE, ATTEMPTS, OUTBOX_FAILURES,
+    TICK_SECONDS, CHORE_RUNS, CHORE_FAILURES, CHORE_SECONDS, CHORE_DONE, ATTEMPTS, OUTBOX_FAILURES, BACKTESTS,
 )  # fmt: skip
 
 
@@ -112,6 +121,14 @@ def of_outbox(outbox: Outbox) -> Collector:
             for outcome in OUTCOMES:
                 yield ATTEMPTS.at(counts.get((channel, outcome), 0), channel, outcome)
         yield OUTBOX_FAILURES.at(outbox.errors)
+
+    return collect
+
+
+def of_backtests(jobs: Jobs) -> Collector:
+    def collect() -> Iterable[Sample]:
+        for ending in ENDINGS:
+            yield BACKTESTS.at(jobs.ends[ending], ending)
 
     return collect
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +15,10 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 
+from services.backtest.bounds import USUAL, bounded
+from services.backtest.jobs import Backtest, Jobs
+from services.web.app import create_app
+from tests.services.backtest.large import large
 from tests.web.conftest import Courtyard, serving
 from tests.web.seed import SITE
 from tests.web.test_browser import DESKTOP, PHONE, browsing, chromium, too_wide, violations  # noqa: F401
@@ -164,3 +170,27 @@ def test_people_try_a_change_and_see_what_differs(
         assert too_wide(page) == []
         assert violations(page, "light") == []
         assert violations(page, "dark") == []
+
+
+def test_a_result_of_thousands_of_episodes_is_a_small_page_that_says_what_it_leaves_out(standing: Courtyard) -> None:
+    whole = large(devices=500, episodes_each=20, site=SITE)
+    kept = bounded(whole, USUAL)
+    jobs = Jobs(lambda *_: kept)
+    asked = Backtest(
+        id="large", site=SITE, start=NOW, end=NOW + timedelta(days=30), by="chen.yu", asked_at=NOW, rule="", change=""
+    )
+    recipe: Any = None  # this runner has its result
+    jobs.start(asked, recipe)
+    many = replace(standing, app=create_app(replace(standing.context, jobs=jobs)))
+    done = until_over(many.client("chen.yu"), "large")
+    assert done["report"]["new"]["alarms"] == 10_000, "the sum holds all of them"
+    assert (len(done["report"]["differences"]), done["report"]["more_differences"]) == (2000, 8000)
+    assert len(json.dumps(done)) < 3_000_000
+    english, chinese = (many.client("chen.yu", language).get("/rules/backtest/large").text for language in ("en", "zh"))
+    assert max(len(english), len(chinese)) < 300_000
+    shown = english.count("<td>") - english.count("<td>–</td>")
+    assert 0 < shown < 3000
+    assert re.search(r"\d+ of 10,000 episodes that differ are shown", english)
+    assert "courtyard backtest --json" in english
+    assert "共 10,000 次告警有差别" in chinese
+    assert "480 more devices differ" in english

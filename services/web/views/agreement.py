@@ -53,7 +53,7 @@ def agreement(report: Report, t: Translations, language: Language) -> AgreementS
         lines=lines(found.actual, report.old, t),
         compared=found.compared,
         unlike=tuple(_unlike(one, names, devices, t, language) for one in found.unlike[:_MOST_LISTED]),
-        more=max(0, len(found.unlike) - _MOST_LISTED),
+        more=max(0, len(found.unlike) - _MOST_LISTED) + found.more,
         unexplained=found.unexplained,
     )
 

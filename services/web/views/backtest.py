@@ -119,7 +119,7 @@ def _rule(one: RuleResult, t: Translations, language: Language) -> RuleLines:
             (device.device, device.name.in_(language), lines(device.old, device.new, t))
             for device in differing[:_MOST_DEVICES]
         ),
-        more_devices=max(0, len(differing) - _MOST_DEVICES),
+        more_devices=max(0, len(differing) - _MOST_DEVICES) + one.more_differing,
     )
 
 
@@ -136,13 +136,13 @@ def drawn(report: Report, library: Mapping[str, DeviceProfile], language: Langua
 def _drawn(
     report: Report,
     key: tuple[str, str, str, str],
-    found: list[Difference],
+    every: list[Difference],
     library: Mapping[str, DeviceProfile],
     names: Mapping[str, str],
     language: Language,
 ) -> Drawn:
     device, child, profile, rule = key
-    known = library.get(profile)
+    known, found = library.get(profile), every[:_MOST_EPISODES]
     own = next((one for one in known.rules if one.id == rule), None) if known is not None else None
     metrics = metrics_of(known, own) if known is not None and own is not None else ()
     start, end = _window(report, found)
@@ -155,7 +155,7 @@ def _drawn(
         url=f"/devices/{quote(device)}/history?child={quote(child)}&start={start}&end={end}{query}" if metrics else "",
         title=" · ".join(known.metrics[name].name.in_(language) for name in metrics) if known is not None else "",
         spans=json.dumps([*_spans(found, end)]),
-        episodes=tuple(map(_shown, found[:_MOST_EPISODES])),
+        episodes=tuple(map(_shown, found)),
     )
 
 

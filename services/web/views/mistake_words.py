@@ -30,6 +30,11 @@ _MESSAGES = (
     N_("choose the rule that is to be changed"),
     N_("params: expected a line such as `low: 0.3` for each"),
     N_("the telemetry store does not answer; run `courtyard doctor`"),
+    N_(
+        "it got no further for too long and was ended; does the disk or the database hang? Run `courtyard doctor`, "
+        "then ask again"
+    ),
+    N_("the disk is full; make room, then ask again"),
     N_("its process ended in the middle; was the machine short of memory? Try a shorter time, or fewer devices"),
     N_("a mistake of the program; the log of services says more"),
     # What was found.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Queue
 from textwrap import indent
 from threading import Event
 from typing import Any
@@ -20,13 +21,29 @@ import pytest
 from gateway.telemetry import TelemetryUnavailable
 from services.backtest.apart import run_apart
 from services.backtest.history import SqliteHistory
-from services.backtest.jobs import BROKE, DIED, MOST_KEPT, MOST_WAITING, UNAVAILABLE, Backtest, Job, Jobs, TooManyJobs
+from services.backtest.jobs import (
+    BROKE,
+    DIED,
+    MOST_KEPT,
+    MOST_WAITING,
+    NO_ROOM,
+    STALLED,
+    STALLED_AFTER,
+    UNAVAILABLE,
+    Backtest,
+    Job,
+    Jobs,
+    TooManyJobs,
+)
 from services.backtest.lanes import Focus, Variant
 from services.backtest.parallel import WorkerDied
 from services.backtest.recipe import Recipe
-from services.backtest.report import Cancelled, Progress, Report
+from services.backtest.report import Cancelled, NoRoom, Progress, Report
+from services.backtest.stalling import Silence, Stalled, watched
+from services.metrics.parts import of_backtests
 from services.rulebook.previews import Preview
 from services.rules.book import RuleBook
+from tests.services.backtest.large import large
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PROMPTLY = 60.0
@@ -92,7 +109,7 @@ def test_a_site_that_asks_for_much_does_not_keep_the_others_waiting(gate: Gate) 
     with pytest.raises(TooManyJobs, match="4 backtests of this site"):
         gate.ask("greedy")
     modest = gate.ask("modest")
-    assert greedy[0].readings == 7
+    until(lambda: greedy[0].readings == 7)  # told a moment after it began to run
     gate.open.set()
     until(lambda: all(job.is_over for job in (*greedy, modest)))
     assert gate.seen == ["greedy", "modest", "greedy", "greedy", "greedy"]
@@ -125,21 +142,51 @@ def test_the_oldest_are_forgotten_of_each_site(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "failures"),
+    ("error", "said", "ending"),
     [
-        (TelemetryUnavailable("no answer"), UNAVAILABLE, 0),
-        (WorkerDied("exit code -9"), DIED, 0),
-        (ZeroDivisionError(), BROKE, 1),
+        (TelemetryUnavailable("no answer"), UNAVAILABLE, "unavailable"),
+        (WorkerDied("exit code -9"), DIED, "died"),
+        (Stalled(timedelta(minutes=10)), STALLED, "stalled"),
+        (NoRoom("the disk is full"), NO_ROOM, "no_room"),
+        (ZeroDivisionError(), BROKE, "broke"),
     ],
 )
-def test_what_goes_wrong_is_said(error: Exception, said: str, failures: int) -> None:
-    def fails(*_asked: Any) -> Report:
-        raise error
+def test_what_goes_wrong_is_said_counted_and_the_next_one_runs(error: Exception, said: str, ending: str) -> None:
+    answers: list[Exception | Report] = [error, large(devices=1, episodes_each=1)]
 
-    jobs = Jobs(fails)
-    job = jobs.start(asked("yard"), recipe())
+    def fails_once(*_asked: Any) -> Report:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    jobs = Jobs(fails_once)
+    job, after = (jobs.start(asked("yard"), recipe()) for _ in range(2))
+    until(lambda: after.is_over)
+    assert (job.state, job.error, after.state) == ("failed", said, "done")
+    counted = {one.labels: one.value for one in of_backtests(jobs)()}
+    assert {labels: value for labels, value in counted.items() if value} == {(ending,): 1, ("done",): 1}
+    assert len(counted) == 8, "all outcomes are there from the start"
+
+
+def test_results_of_all_sites_have_one_bound_and_the_oldest_of_who_holds_most_go() -> None:
+    result = large(devices=1, episodes_each=12)
+    jobs = Jobs(lambda *_: result, most_lines=4 * result.lines - 1)
+
+    def done(site: str) -> Backtest:
+        job = jobs.start(asked(site), recipe(site=site))
+        until(lambda: job.is_over)
+        assert job.state == "done", job.error
+        return job
+
+    modest = done("modest")
+    greedy = [done("greedy") for _ in range(6)]
+    kept = [one for one in (modest, *greedy) if jobs.get(one.id, Job) is one]
+    assert kept == [modest, *greedy[-2:]], "the modest one's result is not pushed out"
+    alone = Jobs(lambda *_: result, most_lines=1)
+    job = alone.start(asked("yard"), recipe())
     until(lambda: job.is_over)
-    assert (job.state, job.error, jobs.failures) == ("failed", said, failures)
+    assert alone.get(job.id, Job) is job, "however large, the newest stays to be read"
 
 
 # --- a process of its own ----------------------------------------
@@ -169,7 +216,7 @@ def endless(kind: type[Recipe] = Endless) -> Recipe:
 
 
 def is_gone(pid: int) -> bool:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, FileNotFoundError):  # it may go between the two looks
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state == "Z"
@@ -191,7 +238,7 @@ def test_it_runs_apart_gives_way_is_cancelled_and_its_death_is_seen() -> None:
     jobs.cancel(job.id)
     until(lambda: job.is_over)
     assert job.state == "cancelled"
-    assert is_gone(job.readings)
+    until(lambda: is_gone(job.readings))
 
     job = running(jobs, endless(Stuck))
     os.kill(job.readings, signal.SIGKILL)  # as Linux does where memory ends
@@ -199,9 +246,38 @@ def test_it_runs_apart_gives_way_is_cancelled_and_its_death_is_seen() -> None:
     assert (job.state, job.error) == ("failed", DIED)
 
 
+def test_one_that_stops_reporting_is_ended_with_its_process() -> None:
+    told: list[int] = []
+    with pytest.raises(Stalled, match=r"no further for 1 s .* run `courtyard doctor`"):
+        run_apart(endless(Stuck), lambda progress: told.append(progress.readings), Event(), timedelta(seconds=1))
+    assert all(map(is_gone, told))
+
+
+def test_every_word_of_progress_gives_it_the_whole_time_again() -> None:
+    silence = Silence(timedelta(seconds=10))
+    assert not any(silence.went_on(1) for _ in range(10))
+    silence.ended()
+    assert [silence.went_on(1) for _ in range(11)] == [False] * 10 + [True]
+
+
+def test_who_watches_hears_of_it_once() -> None:
+    found: Queue[Stalled] = Queue()
+    with watched(timedelta(0), found.put):
+        assert "no further" in str(found.get(timeout=PROMPTLY))
+    with watched(timedelta(hours=1), found.put) as alive:
+        alive()
+    assert found.empty()
+
+
+def test_time_left_is_said_once_there_is_something_to_tell_it_by() -> None:
+    assert Progress(10, 0, 0.25, 30.0).left == timedelta(seconds=90)
+    assert Progress(10, 0, 0.001, 30.0).left is None
+    assert Progress(10, 0, 0.25, 0.5).left is None
+
+
 def test_what_is_refused_there_is_said_here(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no time series at"):
-        run_apart(recipe(tmp_path), lambda _told: None, Event())
+        run_apart(recipe(tmp_path), lambda _told: None, Event(), STALLED_AFTER)
 
 
 SERVICES = """
