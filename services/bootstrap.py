@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from threading import Event
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,6 +32,7 @@ from services.commands.desk import Bell, CommandDesk
 from services.context import Context
 from services.database import Database
 from services.gateway_node import make_gateway, start_metrics, watch_gateway, watch_telemetry
+from services.holding import Hold, hold
 from services.influx import make_influx
 from services.intake import Intake
 from services.metrics import Metrics, parts
@@ -67,6 +69,8 @@ class Core:
     changes: Changes
     intake: Intake
     metrics: Metrics
+    hold: Hold
+    """Of the database: after `stopping` was set, `check` says whether that was since another took it."""
 
     @property
     def context(self) -> Context:
@@ -128,9 +132,20 @@ def _open_embedded(stack: ExitStack, settings: Settings) -> SqliteTelemetry:
     return telemetry
 
 
-def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
-    """Database, telemetry and the intake with its state; time does not pass yet."""
+def hold_database(stack: ExitStack, settings: Settings, clock: Clock, stopping: Event | None = None) -> Hold:
+    """The database is this process's, before anything is migrated or read. Raises DatabaseInUse."""
+    folder.make(settings.data_dir)
+    url, wait_seconds = settings.effective_database_url, settings.database_wait
+    return hold(stack, url, clock.now(), wait_seconds=wait_seconds, stopping=stopping)
+
+
+def start_core(stack: ExitStack, settings: Settings, clock: Clock, stopping: Event | None = None) -> Core:
+    """Database, telemetry and the intake with its state; time does not pass yet.
+
+    `stopping` is set where the database is lost to another Courtyard. Raises DatabaseInUse where one holds it.
+    """
     library = load_library(settings)
+    held = hold_database(stack, settings, clock, stopping)
     database = open_database(stack, settings)
     telemetry = open_telemetry(stack, settings, clock, library, database)
     changes = Changes()
@@ -145,13 +160,14 @@ def start_core(stack: ExitStack, settings: Settings, clock: Clock) -> Core:
         break_alarm_after=settings.break_alarm_after,
     )
     intake.start()
+    held.watch(stack, intake.reload)
     metrics = start_metrics(stack, settings, clock)
     metrics.watch("intake", parts.of_intake(intake))
     watch_telemetry(stack, metrics, telemetry, clock)
     metrics.watch("state", of_state(database, clock))
     metrics.watch("rules", of_rules(database, library, intake))
     metrics.watch("decisions", of_decisions(intake))
-    return Core(settings, clock, library, database, telemetry, changes, intake, metrics)
+    return Core(settings, clock, library, database, telemetry, changes, intake, metrics, held)
 
 
 def start_gateway(stack: ExitStack, core: Core, mqtt_url: str) -> Gateway:

@@ -35,6 +35,11 @@ def kind_of(error: BaseException | None) -> str:
     return "data" if isinstance(error, DataError) else "other"
 
 
+def driver_url(url: str) -> str:
+    """The URL of the settings as SQLAlchemy wants it."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime on both engines; SQLite would otherwise lose its zone."""
 
@@ -73,8 +78,7 @@ class Database:
 
     def start(self) -> None:
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite}
-        url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
-        self._engine = create_engine(url, **options)
+        self._engine = create_engine(driver_url(self.url), **options)
         event.listen(self._engine, "handle_error", self._count_error)
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)

@@ -38,6 +38,12 @@ class Settings(BaseSettings):
         None, description="File with the token a separate gateway shows to services."
     )
     database_url: str = Field("", description="postgresql://…; empty: SQLite in the data folder.")
+    database_wait: float = Field(
+        10,
+        ge=0,
+        description="Seconds that a start waits for another Courtyard to let go of the database, before it refuses; "
+        "many of them make a standby.",
+    )
     journal_max_bytes: int = Field(2 * 1024**3, ge=1024**2, description="Cap of the journal on disk.")
     commands: Literal["on", "off"] = Field(
         "on", description='"off": nothing is sent to any device, by no person and by no rule. For maintenance.'

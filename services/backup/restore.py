@@ -22,6 +22,7 @@ from services.backup.copies import number_after
 from services.backup.make import JOURNAL_FILE, SQL_FILE, TELEMETRY_FILE, Progress, Wanted, make
 from services.backup.manifest import BackupUnusable, Manifest
 from services.database import Database
+from services.holding.file import SUFFIX as HELD
 from services.settings import Settings
 from services.sizes import in_words
 from services.tables import gateways, notices
@@ -29,8 +30,8 @@ from services.tables import gateways, notices
 PROFILES_FOLDER = "profiles"
 KEPT_FOLDER = "restored"
 """Settings, site files and secrets: for people to look at, and read by nothing."""
-_NOT_COUNTED = frozenset({"running.json"})
-"""May be in a folder that still counts as empty: every start and every restore makes it."""
+_NOT_COUNTED = frozenset({"running.json", f"{SQL_FILE}{HELD}"})
+"""May be in a folder that still counts as empty: a start makes them before anything else."""
 
 
 @dataclass

@@ -81,7 +81,7 @@ def services(
     with ExitStack() as stack:
         folder.claim(stack, settings.data_dir)
         with collector_at_rest():
-            core = bootstrap.start_core(stack, settings, clock)
+            core = bootstrap.start_core(stack, settings, clock, stopping)
             password = first_start(core.database, clock.now())
             bootstrap.start_clockwork(stack, core)
             bootstrap.start_outbox(stack, core)
@@ -92,6 +92,7 @@ def services(
         if password is not None:
             console.print(f"Sign in as admin with {password}  (shown once)")
         stopping.wait()
+        core.hold.check()
 
 
 @app.command()

@@ -8,7 +8,8 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -19,6 +20,9 @@ from services.cli.console import Console
 from services.cli.shared import explained, set_up_logging, settings_with, stopped_by_signal
 from services.settings import Settings
 from services.startup import collector_at_rest
+
+if TYPE_CHECKING:
+    from services.bootstrap import Core
 
 console = Console()
 _MQTT_PORT = 1883
@@ -51,14 +55,15 @@ def up(
     stopping = stopped_by_signal()
     with ExitStack() as stack:
         with collector_at_rest():
-            start(stack, settings, demo=demo)
+            core = start(stack, settings, stopping, demo=demo)
         stopping.wait()
+        core.hold.check()
         console.print("\nStopping…")
         began = time.monotonic()
     console.print(f"Stopped cleanly in {time.monotonic() - began:.1f} s. The next start goes on from here.")
 
 
-def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
+def start(stack: ExitStack, settings: Settings, stopping: Event, *, demo: bool) -> Core:
     """Everything, in the order in which it depends on each other; progress on the console."""
     # Imported here so that `courtyard --help` does not pay for all of it.
     from services import bootstrap, folder
@@ -73,7 +78,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     if demo:
         settings = _with_mailbox(stack, settings)
     with console.status("Opening databases and profiles…") as status:
-        core = bootstrap.start_core(stack, settings, clock)
+        core = bootstrap.start_core(stack, settings, clock, stopping)
         password = first_start(core.database, clock.now())
         if demo:
             status.update("Bringing the demo site in…")
@@ -96,6 +101,7 @@ def start(stack: ExitStack, settings: Settings, *, demo: bool) -> None:
     mailbox = os.environ[ENVIRONMENT] if demo else ""
     folder.describe(settings.data_dir, folder.RunningNote(os.getpid(), settings.http, mqtt_url, mailbox))
     _greet(settings, mqtt_url, password, demo=demo)
+    return core
 
 
 def _check_address(settings: Settings) -> None:

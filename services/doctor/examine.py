@@ -109,6 +109,7 @@ def _services(
     series = stack_probes.influx(settings)
     found = [
         *findings.database(facts),
+        *_held(settings, facts),
         *_inside(settings, database, library, facts, clock.now()),
         *_time_series(settings, series, clock),
         *_machine(settings, running),
@@ -123,6 +124,14 @@ def _services(
         found.append(findings.outbox(facts.outbox))
     mail = findings.mail(probes.mail(settings.smtp_url))
     return [*found, mail] if mail else found
+
+
+def _held(settings: Settings, facts: DatabaseFacts) -> list[Finding]:
+    if facts.revision is None or facts.revision != facts.newest_revision:
+        return []
+    note = running(settings.data_dir)
+    found = findings.holder(facts, note.pid if note is not None and note.http else 0)
+    return [found] if found is not None else []
 
 
 def _inside(

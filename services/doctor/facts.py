@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from services.holding import Owner
+
 
 @dataclass(frozen=True)
 class Urllib3Facts:
@@ -119,6 +121,8 @@ class DatabaseFacts:
     outbox: OutboxFacts = OutboxFacts()
     now: datetime | None = None
     """The database server's own clock."""
+    holder: Owner | None = None
+    """The process that judges by it; None: nobody, or it may not be asked."""
 
 
 @dataclass(frozen=True)

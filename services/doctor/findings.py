@@ -256,6 +256,20 @@ def database(facts: DatabaseFacts) -> list[Finding]:
     return findings
 
 
+def holder(facts: DatabaseFacts, here: int) -> Finding | None:
+    """`here`: the process that runs services on this folder, 0 where none does. None: there is nothing to say."""
+    what = "Database held"
+    if facts.holder is None:
+        if not here:
+            return None
+        step = "It takes it again by itself; if this stays, start it again: until then a second one could start."
+        return warn(what, f"by nobody, though process {here} runs here", step)
+    if here and facts.holder.pid and facts.holder.pid != here:
+        step = f"One of the two must stop; process {here} does so by itself within seconds."
+        return warn(what, f"by {facts.holder}, and process {here} runs here", step)
+    return ok(what, f"by {facts.holder}")
+
+
 def some(named: Sequence[str]) -> str:
     return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
 

@@ -10,6 +10,7 @@ import shutil
 import smtplib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ from services.doctor.facts import (
     Urllib3Facts,
 )
 from services.doctor.patience import PATIENCE_SECONDS, WHOLE_SECONDS, within
+from services.holding import owner_of
 from services.presence.values import faults
 from services.rulebook.problems import RuleProblem, benched_lately, problems_of
 from services.sites.store import list_devices, list_gateways, unclaimed_devices
@@ -253,8 +255,9 @@ def database(
         revision, newest = migrations.current(database), migrations.newest()
         if revision != newest:
             return DatabaseFacts(kind, revision=revision, newest_revision=newest)
+        holder = owner_of(database)
         with database.read() as connection:
-            return _inside(connection, kind, str(revision), library, now)
+            return replace(_inside(connection, kind, str(revision), library, now), holder=holder)
     except SQLAlchemyError as refused:
         return DatabaseFacts(kind, unreachable=str(getattr(refused, "orig", None) or refused).strip().splitlines()[0])
     finally:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.database import Database
+from services.holding import owner_of
 from services.notices.steps import Gap, steps_of
 from services.rulebook.problems import RuleProblem, problems_of
 from services.sites.store import list_gateways, open_counts
@@ -36,8 +38,19 @@ class GatewayHealth(BaseModel):
     status: dict[str, Any] = Field(description="What the gateway last said about itself.")
 
 
+class DatabaseHolder(BaseModel):
+    """The process that judges by the database; what it could not be asked for is empty."""
+
+    host: str
+    pid: int
+    since: datetime | None
+
+
 class HealthDetail(Health):
     now: datetime
+    database_held_by: DatabaseHolder | None = Field(
+        description="Which Courtyard holds the database; null: none does, so that a second one could start."
+    )
     gateways: list[GatewayHealth]
     open: dict[str, Any] = Field(description="What is open within your sites.")
     notices: dict[str, int] = Field(description="Notices of your sites by state: queued, delivered, failed.")
@@ -79,6 +92,7 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
     return HealthDetail(
         version=version("courtyard"),
         now=now,
+        database_held_by=_holder(context.database),
         gateways=gateways,
         open=asdict(counts),
         notices=states,
@@ -86,3 +100,8 @@ def health_detail(context: ContextOf, principal: Engineer) -> HealthDetail:
         steps_with_nobody=list(steps.gaps),
         unmatched_answers=context.intake.unmatched_answers,
     )
+
+
+def _holder(database: Database) -> DatabaseHolder | None:
+    owner = owner_of(database)
+    return None if owner is None else DatabaseHolder(host=owner.host, pid=owner.pid, since=owner.since)
