@@ -27,7 +27,7 @@ from tests.stack.running import ROOT, RunningStack, born, panel_query
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.mosquitto,
     pytest.mark.postgresql,
     pytest.mark.influxdb,

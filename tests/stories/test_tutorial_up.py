@@ -21,7 +21,7 @@ from gateway.ports import free_port
 from services.bench.mosquitto import Mosquitto
 from tests.stories import tutorial
 
-pytestmark = [pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.timeout(1200)]
 _COURTYARD = [sys.executable, "-c", "from services.cli.main import app; app()"]
 
 
