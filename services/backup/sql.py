@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
+from time import sleep
 from typing import IO, Any
 
 import msgspec
@@ -170,13 +171,24 @@ def _continue(connection: Connection, table: str, column: str) -> None:
         connection.execute(text("SELECT setval(:sequence, :highest)"), {"sequence": sequence, "highest": highest})
 
 
+_LOOKS = 20
+_LOOK_SECONDS = 0.1
+
+
 def others_connected(connection: Connection) -> int:
-    """How many other connections a PostgreSQL database has."""
+    """How many other connections a PostgreSQL database has. The server goes on listing one that was closed until its
+    process has ended, so those that are seen are looked at for a while."""
     query = (
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND backend_type = 'client backend'"
     )
-    return int(connection.execute(text(query)).scalar_one())
+    for looks_left in reversed(range(_LOOKS)):
+        found = int(connection.execute(text(query)).scalar_one())
+        if not found or not looks_left:
+            break
+        sleep(_LOOK_SECONDS)
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))  # else a transaction sees the same list again
+    return found
 
 
 def drop(connection: Connection) -> None:
