@@ -51,21 +51,33 @@ def counted(rule: GroupRule, device: DeviceState, at: Millis) -> Counted:
     words: this is where that time goes."""
     if device.heard_at is None and not device.said:
         return Counted((NOBODY,) * len(rule.functions), FOREVER)
-    there = device.liveness == Liveness.ONLINE
     counts: list[Count] = []
     until = FOREVER
     for one in rule.asked.get(device.profile_id, ()):
-        met: list[str] = []
-        unknown: list[str] = []
-        other: list[str] = []
-        for child in _members(device, one.kind):
-            values = _values(rule, device, child, one, at, there=there)
-            holds = one.holds(values, _age_in(device, child, at) if one.limited else _ageless)
-            (unknown if holds is None else met if holds is True else other).append(_name(device, child))
-            if one.moves_by_time:
-                until = min(until, _until(_Of(rule, device, child, one, at), values, there=there))
-        counts.append(Count(tuple(met), tuple(unknown), tuple(other)))
+        count, stands_until = (_device if one.kind == DEVICE else _children)(rule, device, one, at)
+        counts.append(count)
+        until = min(until, stands_until)
     return Counted(tuple(counts), until)
+
+
+def _device(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis) -> tuple[Count, Millis]:
+    """The device itself, and until when its answer stands."""
+    holds, until = _answer(_Of(rule, device, "", asked, at))
+    alone = (device.id,)
+    return Count(alone) if holds is True else Count((), alone) if holds is None else Count((), (), alone), until
+
+
+def _children(rule: GroupRule, device: DeviceState, asked: Asked, at: Millis) -> tuple[Count, Millis]:
+    """Those of its children that are asked, and until when all their answers stand."""
+    met: list[str] = []
+    unknown: list[str] = []
+    other: list[str] = []
+    until = FOREVER
+    for child in _members(device, asked.kind):
+        holds, stands_until = _answer(_Of(rule, device, child, asked, at))
+        (unknown if holds is None else met if holds is True else other).append(_name(device, child))
+        until = min(until, stands_until)
+    return Count(tuple(met), tuple(unknown), tuple(other)), until
 
 
 def set_aside(rule: GroupRule, device: DeviceState) -> Counted:
@@ -88,9 +100,31 @@ def _name(device: DeviceState, child: str) -> str:
     return f"{device.id} {child}" if child else device.id
 
 
-def _values(
-    rule: GroupRule, device: DeviceState, child: str, asked: Asked, at: Millis, *, there: bool
-) -> dict[str, Value]:
+class _Of(NamedTuple):
+    """Who is asked what, and when."""
+
+    rule: GroupRule
+    device: DeviceState
+    child: str
+    asked: Asked
+    at: Millis
+
+    @property
+    def watches(self) -> Mapping[str, Watch]:
+        return self.device.watches.get((self.child, self.rule.watcher_id), {})
+
+
+def _answer(of: _Of) -> tuple[Value, Millis]:
+    """Whether it meets the condition, and until when that stands."""
+    _, device, child, asked, at = of
+    there = device.liveness == Liveness.ONLINE
+    values = _values(of, there=there)
+    holds = asked.holds(values, _age_in(device, child, at) if asked.limited else _ageless)
+    return holds, _until(of, values, there=there) if asked.moves_by_time else FOREVER
+
+
+def _values(of: _Of, *, there: bool) -> dict[str, Value]:
+    rule, device, child, asked, at = of
     found = visible(device, child, rule.compiled, asked.reads if there else asked.steady, at)
     if "silence" in found:
         found["silence"] = _silence(device, at)
@@ -138,20 +172,6 @@ def _has_alarm(device: DeviceState, child: str, rule: str, at: Millis) -> bool |
 
 
 # --- until when ------------------------------------------------------------------------------------------------------
-
-
-class _Of(NamedTuple):
-    """Who is asked what, and when."""
-
-    rule: GroupRule
-    device: DeviceState
-    child: str
-    asked: Asked
-    at: Millis
-
-    @property
-    def watches(self) -> Mapping[str, Watch]:
-        return self.device.watches.get((self.child, self.rule.watcher_id), {})
 
 
 def _until(of: _Of, values: Mapping[str, Value], *, there: bool) -> Millis:

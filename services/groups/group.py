@@ -60,6 +60,7 @@ class Group:
 
     def __init__(self, rule: GroupRule, place: str, zone: str) -> None:
         self.rule = rule
+        self.key: Key = (place, rule.rule.id)
         self.state = DeviceState(
             id=place,
             site=rule.site,
@@ -78,10 +79,6 @@ class Group:
         self._names = tuple(_Names() for _ in rule.functions)
         self._nobody = (NOBODY,) * len(rule.functions)
         self.gateways: Counter[str] = Counter()
-
-    @property
-    def key(self) -> Key:
-        return self.state.id, self.rule.rule.id
 
     def add(self, device: DeviceState) -> None:
         """One more is counted."""

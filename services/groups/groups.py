@@ -94,6 +94,8 @@ class Groups:
             self._devices[id].profile = self.remembering(self._devices[id], self._devices[id].profile)
         self._touched.update(self._parts)
         self._restless.update(self._by_key)
+        self._unasked = sorted(self._parts, reverse=True)
+        """Devices that have not been asked since the memory was read: while there are any, nothing is told."""
 
     def _join(self, rule: GroupRule, device: Placed, place: str, zone: str) -> None:
         if device.id not in self._devices or device.profile not in rule.asked:
@@ -209,18 +211,27 @@ class Groups:
             if said or part.may_move(device, names, alarms=alarms):
                 self._ask(part, device, at, watch)
 
+    def begin(self, clock: Clock, *, most: int) -> bool:
+        """Ask those who have not been asked yet, one by one until about so many questions are answered: at a start
+        everybody is asked everything, and others wait meanwhile. Whether all have been."""
+        if self._unasked:
+            self.pass_all(clock)
+        while self._unasked and most > 0:
+            id = self._unasked[-1]
+            most -= self._ask_all(id)
+            self._touched.discard(id)
+            self._unasked.pop()
+        return not self._unasked
+
     def judge(self, clock: Clock) -> list[Told]:
         """Everything that has changed up to now, whatever moment it was, and the news of it."""
         if not self._by_key:
             return []
         self.pass_all(clock)
         for id in sorted(self._touched):
-            device = self._devices[id]
-            watch = self._watches.get(device.gateway or "")
-            at = watch.moment if watch is not None else 0
-            for part in self._parts[id]:
-                self._ask(part, device, at, watch)
+            self._ask_all(id)
         self._touched.clear()
+        self._unasked.clear()
         for watch in self._watches.values():
             self._settle(watch)
         for key in sorted(self._restless):
@@ -229,11 +240,21 @@ class Groups:
 
     # --- counting ----------------------------------------------------------------------------------------------------
 
+    def _ask_all(self, id: str) -> int:
+        """Everything one device is asked; how much that is."""
+        device, parts = self._devices[id], self._parts[id]
+        watch = self._watches.get(device.gateway or "")
+        at = watch.moment if watch is not None else 0
+        for part in parts:
+            self._ask(part, device, at, watch)
+        return len(parts)
+
     def _ask(self, part: Part, device: DeviceState, at: Millis, watch: GatewayWatch | None) -> None:
         """`at` on the gateway's clock."""
         rule, group = part.group.rule, part.group
         after = set_aside(rule, device) if device.id in self._aside else counted(rule, device, device.event_now(at))
-        self._follow_gateway(part, device.gateway or "")
+        if part.gateway != (device.gateway or ""):
+            part.follow_gateway(device.gateway or "")
         part.liveness, part.children = device.liveness, len(device.children)
         if part.counted is None or after.counts != part.counted.counts:
             if group.moved_at is not None and group.moved_at < at:
@@ -247,13 +268,6 @@ class Groups:
         part.counted = after
         if watch is not None:
             self._await(part, device, watch)
-
-    @staticmethod
-    def _follow_gateway(part: Part, gateway: str) -> None:
-        if gateway != part.gateway:
-            part.group.gateways[part.gateway] -= 1
-            part.group.gateways[gateway] += 1
-            part.gateway, part.waits = gateway, FOREVER
 
     @staticmethod
     def _await(part: Part, device: DeviceState, watch: GatewayWatch) -> None:
@@ -322,6 +336,8 @@ class Groups:
             self._tell(group, max(times))
 
     def _tell(self, group: Group, at: Millis) -> None:
+        if self._unasked:
+            return  # the counts are not whole; it is restless still
         state = group.state
         group.moved_at = None
         if group.at is None:

@@ -35,6 +35,12 @@ class Part:
             or self.children != len(device.children)
         )
 
+    def follow_gateway(self, gateway: str) -> None:
+        """Another one hears the device now: by its clock it waits."""
+        self.group.gateways[self.gateway] -= 1
+        self.group.gateways[gateway] += 1
+        self.gateway, self.waits = gateway, FOREVER
+
     def turns_at(self, device: DeviceState) -> Millis:
         """When what it adds may change by time alone, on its gateway's clock."""
         if self.counted is None or self.counted.until >= FOREVER:

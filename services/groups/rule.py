@@ -101,11 +101,8 @@ class Asked(NamedTuple):
     """Each word of the device can."""
     ageing: tuple[Read, ...] = ()
     """Of `reads` those that count for a while only."""
-
-    @property
-    def moves_by_time(self) -> bool:
-        """The answer can change although nothing is heard."""
-        return bool(self.ageing or self.limits or self.alarms or self.rest or self.turning)
+    moves_by_time: bool = False
+    """The answer can change although nothing is heard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +264,7 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
     means = tuple(one for one in members.looks if one.look.function == "mean")
     rests += [min(_SELDOM, max(_OFTEN, one.stretch.length // _LOOKS)) for one in means]
     moments = {one.look.moment.removeprefix(PARENT) for one in members.looks} - {""}
+    ageing = tuple(one for one in reads if one.source in (Source.OWN, Source.PARENT) and one.fresh_for < FOREVER)
     return Asked(
         kind,
         members.condition,
@@ -281,7 +279,8 @@ def _ask(profile: DeviceProfile, members: CompiledMembers) -> Asked:
         drifts=() if limits is None else _drifts(condition, means),
         moved_by=frozenset(moments | {one.key for one in reads if one.source in (Source.OWN, Source.PARENT)}),
         by_silence="silence" in condition.names,
-        ageing=tuple(one for one in reads if one.source in (Source.OWN, Source.PARENT) and one.fresh_for < FOREVER),
+        ageing=ageing,
+        moves_by_time=bool(ageing or limits or alarms or rests or turning),
     )
 
 

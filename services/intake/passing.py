@@ -19,6 +19,9 @@ from services.rules.state import DeviceState
 
 Part = Callable[[datetime, Memory, Work, Consequences], None]
 
+_ASKED_AT_ONCE = 30_000
+"""Answers of members of rules over several devices, in one tick after a start: about a third of a second."""
+
 
 class Passing:
     """The parts of a tick, each within the caller's transaction."""
@@ -68,7 +71,8 @@ class Passing:
         memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
         clock = _clock(memory)
         set_aside_at_work(memory.groups, memory.windows, clock, memory.sites)
-        _follow(memory.groups.judge(clock), work, consequences)
+        if memory.groups.begin(clock, most=_ASKED_AT_ONCE):
+            _follow(memory.groups.judge(clock), work, consequences)
 
     def groups_of_batch(self, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences) -> None:
         """The same at the end of a batch: its last moment may go on in the next one."""

@@ -123,7 +123,7 @@ class DeviceState:
             self.listening_from = watching_since + ahead
 
     def presence_of(self, child: str) -> str:
-        return self.state_of(child).liveness.value
+        return self.state_of(child).liveness.value if child else self.liveness
 
     def state_of(self, child: str) -> PresenceState:
         """What is known of the presence of a child (or of the device itself), and why."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -70,6 +70,13 @@ class World:
         reading = Reading(id, child, self.now, self.now, "t", values)
         engine.take(self.devices[id], reading, GatewayView(self.now, known=True))
         self.groups.touch([id])
+
+    def hears(self, id: str, **values: Value) -> None:
+        """The same between two ticks."""
+        device, reading = self.devices[id], Reading(id, "", self.now, self.now, "t", values)
+        self.groups.pass_to(device.gateway or "", GatewayTime(self.now))
+        fired = engine.take(device, reading, GatewayView(self.now, known=True))
+        self.groups.heard(device, reading, fired=bool(fired))
 
     def is_hidden(self, id: str) -> None:
         self.devices[id].liveness, self.devices[id].reason = "unknown", PresenceReason.UPLINK_CUT.value
@@ -217,6 +224,35 @@ def test_profiles_of_one_family_each_read_it_in_their_names() -> None:
         compile_rule("yard", rule(when="number(device, door == open) > 1"), both)
 
 
+def test_a_large_group_is_counted_piece_by_piece_and_told_once_it_is_whole() -> None:
+    """Two gateways; everybody is low, and some say so while others have not been asked yet."""
+    whole, pieces = started(), started()
+    fired = whole.judge()
+    assert [one.outcome for one in fired] == [Outcome.RAISED]
+    clock = {"gw": GatewayTime(pieces.now), "other": GatewayTime(pieces.now - 5)}
+    took = 0
+    while not pieces.groups.begin(clock, most=4):
+        took += 1
+        for n in (0, 9):
+            pieces.hears(f"pumps-{n}", pressure=0.1)
+        pieces.groups.pass_to("gw", GatewayTime(pieces.now))
+        assert pieces.groups.news() == [], "of half of them nothing is known"
+    assert took == 4, "ten rooms and two rules are twenty questions"
+    assert [(one.outcome, one.rule.rule.id) for one in pieces.judge()] == [(Outcome.RAISED, "some")]
+    assert pieces.told() == whole.told()
+
+
+def started() -> World:
+    """Ten rooms that were heard before a start, all low; five of them by another gateway."""
+    world = World(10, compiled(when=f"{LOW} >= 100 %"), compiled(id="more", when=f"{FAULTS} >= 1"))
+    for n in range(10):
+        world.says(f"pumps-{n}", pressure=0.1)
+        world.says(f"pumps-{n}", "pump:1", run="running")
+        world.devices[f"pumps-{n}"].gateway = "gw" if n % 2 else "other"
+    world.groups = world.anew(*world.rules)
+    return world
+
+
 def seconds_of_a_batch(rooms: int) -> float:
     """The quickest of some batches in which fifty devices speak, among so many."""
     world = World(rooms, compiled(when=f"{FAULTS} >= 100000 or {LOW} >= 90 %"))
@@ -229,9 +265,9 @@ def seconds_of_a_batch(rooms: int) -> float:
         world.now += 1000
         for n in range(50):
             world.says(f"pumps-{(batch * 53 + n) % rooms}", pressure=0.4)
-        began = perf_counter()
+        began = thread_time()  # what others do on the machine meanwhile is no cost of ours
         world.judge()
-        best = min(best, perf_counter() - began)
+        best = min(best, thread_time() - began)
     return best
 
 
