@@ -44,10 +44,10 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _SHORTEST_PAUSE_SECONDS = 0.25
 _TICK_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
+"""After a connect, what was said meanwhile comes first: nothing counts as unsaid before the socket has been empty once,
+or so long under traffic that never ends."""
 _STOP_SECONDS = 3.0
 """How long, at the end, what is on its way to services and to the time series may take to arrive."""
-"""Break a connect, what was said meanwhile comes first: nothing counts as unsaid before the socket has been empty once,
-or so long under traffic that never ends."""
 _STEADY_SECONDS = 5.0
 """A connection that lasts so long is a good one."""
 
