@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 
-_SQLITE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"})
+_SQLITE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE"})
 """A reader writes too: what it shares with the writer, and what it sorts. SQLite calls some of that an "I/O error"."""
 _ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +19,7 @@ from gateway.reading import Reading
 from gateway.telemetry.sqlite import SqliteTelemetry
 from services import migrations
 from services.bench import backtest as bench
+from services.bench.history import Shape, make
 from services.cli import app, backtest
 from services.clock import to_millis
 from services.database import Database
@@ -103,6 +108,50 @@ def test_what_is_wrong_is_said(run: Run, options: list[str], said: str) -> None:
     result = run(*options)
     assert result.exit_code == 1
     assert said in result.output
+
+
+HANGS = "import os; os.remove(folder / 'telemetry.db'); os.mkfifo(folder / 'telemetry.db')"
+"""As a disk that does not answer: who opens it waits for ever."""
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+"""No file may grow: as a quota that is used up."""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (HANGS, "the backtest got no further for 1 s and was ended: a disk or a database may hang; run `courtyard"),
+        (FULL, "courtyard.db: the disk is full (disk I/O error); make room and do it again"),
+    ],
+)
+def test_a_disk_that_hangs_or_is_full_is_said_to_who_asked(
+    trouble: str, said: str, folder: Path, tmp_path: Path
+) -> None:
+    for name in ("courtyard.db", "telemetry.db"):
+        shutil.copy(folder / name, tmp_path)
+    script = (
+        f"import pathlib, sys; folder = pathlib.Path(sys.argv[-1]); {trouble}; import services.cli.main as m; m.app()"
+    )
+    asked = ["backtest", "--from", "2026-03-02T08:00", "--to", "2026-03-02T09:00", "--data", str(tmp_path)]
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *asked],
+        env={**os.environ, "COURTYARD_BACKTEST_STALLED_AFTER": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert said in ended.stderr
+
+
+def test_a_long_history_is_made_in_a_new_folder_alone(tmp_path: Path) -> None:
+    shape = Shape(2, 1, MIDNIGHT)
+    made = make(tmp_path / "new", shape)
+    assert (made["devices"], made["readings"]) == (2, 2 * 24 * 60)
+    with pytest.raises(ValueError, match="expected a new folder"):
+        make(tmp_path / "new", shape)
+    said = CliRunner().invoke(app, ["backtest", "--json", "--data", str(tmp_path / "new"), "--to", "2026-03-02T08:00"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["readings"] >= 2 * 23 * 60
 
 
 def test_the_bench_measures_what_it_made() -> None:
