@@ -147,6 +147,8 @@ def test_services_that_stop_end_the_wait_in_peace(
         assert up.orders(NAME, 20) == []
         assert time.monotonic() - began < 18, "before its time was over"
         stopper.join()
+        assert server._thread is not None
+        server._thread.join(60)  # a slow machine takes longer than `stop` waits
         with pytest.raises(UplinkUnavailable):
             up.orders(NAME, 20)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

@@ -125,6 +125,8 @@ def test_a_missing_token_file_says_so(server: Server, tmp_path: Path) -> None:
 def test_a_cut_uplink_is_waited_for(server: Server, uplink: HttpUplink) -> None:
     uplink.deliver(batch(1, 1))
     server.stop()
+    assert server._thread is not None
+    server._thread.join(60)  # a slow machine takes longer than `stop` waits
     with pytest.raises(UplinkUnavailable, match="cannot be reached"):
         uplink.deliver(batch(2, 2))
 
