@@ -122,6 +122,7 @@ FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
         (HANGS, "the backtest got no further for 1 s and was ended: a disk or a database may hang; run `courtyard"),
         (FULL, "courtyard.db: the disk is full (disk I/O error); make room and do it again"),
     ],
+    ids=["hangs", "full"],
 )
 def test_a_disk_that_hangs_or_is_full_is_said_to_who_asked(
     trouble: str, said: str, folder: Path, tmp_path: Path
