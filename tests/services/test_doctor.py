@@ -249,7 +249,7 @@ def test_no_password_is_shown(installation: Path) -> None:
 
 
 def test_a_mail_server_that_answers(installation: Path) -> None:
-    server = Controller(Sink(), hostname="127.0.0.1", port=ports.free_port())
+    server = Controller(Sink(), hostname="127.0.0.1", port=ports.free_port(), ready_timeout=60)
     server.start()
     try:
         assert look(installation, smtp_url=f"smtp://127.0.0.1:{server.port}")["Mail server"].level is Level.OK

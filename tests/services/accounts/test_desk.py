@@ -97,11 +97,12 @@ def test_an_unknown_login_costs_the_same_work() -> None:
 
     def seconds(stored: str | None) -> float:
         started = time.process_time()
-        for _ in range(5):
-            assert not password_matches("not right", stored)
+        assert not password_matches("not right", stored)
         return time.process_time() - started
 
-    known, unknown = seconds(stored), seconds(None)
+    # In turns, and the quickest of each: whoever works beside us slows both.
+    took = [(seconds(stored), seconds(None)) for _ in range(6)]
+    known, unknown = (min(some) for some in zip(*took, strict=True))
     assert 0.3 < unknown / known < 3
 
 

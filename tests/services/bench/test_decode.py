@@ -37,4 +37,4 @@ def test_sparkplug_data_is_named_by_the_births_before_it() -> None:
 def test_the_figures() -> None:
     figures = bench.measure(messages=200, rounds=1)
     assert set(figures) == {"json_us", "struct_us", "heartbeat_us", "tlv_us", "sparkplug_us"}
-    assert all(0 < figure < 10_000 for figure in figures.values())
+    assert all(0 < figure < 1_000_000 for figure in figures.values())

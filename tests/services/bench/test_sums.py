@@ -15,4 +15,4 @@ def test_every_series_is_summed_up_once() -> None:
         missing("influxd is not installed; on Debian: apt-get install influxdb")
     figures = bench.run(devices=10, rounds=1, report=lambda _: None)
     assert figures["5m_points"] == figures["1h_points"] == figures["series"] > 10
-    assert 0 < figures["1h_answers_seconds"] <= figures["1h_seconds"]
+    assert 0 <= figures["1h_answers_seconds"] <= figures["1h_seconds"]

@@ -7,6 +7,8 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,15 @@ runner = CliRunner()
 _COURTYARD = [sys.executable, "-c", "from services.cli.main import app; app()"]
 
 
-def _start(*options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _start(*options: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [*_COURTYARD, "capture", *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # where a test failed in the middle
 
 
 def _listening(process: subprocess.Popen[str]) -> None:
@@ -42,15 +49,13 @@ def test_what_is_said_stands_in_the_file(mosquitto: Mosquitto, tmp_path: Path) -
     with MqttPublisher(mosquitto.url, "device") as device:
         device.publish("pumps/p1/status", b"online", retain=True)
         assert device.flush(60)
-        process = _start(
-            "--mqtt", mosquitto.url, "--topic", "pumps/#", "--max", "4", "--for", "90s", "--out", str(file)
-        )
-        _listening(process)
-        device.publish("pumps/p1/data", '{"压力": 0.4}'.encode())
-        device.publish("other/p1/data", b"not asked for")
-        device.publish("pumps/p1/raw", b"\x01\x03\x00\xff", qos=0)
-        device.publish("pumps/p1/data", b"a\x00b")
-        _, said = process.communicate(timeout=90)
+        with _start("--mqtt", mosquitto.url, "--topic", "pumps/#", "--max", "4", "--out", str(file)) as process:
+            _listening(process)
+            device.publish("pumps/p1/data", '{"压力": 0.4}'.encode())
+            device.publish("other/p1/data", b"not asked for")
+            device.publish("pumps/p1/raw", b"\x01\x03\x00\xff", qos=0)
+            device.publish("pumps/p1/data", b"a\x00b")
+            _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(line["topic"], line.get("text"), line.get("hex"), line["retained"], line["qos"]) for line in lines] == [
@@ -67,16 +72,16 @@ def test_what_is_said_stands_in_the_file(mosquitto: Mosquitto, tmp_path: Path) -
 @pytest.mark.mosquitto
 def test_ctrl_c_keeps_what_was_heard(mosquitto: Mosquitto, tmp_path: Path) -> None:
     file = tmp_path / "capture.jsonl"
-    process = _start("--mqtt", mosquitto.url, "--out", str(file))
-    _listening(process)
-    with MqttPublisher(mosquitto.url, "device") as device:
-        device.publish("t/1", b"1")
-        deadline = time.monotonic() + 60
-        while not file.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    process.send_signal(2)
-    _, said = process.communicate(timeout=60)
+    with _start("--mqtt", mosquitto.url, "--out", str(file)) as process:
+        _listening(process)
+        with MqttPublisher(mosquitto.url, "device") as device:
+            device.publish("t/1", b"1")
+            deadline = time.monotonic() + 60
+            while not file.read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        process.send_signal(2)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert [message.topic for message in read_capture(file)[0]] == ["t/1"]
 

@@ -14,11 +14,22 @@ from services.bench.mosquitto import Mosquitto
 from services.bootstrap import start_web
 from services.cli.main import app
 from services.clock import SystemClock
-from tests.commands_kit import House, PlugStrip, wait_for
+from tests import commands_kit
+from tests.commands_kit import PROFILE, House, PlugStrip, wait_for
+
+PATIENT = (
+    PROFILE.replace("timeout: 2s", "timeout: 60s")
+    .replace("within: 3s", "within: 60s")
+    .replace("expires: 10s", "expires: 120s")
+)
+"""What must come about here has all the time that a busy machine takes."""
 
 
 @pytest.mark.mosquitto
-def test_a_command_is_sent_and_followed_to_its_end(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_a_command_is_sent_and_followed_to_its_end(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands_kit, "PROFILE", PATIENT)
     with ExitStack() as stack:
         house = House(stack, tmp_path, mosquitto.url, http="127.0.0.1:0")
         server = start_web(stack, house.core, house.gateway)

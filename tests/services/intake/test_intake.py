@@ -148,7 +148,7 @@ def test_batches_and_ticks_from_many_threads(site: Story) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert [site.intake.cursor(f"g{n}") for n in range(12)] == [1] * 12
     site.expect_alarms("pump_fault@pump:1", "pump_fault@pump:2").expect_tickets(2)
 

@@ -266,7 +266,7 @@ def test_of_two_who_end_a_window_at_once_neither_is_lost(postgresql_url: str) ->
                 return found
 
         desk_of(site, slowly).end(EVERYWHERE, window.id, by="mei", now=site.clock.time)
-        other.join(20)
+        other.join(60)
         with database.read() as connection:
             found = store.get_window(connection, EVERYWHERE, window.id)
         assert found is not None
@@ -280,7 +280,7 @@ def test_of_two_who_end_a_window_at_once_neither_is_lost(postgresql_url: str) ->
 def _until_it_waits(database: Database) -> None:
     """Until one connection waits for the row lock of another."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with database.read() as connection:
             if connection.exec_driver_sql(waiting).scalar():

@@ -234,8 +234,10 @@ def test_a_digest_and_a_step_arrive_at_a_real_mail_server_and_a_real_web_server(
         house = House(tmp_path, site.database, smtp_url=mail.url)
         house.clock.at = datetime(2026, 3, 3, 0, 2, tzinfo=UTC)
         running = house.outbox()
-        eventually(lambda: len(mail.mails) == 2 and len(web.received) == 1)
-        running.stop()
+        try:
+            eventually(lambda: len(mail.mails) == 2 and len(web.received) == 1)
+        finally:
+            running.stop()
     letters = {str(letter["subject"]): letter for _, letter in mail.mails}
     assert set(letters) == {
         "[Critical] Alarm · Forced · South gate",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import insert, select, update
 
@@ -132,7 +133,7 @@ def test_no_failure_ends_the_worker(house: House, sink: HttpSink, monkeypatch: p
 
     monkeypatch.setattr(sending, "due_lanes", fail_once)
     outbox = house.outbox()
-    assert failed.wait(30)
+    assert failed.wait(60)
     house.queue(sink.url())
     eventually(lambda: house.states() == {"n0": "delivered"})
     assert outbox.errors == 1
@@ -160,7 +161,7 @@ def test_a_change_wakes_it_at_once(house: House, sink: HttpSink, monkeypatch: py
     monkeypatch.setattr(sending, "due_lanes", look)
     monkeypatch.setattr(module, "_LOOK_EVERY", 3600.0)
     house.outbox()
-    assert looked.wait(30)  # so that only the change can be the reason
+    assert looked.wait(60)  # so that only the change can be the reason
     house.queue(sink.url())
     eventually(lambda: house.states() == {"n0": "delivered"})
     done = house.of("n0")
@@ -265,14 +266,17 @@ def test_two_workers_send_each_notice_once(house: House, sink: HttpSink) -> None
     assert sorted(sink.keys()) == sorted(keys)
 
 
-def test_it_stops_within_two_seconds_and_gives_back_what_it_did_not_begin(house: House, sink: HttpSink) -> None:
+def test_it_stops_within_two_seconds_and_gives_back_what_it_did_not_begin(
+    house: House, sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.notices.channels.webhook._TIMEOUT", httpx.Timeout(300))  # the recipient hangs on
     sink.holds["/hook"] = threading.Event()
     house.queue(sink.url(), count=10)
     worker = house.outbox()
     eventually(lambda: len(sink.received) == 1)
     begun = time.monotonic()
     worker.stop()
-    assert time.monotonic() - begun < 20, "two seconds, and what a busy machine adds"
+    assert time.monotonic() - begun < 60, "it waited for a recipient who hangs for two minutes"
     sink.holds["/hook"].set()
     house.clock.go(module.LEASE)
     house.outbox()

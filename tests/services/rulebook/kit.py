@@ -28,7 +28,7 @@ from services.settings import Settings
 from services.web.app import create_app
 from tests.stories.site import MIDNIGHT, Story, opened
 
-PROMPTLY = 20.0
+PROMPTLY = 60.0
 
 
 class Yard:

@@ -152,7 +152,7 @@ def ship_at_once(*databases: Database) -> None:
 
 def shipped(desk: RuleBookDesk, who: int, version: int, both: Barrier) -> Any:
     book = RuleBook.model_validate({"rules": {"pumps": {"low": {"for": f"{version + 2 + 60 * who}m"}}}})
-    both.wait(10)
+    both.wait(60)
     try:
         shipping = Shipping(began_with=version, book=book, note="", preview=None, without_preview="a test")
         return desk.ship(None, "yard", shipping, by=f"engineer-{who}", now=SystemClock().now())
