@@ -176,7 +176,7 @@ def test_a_mean_that_is_asked_seldom_tells_what_one_asked_every_second_does(data
     now, said = START, []
     for room_id, values, later, behind in data.draw(rounds):
         now += later
-        said.append(Said(room_id, "", values, now, behind))
+        said.append(Said(room_id, "", {**values}, now, behind))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=5)))
     ticks = data.draw(st.lists(st.booleans(), min_size=len(cuts), max_size=len(cuts)))
     seldom = lived(said, cuts, ticks, _of_means())
