@@ -123,9 +123,9 @@ def owner_of(database: Database) -> Owner | None:
 def _keeper(url: str, me: Owner) -> tuple[Keeper, str]:
     path = _path(url)
     if path is not None:
-        return file.FileKeeper(path, me), f"the database {path}"
+        return file.FileKeeper(path, me), str(path)
     found = make_url(url)
-    return server.ServerKeeper(url, me), f"the database {found.database or ''} on {found.host or 'this machine'}"
+    return server.ServerKeeper(url, me), f"{found.database or ''} on {found.host or 'this machine'}"
 
 
 def _path(url: str) -> Path | None:

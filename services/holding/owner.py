@@ -26,9 +26,9 @@ class DatabaseInUse(OSError):
 
     def __init__(self, where: str, owner: Owner) -> None:
         super().__init__(
-            f"{where} is held by another Courtyard: {owner}. One at a time can judge what it holds: stop that one and "
-            "start this again, or give this one a database of its own with --database (COURTYARD_DATABASE_URL). If its "
-            "machine is dead, the hold ends by itself within half a minute"
+            f"the database {where} is held by another Courtyard: {owner}. One at a time can judge what it holds: "
+            "stop that one and start this again, or give this one a database of its own with --database "
+            "(COURTYARD_DATABASE_URL). If its machine is dead, the hold ends by itself within half a minute"
         )
         self.owner = owner
 

@@ -31,7 +31,7 @@ _CONNECTING = {
 # The server, too, must notice that the owner's machine is gone: Linux would ask for the first time after two hours.
 _SERVER_NOTICES = text(
     "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false), "
-    "set_config('tcp_keepalives_count', '3', false)"
+    "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '25000', false)"
 )
 _TAKE = text("SELECT pg_try_advisory_lock(:space, :what)").bindparams(**_KEY)
 _OWNER = text(
