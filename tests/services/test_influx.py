@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from ruamel.yaml import YAML
@@ -96,6 +97,20 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
+def waits_in_vain(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds for which somebody waited for a thread that did not end, however slow the machine is."""
+    found: list[float] = []
+    real = Thread.join
+
+    def join(self: Thread, timeout: float | None = None) -> None:
+        real(self, timeout)
+        if timeout is not None and self.is_alive():
+            found.append(timeout)
+
+    monkeypatch.setattr(Thread, "join", join)
+    return found
+
+
 def measure(broker: Mosquitto, count: int) -> None:
     start = now_millis()
     publish(broker.port, [("bench/d1/telemetry", b'{"ts":%d,"u":230}' % (start + n)) for n in range(count)])
@@ -115,7 +130,7 @@ def test_a_gateway_with_an_influxdb_writes_it_itself_once_it_is_there(
     measure(mosquitto, 200)
     until(lambda: yard.core.intake.readings >= 200, why="alarms waited for the time series")
     until(lambda: "telemetry: InfluxDB" in gateway.status().last_error)
-    assert gateway.status().telemetry_waiting == 200
+    until(lambda: gateway.status().telemetry_waiting >= 200)
     with pytest.raises(TelemetryUnavailable):
         yard.core.telemetry.range(device="d1", child="", metrics=["u"], start=0, end=1)
     database.start()
@@ -132,7 +147,7 @@ def test_what_a_new_gateway_takes_before_it_has_heard_of_services_is_filed_where
     until(lambda: gateway.status().connected)
     measure(mosquitto, 200)
     until(lambda: "where devices stand" in gateway.status().last_error)
-    until(lambda: gateway.status().telemetry_waiting == 200)
+    until(lambda: gateway.status().telemetry_waiting >= 200)
     bootstrap.start_web(stack, yard.core, None)
     until(lambda: stored(database) == 200)
     assert len(database.query("SHOW SERIES ON telemetry")[0]["values"]) == 1  # type: ignore[arg-type]
@@ -146,7 +161,7 @@ def test_what_a_gateway_without_one_delivers_services_write(
     database.kill()
     measure(mosquitto, 200)
     until(lambda: yard.core.intake.readings >= 200, why="alarms waited for the time series")
-    assert yard.spool.waiting > 0
+    until(lambda: yard.spool.waiting > 0)
     database.start()
     until(lambda: stored(database) == 200)
 
@@ -179,8 +194,9 @@ def test_an_influxdb_that_hangs_holds_up_no_delay_and_no_silence(tmp_path: Path,
 
 
 def test_an_influxdb_that_hangs_holds_up_no_stop_and_nothing_is_lost(
-    tmp_path: Path, mosquitto: Mosquitto, database: Influx
+    tmp_path: Path, mosquitto: Mosquitto, database: Influx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    in_vain = waits_in_vain(monkeypatch)
     with ExitStack() as stopping:
         yard = Yard(tmp_path, stopping, database.url)
         gateway = bootstrap.start_gateway(stopping, yard.core, mosquitto.url)
@@ -192,12 +208,14 @@ def test_an_influxdb_that_hangs_holds_up_no_stop_and_nothing_is_lost(
             bootstrap.start_clockwork(stopping, yard.core)
             measure(mosquitto, 199)
             until(lambda: yard.core.intake.readings >= 200)
+            in_vain.clear()
             began = time.monotonic()
             stopping.close()
             took = time.monotonic() - began
         finally:
             database.signal(signal.SIGCONT)
-    assert took < 9, "the forwarder and the sums, one after the other, once took ten seconds and more"
+    assert sum(in_vain) < 9, "the forwarder and the sums, one after the other, once took ten seconds and more"
+    assert took < 28, "an InfluxDB is waited for half a minute, when nobody stops"
     with ExitStack() as again:
         core = bootstrap.start_core(again, yard.settings, SystemClock())
         bootstrap.start_gateway(again, core, mosquitto.url)

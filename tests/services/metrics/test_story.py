@@ -82,15 +82,20 @@ def courtyard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         bootstrap.start_outbox(stack, core)
         bootstrap.start_web(stack, core, gateway)
         until(lambda: gateway.status().connected)
-        httpx.get(f"http://{settings.http}/api/v1/health", trust_env=False)
+        httpx.get(f"http://{settings.http}/api/v1/health", trust_env=False, timeout=60)
         yield Product(core, broker, f"http://{settings.metrics}/metrics")
 
 
 def test_every_metric_of_the_page_is_exposed_and_nothing_else(courtyard: Product) -> None:
     until(lambda: total(courtyard.figures(), "courtyard_gateway_broker_connected") == 1)
-    shown = {name for name, _ in courtyard.figures() if name.startswith("courtyard_")}
-    shown = {re.sub(r"_seconds_(bucket|count|sum)$", "_seconds", name) for name in shown}
-    assert shown == {metric.name for metric in ALL} - NOT_HERE
+
+    def shown() -> set[str]:
+        names = {name for name, _ in courtyard.figures() if name.startswith("courtyard_")}
+        return {re.sub(r"_seconds_(bucket|count|sum)$", "_seconds", name) for name in names}
+
+    expected = {metric.name for metric in ALL} - NOT_HERE
+    until(lambda: shown() >= expected)  # what is told of a chore comes with its first end
+    assert shown() == expected
 
 
 def test_what_devices_say_and_what_nobody_understands_is_counted(courtyard: Product) -> None:
@@ -107,20 +112,27 @@ def test_what_devices_say_and_what_nobody_understands_is_counted(courtyard: Prod
         )
     )
     until(lambda: value(courtyard.figures(), "courtyard_intake_batch_seconds_count") > 0)
+    # The gateway may have made two batches of them, and a look may fall between decoding and keeping.
+    until(lambda: value(courtyard.figures(), "courtyard_quarantine_entries") == 2)
+    until(lambda: is_settled(courtyard.figures()))
     after = courtyard.figures()
     assert value(after, "courtyard_decode_errors_total", code="malformed") == 2
     assert value(after, "courtyard_quarantine_entries") == 2
     assert value(after, "courtyard_readings_decoded_total") == 1
     assert value(after, "courtyard_intake_readings_total") == 1
-    assert value(after, "courtyard_decode_batch_seconds_count") == value(
-        after, "courtyard_journal_commit_seconds_count"
-    )
     assert value(after, "courtyard_rules_batch_seconds_count") == 1
     until(lambda: value(courtyard.figures(), "courtyard_alarms_active", severity="critical") == 1)
     assert value(courtyard.figures(), "courtyard_tickets_open", priority="P1") == 1
-    text = httpx.get(courtyard.url, trust_env=False).text
+    text = httpx.get(courtyard.url, trust_env=False, timeout=60).text
     for word in ("d0", "d1", "bench/", "yard"):
         assert f'"{word}' not in text
+
+
+def is_settled(found: Series) -> bool:
+    """Each batch that was decoded is in the journal."""
+    names = ("courtyard_decode_batch_seconds_count", "courtyard_journal_commit_seconds_count")
+    decoded, kept = (value(found, name) for name in names)
+    return decoded == kept > 0
 
 
 class Away(Ledger):
@@ -145,8 +157,12 @@ def test_what_waits_grows_old_while_services_are_away_and_is_gone_when_they_are_
         publish(mosquitto.port, [(f"meters/m{n}/telemetry", b'{"n": 1}') for n in range(5)])
         until(lambda: gateway.figures().counters.received == 5)
         until(lambda: any(sink.failing for sink in gateway.figures().journal.sinks))
+        # Five messages, and what begins each stretch in which the gateway listened.
+        until(
+            lambda: gateway.figures().journal.stats.entries_waiting["services"] >= 5 + len(gateway._journal.stretches)
+        )
         journal = gateway.figures().journal
-        assert journal.stats.entries_waiting["services"] == 5
+        assert journal.stats.entries_waiting["services"] == 5 + len(gateway._journal.stretches)
         oldest = journal.oldest_at["services"]
         assert oldest is not None and 0 <= now_millis() - oldest < 60_000
         assert journal.backlog_bytes["services"] == journal.stats.bytes
@@ -191,12 +207,12 @@ def prometheus(courtyard: Product, tmp_path_factory: pytest.TempPathFactory) -> 
             yield client
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def scrapes(client: httpx.Client) -> int:
     try:
-        found = client.get("/api/v1/query", params={"query": 'count_over_time(up{job="courtyard"}[5m])'})
+        found = client.get("/api/v1/query", params={"query": 'sum_over_time(up{job="courtyard"}[5m])'})
         result = found.json()["data"]["result"]
         return int(result[0]["value"][1]) if result else 0
     except (httpx.HTTPError, ValueError, KeyError):
@@ -204,8 +220,12 @@ def scrapes(client: httpx.Client) -> int:
 
 
 def test_prometheus_takes_what_is_exposed(prometheus: httpx.Client) -> None:
-    (target,) = prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]
-    assert (target["health"], target["lastError"]) == ("up", "")
+    def target() -> tuple[str, str]:
+        (found,) = prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]
+        return found["health"], found["lastError"]
+
+    # Half a second is all that the hurry leaves for one scrape: a busy machine may miss one, and none is refused.
+    until(lambda: target() == ("up", ""), 60, "Prometheus does not take what is exposed")
 
 
 def queries() -> list[tuple[str, str]]:
