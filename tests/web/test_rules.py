@@ -22,7 +22,7 @@ from services.web import i18n
 from services.web.views import rules as rules_view
 from tests.web.conftest import Courtyard, serving
 from tests.web.seed import PASSWORD, SITE
-from tests.web.test_browser import PHONE, browsing, chromium, too_wide, violations
+from tests.web.test_browser import PATIENCE_MS, PHONE, browsing, chromium, too_wide, violations
 
 __all__ = ["chromium"]
 RULE = "/rules/booster_set/pressure_low"
@@ -255,7 +255,7 @@ def test_an_engineer_changes_a_rule_on_a_phone(chromium: Browser, yard: Courtyar
         page.fill("#for", "10m")
         page.fill('[id="param.loss_margin"]', "0.12")
         page.locator("form.rule-form button").click()
-        expect(page.locator("form[action*='/ship'] button")).to_be_visible()
+        expect(page.locator("form[action*='/ship'] button")).to_be_visible(timeout=5 * PATIENCE_MS)
         look()
         page.fill("#note", "告警太频繁")
         page.locator("form[action*='/ship'] button").click()
