@@ -78,7 +78,7 @@ class Edge:
             stretches=lambda: self.journal.stretches,
             stored=True,
         )
-        self.consumer.resume()
+        self.journal.advance("services", self.consumer.resume())  # as the forwarder does
         self.journal.listen(self.now(), after)
         return self
 
