@@ -1,7 +1,7 @@
 """While the product starts no garbage is looked for; afterwards it is, whatever happened.
 
 Each story runs in a process of its own. What is frozen here would stay frozen for every test that follows, and what
-another test froze goes on being freed one by one: a count of frozen objects means something only where nothing else runs.
+another test froze goes on being freed one by one: a count of frozen objects means something only in a process alone.
 """
 
 from __future__ import annotations
