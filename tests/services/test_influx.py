@@ -111,6 +111,10 @@ def waits_in_vain(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
+ALL_WAITING = (200, 201)
+"""Entries of the journal: 200 messages, and where the gateway began to listen, unless that was taken before they came."""
+
+
 def measure(broker: Mosquitto, count: int) -> None:
     start = now_millis()
     publish(broker.port, [("bench/d1/telemetry", b'{"ts":%d,"u":230}' % (start + n)) for n in range(count)])
@@ -130,7 +134,7 @@ def test_a_gateway_with_an_influxdb_writes_it_itself_once_it_is_there(
     measure(mosquitto, 200)
     until(lambda: yard.core.intake.readings >= 200, why="alarms waited for the time series")
     until(lambda: "telemetry: InfluxDB" in gateway.status().last_error)
-    until(lambda: gateway.status().telemetry_waiting >= 200)
+    until(lambda: gateway.status().telemetry_waiting in ALL_WAITING)
     with pytest.raises(TelemetryUnavailable):
         yard.core.telemetry.range(device="d1", child="", metrics=["u"], start=0, end=1)
     database.start()
@@ -147,7 +151,7 @@ def test_what_a_new_gateway_takes_before_it_has_heard_of_services_is_filed_where
     until(lambda: gateway.status().connected)
     measure(mosquitto, 200)
     until(lambda: "where devices stand" in gateway.status().last_error)
-    until(lambda: gateway.status().telemetry_waiting >= 200)
+    until(lambda: gateway.status().telemetry_waiting in ALL_WAITING)
     bootstrap.start_web(stack, yard.core, None)
     until(lambda: stored(database) == 200)
     assert len(database.query("SHOW SERIES ON telemetry")[0]["values"]) == 1  # type: ignore[arg-type]
