@@ -13,7 +13,7 @@ from gateway.decode import LARGEST_PAYLOAD, DecodeError, Decoder
 from gateway.journal import Journal, NewEntry, NewQuarantine
 from gateway.measure import Timing
 from gateway.mqtt import Message
-from gateway.reading import DeviceEntry, Millis, adopted_names, provisional_id
+from gateway.reading import Break, DeviceEntry, Millis, adopted_names, provisional_id
 
 Place = tuple[str, str]
 """A device's profile and address."""
@@ -66,6 +66,8 @@ class Ingest:
         self._on_commit = on_commit
         self._tail: deque[int] = deque(maxlen=2000)
         self._suspects: set[int] = set()
+        self.after: Break | None = None
+        """Why nothing was heard before what comes now, should that end a break; None: nobody keeps record of it."""
 
     def connection_opened(self) -> None:
         """Messages of the connection before may come again: remember which of them are already journaled."""
@@ -106,12 +108,14 @@ class Ingest:
         decoder.hand_on(names)
         self.decoder = decoder
 
-    def _store(self, entries: Sequence[NewEntry], poison: Sequence[NewQuarantine]) -> None:
+    def _store(
+        self, entries: Sequence[NewEntry], poison: Sequence[NewQuarantine], *, after: Break | None = None
+    ) -> None:
         """In one commit: the readings, what could not be decoded, and what decoding learnt on the way."""
         memory = self.decoder.memory
         changes = memory.changes()
         if entries or poison or changes:
-            self._journal.append(entries, poison, changes)
+            self._journal.append(entries, poison, changes, after=after)
             memory.commit()
 
     def _take(self, messages: Sequence[Message], source: Acknowledges) -> None:
@@ -144,7 +148,7 @@ class Ingest:
             else:
                 ignored += 1
         decoded = perf_counter()
-        self._store(entries, poison)
+        self._store(entries, poison, after=self.after)
         self.decode_seconds.note(decoded - began)
         self.commit_seconds.note(perf_counter() - decoded)
         source.acknowledge(messages)

@@ -28,7 +28,7 @@ from gateway.mqtt import BrokerAddress, MqttSession, MqttUnavailable
 from gateway.mqtt_once import OncePublisher
 from gateway.polling import PollCounters, Poller, Request
 from gateway.quarantine import QuarantineEntry, Replay
-from gateway.reading import Break, GatewayStatus, Millis, Registry, adopted_names
+from gateway.reading import GatewayStatus, Millis, Registry, adopted_names
 from gateway.registry import RegistryWatch
 from gateway.subscriptions import Subscriptions, change
 from gateway.telemetry import TelemetryStore
@@ -355,22 +355,21 @@ class Gateway:
         self._subscriptions.keep(filters)
         self._session = session
         self._ingest.connection_opened()
-        self._error = ""
-        self._connected = True
         log.info("broker_connected", broker=str(self._address), filters=len(self._ingest.decoder.filters))
         return session
 
     def _serve(self, session: MqttSession) -> None:
         settled_at = time.monotonic() + _SETTLE_SECONDS
-        self._listen("broker")
+        self._ingest.after = "broker"
         while not self._stopping.is_set():
             before = self._now()
             messages = session.read(_SLICE_SECONDS)
-            self._listen("gateway")  # or it stood still, and so did time for all it can say
+            heard_at = self._now()
             if messages:
                 self._ingest.take(messages, session)
                 self._rate.add(len(messages))
-            else:
+            self._listens(heard_at)
+            if not messages:
                 self._seen_until = before
                 settled_at = 0.0
             if time.monotonic() >= max(settled_at, self._next_tick):
@@ -378,9 +377,13 @@ class Gateway:
                 self._ingest.tick(before)
             self._housekeeping()
 
-    def _listen(self, after: Break) -> None:
-        if self._journal.listen(self._now(), after):
+    def _listens(self, at: Millis) -> None:
+        """Only who can store what comes does: of what a full journal refused, nothing was heard."""
+        if self._journal.listen(at, self._ingest.after or "gateway"):
             self._signal.notify()
+        self._ingest.after = "gateway"  # from now on only if it stands still, and so does time for all it can say
+        self._error = ""
+        self._connected = True
 
     def _idle(self, seconds: float) -> None:
         until = time.monotonic() + seconds

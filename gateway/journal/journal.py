@@ -136,13 +136,17 @@ class Journal:
         entries: Sequence[NewEntry],
         quarantine: Sequence[NewQuarantine] = (),
         memory: Mapping[Key, Any] = NO_CHANGES,
+        *,
+        after: Break | None = None,
     ) -> None:
         """Write everything in one durable commit, or nothing. `memory` is what decoding these messages changed in the
-        decoder's memory. Raises JournalFull, JournalUnwritable."""
-        rows, size = self._rows(entries)
+        decoder's memory; `after` is why the gateway had not listened, should this end a break: a new stretch begins
+        with it then, and not before, as what cannot be stored was not heard. Raises JournalFull, JournalUnwritable."""
+        begins = after if entries and after and not self._listening.reaches(entries[0].received_at) else None
+        rows, size = self._rows([_begin(entries[0].received_at), *entries] if begins else entries)
         if self._bytes + size > self.max_bytes:
             self._make_room(size)
-        self._commit(rows, size, quarantine, memory=memory)
+        self._commit(rows, size, quarantine, memory=memory, begins=begins)
 
     def release(
         self,
@@ -165,7 +169,7 @@ class Journal:
             seq += 1
             body = encode(readings)
             size += len(body) + ROW_OVERHEAD
-            rows.append((seq, received_at, is_kept(readings), len(readings), token, body))
+            rows.append((seq, received_at, is_kept(readings) or not readings, len(readings), token, body))
         return rows, size
 
     def _commit(
@@ -177,7 +181,9 @@ class Journal:
         released: Sequence[int] = (),
         refusals: Sequence[Refusal] = (),
         memory: Mapping[Key, Any] = NO_CHANGES,
+        begins: Break | None = None,
     ) -> None:
+        """`begins`: the first row begins a stretch of listening, after this."""
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -191,9 +197,13 @@ class Journal:
                 )
             if memory:
                 self._memory.write(memory)
+            if begins is not None:
+                self._listening.begin(rows[0][0], rows[0][1], begins)
             db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             self._roll_back()
+            if begins is not None:
+                self._listening.take_back()
             self._count_quarantine()
             self._memory.recount()
             raise JournalUnwritable(str(error)) from error
@@ -208,18 +218,8 @@ class Journal:
         after a break, whose reason is `after`, a new stretch begins. Whether one did. Raises JournalUnwritable."""
         if self._listening.goes_on(now):
             return False
-        seq, body = max(self.last_seq, self._floor) + 1, encode([])
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO entries VALUES (?,?,?,?,?,?)", (seq, now, 1, 0, 0, body))
-            stretches = self._listening.begin(seq, now, after)
-            self._db.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            self._roll_back()
-            raise JournalUnwritable(str(error)) from error
-        self._listening.begun(stretches)
-        self._bytes += len(body) + ROW_OVERHEAD
-        self.last_seq, self.last_received_at = seq, now
+        rows, size = self._rows([_begin(now)])
+        self._commit(rows, size, (), begins=after)
         return True
 
     def maintain(self) -> None:
@@ -401,3 +401,8 @@ class Journal:
             quarantine_entries=self._quarantine_entries,
             quarantine_dropped=self._quarantine_dropped,
         )
+
+
+def _begin(at: Millis) -> NewEntry:
+    """A stretch of listening begins."""
+    return NewEntry(at, 0, [])

@@ -57,6 +57,7 @@ class ListeningRows:
         """In the order of their numbers."""
         self._db = db
         self._until: Millis = 0
+        self._before: tuple[tuple[Stretch, ...], Millis] = ((), 0)
 
     @property
     def until(self) -> Millis | None:
@@ -70,24 +71,31 @@ class ListeningRows:
         if self.stretches:
             self._until = max(self.stretches[-1].until, last_received_at)
 
+    def reaches(self, now: Millis) -> bool:
+        """Whether now belongs to the newest stretch."""
+        return bool(self.stretches) and self._until - _WENT_BACK_MILLIS <= now <= self._until + DEAF_MILLIS
+
     def goes_on(self, now: Millis) -> bool:
         """It listens now: whether that belongs to the newest stretch, which is longer then."""
-        if not self.stretches or not self._until - _WENT_BACK_MILLIS <= now <= self._until + DEAF_MILLIS:
+        if not self.reaches(now):
             return False
         self._until = max(self._until, now)
         return True
 
-    def begin(self, seq: int, now: Millis, after: Break) -> tuple[Stretch, ...]:
-        """Write that a new one begins, within the caller's transaction; they are `stretches` once it has committed."""
+    def begin(self, seq: int, now: Millis, after: Break) -> None:
+        """Write that a new one begins, within the caller's transaction. It is there before that commits, for whoever
+        reads the entry must find it; where it does not commit, `take_back`."""
         ended = tuple(one._replace(until=self._until) for one in self.stretches[-1:])
         found = (*self.stretches[:-1], *ended, Stretch(seq, now, now, after))[-MOST:]
         self._write_until(ended)
         self._db.execute("INSERT OR REPLACE INTO listening (seq, begins, until, after) VALUES (?,?,?,?)", found[-1])
         self._db.execute("DELETE FROM listening WHERE seq < ?", (found[0].seq,))
-        return found
+        self._before = (self.stretches, self._until)
+        self.stretches, self._until = found, now
 
-    def begun(self, stretches: tuple[Stretch, ...]) -> None:
-        self.stretches, self._until = stretches, stretches[-1].until
+    def take_back(self) -> None:
+        """What `begin` did, whose transaction has failed."""
+        self.stretches, self._until = self._before
 
     def save(self, *, lag: Millis = _MARK_MILLIS) -> None:
         """Write how far the newest has come, where what is written lies so far behind."""

@@ -29,6 +29,8 @@ from services.rules.compiled import CompiledProfile
 from services.rules.state import DeviceState
 
 _CLOCK_WENT_BACK: Millis = 60_000
+_CLOCK_JUMPED: Millis = 1000
+"""Of a device: as often as anything is looked at while time passes."""
 
 
 class GatewayTime(NamedTuple):
@@ -81,6 +83,8 @@ class Groups:
         self._watches: dict[str, GatewayWatch] = {}
         self._fed: dict[str, tuple[str, ...]] = {}
         """Device -> the feeds for which it is counted."""
+        self._ahead: dict[str, Millis] = {}
+        """Device -> how far its event time was ahead of its gateway's clock."""
         self._restless: set[Key] = set()
         self._news: list[Told] = []
         here = list(placed)
@@ -206,10 +210,13 @@ class Groups:
         if reading.flags or reading.events:
             names = {*reading.values, *reading.flags, *(one.id for one in reading.events)}
         said = reading.presence is not Presence.UNSAID
+        all_of_it = said or self._has_jumped(device)
         alarms = fired or bool(device.waiting)
         for part in parts:
-            if said or part.may_move(device, names, alarms=alarms):
+            if all_of_it or part.may_move(device, names, alarms=alarms):
                 self._ask(part, device, at, watch)
+            else:
+                self._await(part, device, watch)  # its clock goes a little faster, and what changes by time comes earlier
 
     def begin(self, clock: Clock, *, most: int) -> bool:
         """Ask those who have not been asked yet, one by one until about so many questions are answered: at a start
@@ -240,9 +247,15 @@ class Groups:
 
     # --- counting ----------------------------------------------------------------------------------------------------
 
+    def _has_jumped(self, device: DeviceState) -> bool:
+        """By its clock time has passed at once that nobody has looked at: its own was behind and was put right."""
+        before, self._ahead[device.id] = self._ahead.get(device.id, device.ahead), device.ahead
+        return device.ahead - before >= _CLOCK_JUMPED
+
     def _ask_all(self, id: str) -> int:
         """Everything one device is asked; how much that is."""
         device, parts = self._devices[id], self._parts[id]
+        self._ahead[id] = device.ahead
         watch = self._watches.get(device.gateway or "")
         at = watch.moment if watch is not None else 0
         for part in parts:
@@ -271,7 +284,7 @@ class Groups:
 
     @staticmethod
     def _await(part: Part, device: DeviceState, watch: GatewayWatch) -> None:
-        turns = part.turns_at(device)
+        turns = max(part.turns_at(device), watch.moment)
         if part.waits > turns:
             part.waits = turns
             heappush(watch.queue, (turns, device.id))

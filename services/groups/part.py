@@ -45,9 +45,7 @@ class Part:
         """When what it adds may change by time alone, on its gateway's clock."""
         if self.counted is None or self.counted.until >= FOREVER:
             return FOREVER
-        # Event time of the device -> time of its gateway.
-        ahead = 0 if device.last_measured is None else device.last_measured - device.last_received
-        return self.counted.until - ahead + 1
+        return self.counted.until - device.ahead + 1  # event time of the device -> time of its gateway
 
     def expire(self) -> None:
         """What it adds is asked anew when its turn comes, whatever was known of it."""

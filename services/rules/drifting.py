@@ -15,6 +15,8 @@ from services.rules.windows import Series, sum_and_time
 
 _AS_GOOD_AS_EQUAL = 1e-9
 """Of the largest part of a sum: nearer than that to a limit, rounding might decide."""
+_MAY_OVERFLOW = 1e280
+"""Values so large that a sum between two bends may outgrow all numbers, although it does not at either: never told."""
 
 
 def mean_stands_until(series: Series, now: Millis, limits: Iterable[float]) -> Millis:
@@ -62,7 +64,7 @@ def _clear_share(now: float, then: float, margin: float) -> float:
     """How much of the way from one number to the other surely lies on the side of zero where it begins."""
     if now < 0:
         now, then = -now, -then
-    if not now > margin:  # said like this, nothing beyond all numbers passes
+    if not margin < now or margin > _MAY_OVERFLOW:  # said like this, nothing beyond all numbers passes
         return 0
     return 1 if then > margin else (now - margin) / (now - then)
 

@@ -117,10 +117,14 @@ class DeviceState:
             return progress
         return self.last_measured + max(0, progress - self.last_received)
 
+    @property
+    def ahead(self) -> Millis:
+        """How far its event time is ahead of its gateway's clock."""
+        return 0 if self.last_measured is None else self.last_measured - self.last_received
+
     def listen_from(self, watching_since: Millis | None) -> None:
         if watching_since is not None:
-            ahead = 0 if self.last_measured is None else self.last_measured - self.last_received
-            self.listening_from = watching_since + ahead
+            self.listening_from = watching_since + self.ahead
 
     def presence_of(self, child: str) -> str:
         return self.state_of(child).liveness.value if child else self.liveness

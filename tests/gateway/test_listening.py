@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.forward import UplinkConsumer
-from gateway.journal import Entry, Journal, NewEntry, Stretch, listening
+from gateway.journal import Entry, Journal, JournalFull, JournalUnwritable, NewEntry, Stretch, listening
 from gateway.parts import parts_of
 from gateway.reading import Batch, Listening, Reading
 from services.bench.mosquitto import Mosquitto
@@ -113,6 +113,45 @@ def test_a_stop_says_it_exactly(opened: Open) -> None:
     journal.listen(NOON + 9 * SECOND, "gateway")
     journal.close()
     assert opened().listened_until == NOON + 9 * SECOND
+
+
+def test_what_ends_a_break_begins_a_stretch_with_it_or_not_at_all(opened: Open) -> None:
+    """A journal that is full of events for an hour refuses them: nothing was heard of what it refused."""
+    journal = opened()
+    journal.listen(NOON, "gateway")
+    event = Reading("d", "", NOON, NOON, "t", {"n": 1}, presence="online")
+    size = journal.stats().bytes
+    journal.append([NewEntry(NOON, 1, [event])])
+    journal.max_bytes = 2 * journal.stats().bytes - size
+    with pytest.raises(JournalFull):
+        journal.append([NewEntry(NOON + HOUR, 1, [event] * 2)], after="broker")
+    assert (journal.last_seq, journal.listened_until, len(journal.stretches)) == (2, NOON, 1)
+    journal.max_bytes *= 9
+    journal.append([entry(NOON + HOUR), entry(NOON + HOUR + 1)], after="broker")
+    journal.append([entry(NOON + HOUR + SECOND)], after="gateway")
+    assert [(one.seq, one.begins - NOON, one.after) for one in journal.stretches] == [
+        (1, 0, "gateway"), (3, HOUR, "broker"),
+    ]  # fmt: skip
+    told = [(one.listening, one.progress_at - NOON) for one in handed_over(journal, NOON + HOUR + SECOND)]
+    assert told[0] == (Listening(NOON, "gateway"), 0), "not a word of the hour"
+    assert told[-1] == (Listening(NOON + HOUR, "broker"), HOUR + SECOND)
+
+
+def test_a_stretch_whose_commit_fails_has_not_begun(opened: Open, tmp_path: Path) -> None:
+    journal = opened()
+    journal.listen(NOON, "gateway")
+    journal._db.execute("PRAGMA query_only=1")
+    for say in (
+        lambda: journal.listen(NOON + HOUR, "broker"),
+        lambda: journal.append([entry(NOON + HOUR)], after="broker"),
+    ):
+        with pytest.raises(JournalUnwritable):
+            say()
+        assert [one.seq for one in journal.stretches] == [1]
+        assert journal.listened_until == NOON
+    journal._db.execute("PRAGMA query_only=0")
+    journal.append([entry(NOON + HOUR)], after="broker")
+    assert [one.seq for one in journal.stretches] == [1, 2]
 
 
 def test_a_batch_tells_of_one_stretch_and_how_far_that_went(opened: Open) -> None:
