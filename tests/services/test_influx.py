@@ -112,7 +112,7 @@ def waits_in_vain(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 ALL_WAITING = (200, 201)
-"""Entries of the journal: 200 messages, and where the gateway began to listen, unless that was taken before they came."""
+"""Entries of the journal: 200 messages, and where the gateway began to listen, unless that one was taken before."""
 
 
 def measure(broker: Mosquitto, count: int) -> None:
