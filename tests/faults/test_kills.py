@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from services.bench.mosquitto import Mosquitto
+from tests.faults import chance
 from tests.faults.kit import Load, Yard
 from tests.gateway.kit import now_millis, until
 
@@ -29,7 +30,7 @@ KILLS = int(os.environ.get("COURTYARD_KILLS", "8"))
 
 def suffer(yard: Yard, strike: Callable[[random.Random], None], kills: int) -> None:
     """Load from before the first strike until after the last; then the books are compared."""
-    seed = random.SystemRandom().randrange(10**6)
+    seed = chance.seed()
     dice = random.Random(seed)
     start_ms = now_millis() - 360_000
     with ExitStack() as stack:
