@@ -184,7 +184,7 @@ class Journal:
         begins: Break | None = None,
     ) -> None:
         """`begins`: the first row begins a stretch of listening, after this."""
-        db = self._db
+        db, listening = self._db, self._listening.state
         try:
             db.execute("BEGIN IMMEDIATE")
             db.executemany("INSERT INTO entries VALUES (?,?,?,?,?,?)", rows)
@@ -202,8 +202,7 @@ class Journal:
             db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             self._roll_back()
-            if begins is not None:
-                self._listening.take_back()
+            self._listening.put_back(listening)
             self._count_quarantine()
             self._memory.recount()
             raise JournalUnwritable(str(error)) from error

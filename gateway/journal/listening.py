@@ -57,7 +57,6 @@ class ListeningRows:
         """In the order of their numbers."""
         self._db = db
         self._until: Millis = 0
-        self._before: tuple[tuple[Stretch, ...], Millis] = ((), 0)
 
     @property
     def until(self) -> Millis | None:
@@ -84,18 +83,21 @@ class ListeningRows:
 
     def begin(self, seq: int, now: Millis, after: Break) -> None:
         """Write that a new one begins, within the caller's transaction. It is there before that commits, for whoever
-        reads the entry must find it; where it does not commit, `take_back`."""
+        reads the entry must find it; where it does not commit, `put_back`."""
         ended = tuple(one._replace(until=self._until) for one in self.stretches[-1:])
         found = (*self.stretches[:-1], *ended, Stretch(seq, now, now, after))[-MOST:]
         self._write_until(ended)
         self._db.execute("INSERT OR REPLACE INTO listening (seq, begins, until, after) VALUES (?,?,?,?)", found[-1])
         self._db.execute("DELETE FROM listening WHERE seq < ?", (found[0].seq,))
-        self._before = (self.stretches, self._until)
         self.stretches, self._until = found, now
 
-    def take_back(self) -> None:
-        """What `begin` did, whose transaction has failed."""
-        self.stretches, self._until = self._before
+    @property
+    def state(self) -> tuple[tuple[Stretch, ...], Millis]:
+        """What `put_back` takes, before a transaction that may fail."""
+        return self.stretches, self._until
+
+    def put_back(self, state: tuple[tuple[Stretch, ...], Millis]) -> None:
+        self.stretches, self._until = state
 
     def save(self, *, lag: Millis = _MARK_MILLIS) -> None:
         """Write how far the newest has come, where what is written lies so far behind."""

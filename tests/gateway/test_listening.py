@@ -13,7 +13,7 @@ import pytest
 from gateway.forward import UplinkConsumer
 from gateway.journal import Entry, Journal, JournalFull, JournalUnwritable, NewEntry, Stretch, listening
 from gateway.parts import parts_of
-from gateway.reading import Batch, Listening, Reading
+from gateway.reading import Batch, Listening, Presence, Reading
 from services.bench.mosquitto import Mosquitto
 from tests.gateway.kit import Ledger, publish, until
 from tests.gateway.test_forward import STATUS
@@ -119,7 +119,7 @@ def test_what_ends_a_break_begins_a_stretch_with_it_or_not_at_all(opened: Open) 
     """A journal that is full of events for an hour refuses them: nothing was heard of what it refused."""
     journal = opened()
     journal.listen(NOON, "gateway")
-    event = Reading("d", "", NOON, NOON, "t", {"n": 1}, presence="online")
+    event = Reading("d", "", NOON, NOON, "t", {"n": 1}, presence=Presence.ONLINE)
     size = journal.stats().bytes
     journal.append([NewEntry(NOON, 1, [event])])
     journal.max_bytes = 2 * journal.stats().bytes - size
@@ -137,7 +137,7 @@ def test_what_ends_a_break_begins_a_stretch_with_it_or_not_at_all(opened: Open) 
     assert told[-1] == (Listening(NOON + HOUR, "broker"), HOUR + SECOND)
 
 
-def test_a_stretch_whose_commit_fails_has_not_begun(opened: Open, tmp_path: Path) -> None:
+def test_a_stretch_whose_commit_fails_has_not_begun(opened: Open) -> None:
     journal = opened()
     journal.listen(NOON, "gateway")
     journal._db.execute("PRAGMA query_only=1")
