@@ -210,13 +210,13 @@ class Groups:
         if reading.flags or reading.events:
             names = {*reading.values, *reading.flags, *(one.id for one in reading.events)}
         said = reading.presence is not Presence.UNSAID
-        all_of_it = said or self._has_jumped(device)
+        all_of_it = self._has_jumped(device) or said
         alarms = fired or bool(device.waiting)
         for part in parts:
             if all_of_it or part.may_move(device, names, alarms=alarms):
                 self._ask(part, device, at, watch)
             else:
-                self._await(part, device, watch)  # its clock goes a little faster, and what changes by time comes earlier
+                self._await(part, device, watch)  # by a clock that goes faster it comes earlier
 
     def begin(self, clock: Clock, *, most: int) -> bool:
         """Ask those who have not been asked yet, one by one until about so many questions are answered: at a start
