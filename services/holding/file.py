@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -35,19 +36,24 @@ class FileKeeper:
         except OSError:
             file.close()
             raise
+        if not _stands_at(file, self._path):
+            file.close()
+            return Owner()  # it was removed just now: who comes next would lock another one
+        self.let_go()
         file.truncate(0)
         file.write(msgspec.json.encode(self._me))
         self._file = file
         return None
 
     def is_ours(self) -> bool:
-        return self._file is not None
+        """Not where somebody has removed the file: who starts next makes another one and locks that."""
+        return self._file is not None and _stands_at(self._file, self._path)
 
     def let_go(self) -> None:
-        if self._file is not None:
-            self._file.truncate(0)
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError), file:  # a disk that fails: the lock ends all the same
+                file.truncate(0)
 
 
 def beside(database: Path) -> Path:
@@ -66,6 +72,15 @@ def owner_of(database: Path) -> Owner | None:
     except OSError:
         return None
     return None
+
+
+def _stands_at(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # that it cannot be looked at ends no lock
 
 
 def _read(path: Path) -> Owner:

@@ -41,6 +41,7 @@ class Hold:
         self._ending = Event()
         self._thread: Thread | None = None
         self._lost: DatabaseInUse | None = None
+        self._waits_for = ""
 
     def check(self) -> None:
         """Raises DatabaseInUse where another has taken it: then this process must end, and was told to stop."""
@@ -67,29 +68,38 @@ class Hold:
     def _watch(self, taken_again: Callable[[], None], every_seconds: float) -> None:
         ours = True
         while self._lost is None and not self._ending.wait(every_seconds):
-            if ours and self._keeper.is_ours():
-                continue
-            if ours:
-                log.warning("database_hold_lost", database=self._where, next_step="it is taken again")
-            ours = self._taken_again(taken_again)
+            try:
+                ours = (ours and self._is_ours()) or self._taken_again(taken_again)
+            except (SQLAlchemyError, OSError) as error:
+                self._keeper.let_go()  # it does not answer yet
+                ours = False
+                self._say(str(error))
+            except Exception:  # the loop's edge: without the watch two could judge, and nobody would know
+                self.failures += 1
+                log.exception("database_hold_failed", database=self._where)
+                self._keeper.let_go()
+                ours = False
+
+    def _is_ours(self) -> bool:
+        if self._keeper.is_ours():
+            return True
+        log.warning("database_hold_lost", database=self._where, next_step="it is taken again")
+        return False
 
     def _taken_again(self, taken_again: Callable[[], None]) -> bool:
-        try:
-            owner = self._keeper.try_to_take()
-            if owner is None:
-                taken_again()
-                log.info("database_held_again", database=self._where)
-            else:
-                self._stop_for(owner)
-        except SQLAlchemyError:
-            self._keeper.let_go()  # it does not answer yet
+        owner = self._keeper.try_to_take()
+        if owner is not None:
+            self._stop_for(owner)
             return False
-        except Exception:  # the loop's edge: without the watch two could judge, and nobody would know
-            self.failures += 1
-            log.exception("database_hold_failed", database=self._where)
-            self._keeper.let_go()
-            return False
-        return owner is None
+        taken_again()
+        log.info("database_held_again", database=self._where)
+        self._waits_for = ""
+        return True
+
+    def _say(self, reason: str) -> None:
+        if reason != self._waits_for:  # once: it is tried each second
+            log.warning("database_hold_waits", database=self._where, reason=reason)
+        self._waits_for = reason
 
     def _stop_for(self, owner: Owner) -> None:
         self._lost = DatabaseInUse(self._where, owner)
@@ -107,7 +117,7 @@ def hold(stack: ExitStack, url: str, now: datetime, *, wait_seconds: float, stop
     keeper, where = _keeper(url, this_process(now))
     found = Hold(keeper, where, stopping)
     stack.callback(found.let_go)
-    _wait_for(keeper, where, wait_seconds, stopping)
+    wait_for(keeper, where, wait_seconds, stopping)
     return found
 
 
@@ -133,9 +143,11 @@ def _path(url: str) -> Path | None:
     return Path(found.database or "") if found.get_backend_name() == "sqlite" else None
 
 
-def _wait_for(keeper: Keeper, where: str, wait_seconds: float, stopping: Event) -> None:
+def wait_for(keeper: Keeper, where: str, wait_seconds: float, stopping: Event) -> None:
+    """As `hold` does."""
     began = say_at = time.monotonic()
-    while (owner := keeper.try_to_take()) is not None:
+    owner = keeper.try_to_take()
+    while owner is not None:
         now = time.monotonic()
         if now - began >= wait_seconds:
             raise DatabaseInUse(where, owner)
@@ -144,5 +156,15 @@ def _wait_for(keeper: Keeper, where: str, wait_seconds: float, stopping: Event) 
             say_at = now + SAY_SECONDS
         if stopping.wait(TRY_SECONDS):
             raise DatabaseInUse(where, owner)
+        owner = _try_again(keeper, owner)
     if say_at > began:
         log.info("database_let_go", database=where, after_seconds=round(time.monotonic() - began, 1))
+
+
+def _try_again(keeper: Keeper, owner: Owner) -> Owner | None:
+    """A standby waits for months, and a server that restarts meanwhile is no reason to give up."""
+    try:
+        return keeper.try_to_take()
+    except SQLAlchemyError:
+        keeper.let_go()
+        return owner

@@ -33,14 +33,26 @@ _SERVER_NOTICES = text(
     "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false), "
     "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '25000', false)"
 )
+# Between taking it and the watch stands a migration, which may last longer than a server lets sessions idle.
+_MAY_IDLE = text("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
 _TAKE = text("SELECT pg_try_advisory_lock(:space, :what)").bindparams(**_KEY)
+_THIS = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
 _OWNER = text(
-    "SELECT a.application_name AS name, host(a.client_addr) AS address, a.backend_start AS since "
+    "SELECT a.application_name AS name, host(a.client_addr) AS address, a.backend_start AS since, a.pid AS session "
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = :space AND l.objid = :what "
     "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 ).bindparams(**_KEY)
 _LOOKS = 3
+
+
+class NotNoticedYet(OSError):
+    """The server goes on with a session whose client has given it up: a line was cut, and neither said so."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server has not noticed yet that the session before is over; it does so within half a minute"
+        )
 
 
 class ServerKeeper:
@@ -53,16 +65,21 @@ class ServerKeeper:
             connect_args={**_CONNECTING, "application_name": name},
         )
         self._connection: Connection | None = None
+        self._session: tuple[Any, ...] = ()
+        """With which it was taken the last time: its number and since when, which no other session shares."""
 
     def try_to_take(self) -> Owner | None:
-        """Raises SQLAlchemyError where the server does not answer."""
+        """Raises SQLAlchemyError where the server does not answer, NotNoticedYet where nobody else has it."""
         connection = self._connected()
         for _ in range(_LOOKS):
             if connection.scalar(_TAKE):
+                self._session = tuple(connection.execute(_THIS).one())
                 return None
-            owner = owner_on(connection)
-            if owner is not None:
-                return owner
+            row = connection.execute(_OWNER).first()
+            if row is not None and (row.session, row.since) == self._session:
+                raise NotNoticedYet
+            if row is not None:
+                return _said(row)
         return Owner()  # it came and went between the looks
 
     def is_ours(self) -> bool:
@@ -86,6 +103,7 @@ class ServerKeeper:
             connection = self._engine.connect()
             try:
                 connection.execute(_SERVER_NOTICES)
+                connection.execute(_MAY_IDLE)
             except SQLAlchemyError:
                 connection.close()
                 raise

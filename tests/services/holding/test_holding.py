@@ -23,8 +23,9 @@ from services import bootstrap
 from services.clock import SystemClock
 from services.database import Database
 from services.holding import DatabaseInUse, Hold, Owner, hold, owner_of
+from services.holding.hold import wait_for
 from services.holding.owner import this_process
-from services.holding.server import ServerKeeper
+from services.holding.server import NotNoticedYet, ServerKeeper
 from services.settings import Settings
 from services.tables import gateways
 from tests.gateway.kit import until
@@ -173,6 +174,111 @@ def test_who_lost_it_to_another_stops(postgresql_url: str, stack: ExitStack) -> 
     first.watch(stack, lambda: pytest.fail("nothing was taken again"), every_seconds=0.05)
     assert stopping.wait(LONG)
     with pytest.raises(DatabaseInUse, match="held by another Courtyard: process"):
+        first.check()
+
+
+@pytest.mark.postgresql
+def test_nobody_stops_for_a_session_of_its_own_that_the_server_goes_on_with(
+    postgresql_url: str, stack: ExitStack
+) -> None:
+    """A line that was cut for a while: the client gave the session up, and the server does not know yet."""
+    tried = Event()
+
+    class Cut(ServerKeeper):
+        cut = False
+
+        def is_ours(self) -> bool:
+            if not self.cut:
+                self.cut, self.before, self._connection = True, self._connection, None
+            return super().is_ours()
+
+        def try_to_take(self) -> Owner | None:
+            try:
+                return super().try_to_take()
+            except NotNoticedYet:
+                tried.set()
+                raise
+
+    again, stopping = Event(), Event()
+    keeper = Cut(postgresql_url, this_process(NOW))
+    assert keeper.try_to_take() is None
+    held = Hold(keeper, "here", stopping)
+    stack.callback(held.let_go)
+    held.watch(stack, again.set, every_seconds=0.05)
+    assert tried.wait(LONG)
+    assert not stopping.is_set() and not again.is_set()
+    assert keeper.before is not None
+    keeper.before.close()
+    assert again.wait(LONG)
+    held.check()
+    assert held.failures == 0
+
+
+@pytest.mark.postgresql
+def test_who_waits_outlives_a_restart_of_the_server(postgresql_url: str, stack: ExitStack) -> None:
+    """Both sessions end; the one that waited takes it, as the other does not come back."""
+    first = ExitStack()
+    hold(first, postgresql_url, NOW, wait_seconds=0)
+    name = urlsplit(postgresql_url).path.removeprefix("/")
+    server = postgresql_url.replace(f"/{name}", "/postgres", 1)
+    tries = 0
+    # The newest first, each until it is gone: none may find the other gone and itself still there.
+    ended = (
+        "SELECT pg_terminate_backend(pid, 60000) FROM "
+        "(SELECT pid FROM pg_stat_activity WHERE datname = %s ORDER BY backend_start DESC OFFSET 0) AS sessions"
+    )
+
+    class Waits(ServerKeeper):
+        def try_to_take(self) -> Owner | None:
+            nonlocal tries
+            tries += 1
+            if tries == 2:
+                connection.execute(ended, [name])
+            return super().try_to_take()
+
+    waiting = Waits(postgresql_url, this_process(NOW))
+    stack.callback(waiting.let_go)
+    with psycopg.connect(server, autocommit=True) as connection:
+        wait_for(waiting, "here", LONG, Event())
+    assert tries >= 3, "the second one failed"
+    assert waiting.is_ours()
+    first.close()
+
+
+@pytest.mark.postgresql
+def test_a_server_that_ends_idle_sessions_does_not_end_this_one(postgresql_url: str, stack: ExitStack) -> None:
+    name = urlsplit(postgresql_url).path.removeprefix("/")
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET idle_session_timeout = '1h'".encode())
+    keeper = ServerKeeper(postgresql_url, this_process(NOW))
+    stack.callback(keeper.let_go)
+    assert keeper.try_to_take() is None
+    assert keeper._connection is not None
+    assert keeper._connection.scalar(text("SHOW idle_session_timeout")) == "0"
+
+
+def test_a_file_that_was_removed_is_made_again(tmp_path: Path, stack: ExitStack) -> None:
+    """By somebody who takes it for a leftover: who starts next would lock another file, and both would judge."""
+    again, stopping = Event(), Event()
+    url, file = f"sqlite:///{tmp_path / 'courtyard.db'}", tmp_path / "courtyard.db.held"
+    held = hold(stack, url, NOW, wait_seconds=0, stopping=stopping)
+    held.watch(stack, again.set, every_seconds=0.05)
+    file.unlink()
+    assert again.wait(LONG)
+    with pytest.raises(DatabaseInUse):
+        hold(stack, url, NOW, wait_seconds=0)
+    assert not stopping.is_set()
+
+
+def test_who_found_the_file_gone_stops_where_another_was_quicker(tmp_path: Path, stack: ExitStack) -> None:
+    stopping = Event()
+    url = f"sqlite:///{tmp_path / 'courtyard.db'}"
+    first = hold(stack, url, NOW, wait_seconds=0, stopping=stopping)
+    (tmp_path / "courtyard.db.held").unlink()
+    hold(stack, url, NOW, wait_seconds=0)
+    first.watch(stack, lambda: pytest.fail("nothing was taken again"), every_seconds=0.05)
+    assert stopping.wait(LONG)
+    with pytest.raises(DatabaseInUse):
         first.check()
 
 
