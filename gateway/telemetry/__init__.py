@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -30,6 +30,10 @@ class Only(NamedTuple):
     """Readings that have none of them: `kept` without values, as signs of life, or `left_out`."""
 
 
+Looked = Callable[[], None]
+"""Called while somebody waits: it goes on."""
+
+
 class TelemetryStore(Protocol):
     """Write readings and read ranges. Writing a reading twice changes nothing."""
 
@@ -50,11 +54,18 @@ class TelemetryStore(Protocol):
         ...
 
     def scan(
-        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+        self,
+        *,
+        devices: Collection[str],
+        start: Millis,
+        end: Millis,
+        only: Only | None = None,
+        looked: Looked | None = None,
     ) -> Iterator[Reading]:
         """Every reading of these devices with start <= measured_at < end, as measured, in order of measured_at (then
         device, child), a few thousand in memory at a time: for backtests and reports. What the store does not keep
-        (events, replies, the binding in InfluxDB) is empty; `only` spares what is not looked at. Raises
+        (events, replies, the binding in InfluxDB) is empty; `only` spares what is not looked at. `looked` is called
+        with each step, also where nothing was found that is wanted: it may raise to end it. Raises
         TelemetryUnavailable."""
         ...
 

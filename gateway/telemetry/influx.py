@@ -24,7 +24,7 @@ from influxdb_client.service.write_service import WriteService
 from device_profiles.schema import DeviceProfile
 from device_profiles.telemetry import RAW
 from gateway.reading import Millis, Reading, Registry
-from gateway.telemetry import Only, Point, TelemetryUnavailable
+from gateway.telemetry import Looked, Only, Point, TelemetryUnavailable
 from gateway.telemetry.influx_read import InfluxReader
 from gateway.telemetry.influx_rename import Renaming
 from gateway.telemetry.influxql import InfluxQl, refusal
@@ -170,9 +170,15 @@ class InfluxTelemetry:
                 self._ask_again_at = now + self.address.patience_seconds
 
     def scan(
-        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+        self,
+        *,
+        devices: Collection[str],
+        start: Millis,
+        end: Millis,
+        only: Only | None = None,
+        looked: Looked | None = None,
     ) -> Iterator[Reading]:
-        return self._reader.scan(devices=devices, start=start, end=end, only=only)
+        return self._reader.scan(devices=devices, start=start, end=end, only=only, looked=looked)
 
     def rename(self, old: str, new: str) -> None:
         """Raises TelemetryUnavailable; what was done by then is right, and the next call does the rest."""

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from device_profiles.telemetry import LEVELS, RAW, Level
 from gateway.reading import Millis, Reading
-from gateway.telemetry import Only, Point, influx_scan
+from gateway.telemetry import Looked, Only, Point, influx_scan
 from gateway.telemetry.influx_fields import Fields, KnownFields
 from gateway.telemetry.influx_range import Asked
 from gateway.telemetry.influxql import InfluxQl
@@ -41,13 +41,19 @@ class InfluxReader:
         return {metric: thin(sorted(points, key=attrgetter("at")), limit) for metric, points in found.items()}
 
     def scan(
-        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+        self,
+        *,
+        devices: Collection[str],
+        start: Millis,
+        end: Millis,
+        only: Only | None = None,
+        looked: Looked | None = None,
     ) -> Iterator[Reading]:
         """See TelemetryStore.scan. What is older than the raw level's retention is not there any more."""
         if start < end:
             known = self._fields.of(RAW, not_older_than_seconds=1.0)
             fields = {measurement: frozenset(known[measurement]) for measurement in sorted(known)}
-            yield from influx_scan.scan(self._client, fields, devices, start, end, only)
+            yield from influx_scan.scan(self._client, fields, devices, start, end, only, looked)
 
     def _levels(self, metrics: Sequence[str]) -> dict[Level, Fields]:
         """A metric that nobody has heard of may be new: then the database is asked again, once a second at most."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from device_profiles.telemetry import DELAY, QUALITY, TAGS
 from gateway.reading import Millis, Quality, Reading, Value
-from gateway.telemetry import Only
+from gateway.telemetry import Looked, Only
 from gateway.telemetry.influx_fields import OURS
 from gateway.telemetry.influx_range import typed
 from gateway.telemetry.influxql import InfluxQl, between, name, source, word
@@ -31,6 +31,7 @@ def scan(
     start: Millis,
     end: Millis,
     only: Only | None = None,
+    looked: Looked | None = None,
 ) -> Iterator[Reading]:
     """See TelemetryStore.scan; `measurements` with their fields. Raises TelemetryUnavailable."""
     wanted = frozenset(device for device in devices if "\0" not in device)
@@ -41,7 +42,7 @@ def scan(
     rows = max(100, _ROWS_AT_ONCE // (len(asked) * len(conditions)))
     with ExitStack() as stack:
         streams = [
-            stack.enter_context(closing(_readings(client, one, condition, start, end, rows)))
+            stack.enter_context(closing(_readings(client, one, condition, start, end, rows, looked)))
             for one in asked
             for condition in conditions
         ]
@@ -80,12 +81,20 @@ def _conditions(devices: Sequence[str], measurements: int) -> list[str]:
 
 
 def _readings(
-    client: InfluxQl, asked: _Asked, condition: str, start: Millis, end: Millis, rows: int
+    client: InfluxQl,
+    asked: _Asked,
+    condition: str,
+    start: Millis,
+    end: Millis,
+    rows: int,
+    looked: Looked | None,
 ) -> Generator[Reading, None, None]:
     """Of one measurement, in order of time."""
     where = f"{between(start, end)}{condition}"
     statement = f"SELECT {asked.select} FROM {source(asked.measurement)} WHERE {where}"  # noqa: S608 - quoted
     for series in client.stream(statement, rows_per_chunk=rows):
+        if looked is not None:
+            looked()
         columns = {column: index for index, column in enumerate(series.columns)}
         metrics = [
             (column, index)

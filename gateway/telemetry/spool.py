@@ -19,7 +19,7 @@ from gateway.forward import TELEMETRY_BATCH, Forwarder, Signal, TelemetryConsume
 from gateway.journal import Entry, Journal, JournalFull, JournalReader, JournalStats, JournalUnwritable, NewEntry
 from gateway.journal.repair import open_journal
 from gateway.reading import Millis, Presence, Reading
-from gateway.telemetry import Only, Point, TelemetryStore, TelemetryUnavailable
+from gateway.telemetry import Looked, Only, Point, TelemetryStore, TelemetryUnavailable
 
 FILE = "telemetry-journal.db"
 """Its name in the data folder."""
@@ -104,9 +104,15 @@ class SpooledTelemetry:
         return self.store.range(device=device, child=child, metrics=metrics, start=start, end=end, limit=limit)
 
     def scan(
-        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+        self,
+        *,
+        devices: Collection[str],
+        start: Millis,
+        end: Millis,
+        only: Only | None = None,
+        looked: Looked | None = None,
     ) -> Iterator[Reading]:
-        return self.store.scan(devices=devices, start=start, end=end, only=only)
+        return self.store.scan(devices=devices, start=start, end=end, only=only, looked=looked)
 
     def rename(self, old: str, new: str) -> None:
         """What waits here is written under its old name: renamings are repeated."""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.reading import Millis, Reading, Value
-from gateway.telemetry import Only, Point, TelemetryUnavailable
+from gateway.telemetry import Looked, Only, Point, TelemetryUnavailable
 from gateway.telemetry.sqlite_scan import scan
 from gateway.telemetry.thinning import Thinner
 
@@ -188,12 +188,18 @@ class SqliteTelemetry:
         return {metric: thinner.points() for metric, thinner in thinners.items()}
 
     def scan(
-        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+        self,
+        *,
+        devices: Collection[str],
+        start: Millis,
+        end: Millis,
+        only: Only | None = None,
+        looked: Looked | None = None,
     ) -> Iterator[Reading]:
         """See TelemetryStore.scan."""
         try:
             with closing(self._reading_connection()) as db:
-                yield from scan(db, devices, start, end, only)
+                yield from scan(db, devices, start, end, only, looked)
         except sqlite3.DatabaseError as error:
             raise TelemetryUnavailable(str(error)) from error
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.reading import Millis, Quality, Reading, Value
-from gateway.telemetry import Only
+from gateway.telemetry import Looked, Only
 
 MOST_ROWS = 4000
 """Rows of one slice of time that are in memory at once (a single millisecond may have more)."""
@@ -23,7 +23,12 @@ _decode = msgspec.msgpack.Decoder(dict[str, Value]).decode
 
 
 def scan(
-    db: sqlite3.Connection, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+    db: sqlite3.Connection,
+    devices: Collection[str],
+    start: Millis,
+    end: Millis,
+    only: Only | None = None,
+    looked: Looked | None = None,
 ) -> Iterator[Reading]:
     """Slice by slice, each as wide as `MOST_ROWS` allows. No statement stays open between two slices: a backtest that
     takes an hour must not keep the write-ahead log from being folded into the file. Raises sqlite3.DatabaseError."""
@@ -35,6 +40,8 @@ def scan(
     width = _FIRST_SLICE
     while at <= last:
         rows = _slice(db, at, min(at + width, last + 1))
+        if looked is not None:
+            looked()
         if len(rows) > MOST_ROWS and width > 1:
             width //= 2
             continue

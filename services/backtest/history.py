@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.reading import Millis, Reading
-from gateway.telemetry import Only
+from gateway.telemetry import Looked, Only
 from services.settings import Settings
 
 
@@ -17,7 +17,13 @@ class Readable(Protocol):
     """The part of gateway.telemetry.TelemetryStore that a backtest uses."""
 
     def scan(
-        self, *, devices: Collection[str], start: Millis, end: Millis, only: Only | None = None
+        self,
+        *,
+        devices: Collection[str],
+        start: Millis,
+        end: Millis,
+        only: Only | None = None,
+        looked: Looked | None = None,
     ) -> Iterator[Reading]: ...
 
 

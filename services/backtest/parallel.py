@@ -13,9 +13,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from operator import attrgetter
+from time import monotonic
 from typing import Any
 
-from gateway.telemetry import TelemetryUnavailable
+from gateway.telemetry import Looked, TelemetryUnavailable
 from services.backtest.history import History
 from services.backtest.lanes import families
 from services.backtest.process import end_with_parent, give_way
@@ -26,6 +27,8 @@ from services.room import is_want_of_room
 
 MOST_PROCESSES = 8
 _SLOTS_AT_ONCE = 200
+_SAYS_SO_SECONDS = 1.0
+"""After so long without a word a process that goes on says so."""
 _JOIN_SECONDS = 5.0
 _NICER = 5
 """Than who started it."""
@@ -55,9 +58,9 @@ def split(task: Task, devices: Sequence[str], into: int) -> list[Task]:
     ]
 
 
-def run(tasks: Sequence[Task], history: History, worked: Worked) -> Generator[Slot, None, None]:
-    """Slots of all tasks, in order of time: several of one time follow each other. Raises TelemetryUnavailable,
-    NoRoom, WorkerDied."""
+def run(tasks: Sequence[Task], history: History, worked: Worked, looked: Looked) -> Generator[Slot, None, None]:
+    """Slots of all tasks, in order of time: several of one time follow each other. `looked`: called while a process
+    that is waited for goes on without any. Raises TelemetryUnavailable, NoRoom, WorkerDied."""
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         streams = []
@@ -67,7 +70,7 @@ def run(tasks: Sequence[Task], history: History, worked: Worked) -> Generator[Sl
             process.start()
             theirs.close()
             stack.callback(_end, process, ours)
-            streams.append(_received(ours, worked))
+            streams.append(_received(ours, worked, looked))
         yield from heapq.merge(*streams, key=_now)
 
 
@@ -77,10 +80,11 @@ def _end(process: Any, ours: Connection) -> None:
     if process.is_alive():
         process.terminate()
     process.join(_JOIN_SECONDS)
-    process.close()
+    if process.exitcode is not None:  # else its disk hangs, or it waits for a processor; it ends with this one
+        process.close()
 
 
-def _received(pipe: Connection, worked: Worked) -> Iterator[Slot]:
+def _received(pipe: Connection, worked: Worked, looked: Looked) -> Iterator[Slot]:
     while True:
         try:
             kind, content = pipe.recv()
@@ -89,6 +93,9 @@ def _received(pipe: Connection, worked: Worked) -> Iterator[Slot]:
         if kind == "done":
             worked.add(content)
             return
+        if kind == "goes on":
+            looked()
+            continue
         if kind == "unavailable":
             raise TelemetryUnavailable(content)
         if kind == "no_room":
@@ -96,6 +103,19 @@ def _received(pipe: Connection, worked: Worked) -> Iterator[Slot]:
         if kind == "refused":
             raise ValueError(content)
         yield from content
+
+
+def _saying_so(pipe: Connection) -> Looked:
+    """To be called with each step."""
+    next_at = monotonic() + _SAYS_SO_SECONDS
+
+    def looked() -> None:
+        nonlocal next_at
+        if monotonic() >= next_at:
+            pipe.send(("goes on", None))
+            next_at = monotonic() + _SAYS_SO_SECONDS
+
+    return looked
 
 
 def _work(task: Task, history: History, pipe: Connection) -> None:
@@ -107,7 +127,9 @@ def _work(task: Task, history: History, pipe: Connection) -> None:
         try:
             store = history.open(stack)
             some: list[Slot] = []
-            for slot in replay(task, task.lanes(), store, worked):
+            looked = _saying_so(pipe)
+            for slot in replay(task, task.lanes(), store, worked, looked):
+                looked()
                 some.append(slot)
                 if len(some) >= _SLOTS_AT_ONCE:
                     pipe.send(("slots", some))

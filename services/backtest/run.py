@@ -154,16 +154,25 @@ def run(
         )
         for lane, side in zip(SIDES, (old, new), strict=True)
     ]
-    worked, readings = Worked(), 0
+    worked, reached = Worked(), Progress(0, stretch.start, 0.0)
+
+    def looked() -> None:
+        """It goes on, though it is no further."""
+        if progress is not None:
+            progress(reached._replace(seconds=perf_counter() - began))
+
     several = history is not None and len(tasks) > 1
-    slots = parallel.run(tasks, history, worked) if history and several else replay(task, lanes, store, worked)
+    slots = (
+        parallel.run(tasks, history, worked, looked)
+        if history and several
+        else replay(task, lanes, store, worked, looked)
+    )
     with closing(slots):
         for slot in slots:
-            readings += slot.readings
             for desk in desks:
                 desk.follow(slot)
-            if progress is not None:
-                progress(Progress(readings, slot.now, stretch.share(slot.now), perf_counter() - began))
+            reached = Progress(reached.readings + slot.readings, slot.now, stretch.share(slot.now))
+            looked()
     actual, known = _really(database, world, lanes, past, start, end)
     found = Found(
         yard=world.yard,
@@ -175,7 +184,7 @@ def run(
         actual=actual,
         known=known,
         sides=(desks[0].found(), desks[1].found()),
-        readings=readings,
+        readings=reached.readings,
         influx=not isinstance(store, SqliteTelemetry),
         worked=worked,
         total_seconds=perf_counter() - began,

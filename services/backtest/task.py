@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from gateway.reading import Millis, Reading
-from gateway.telemetry import Only
+from gateway.telemetry import Looked, Only
 from services.backtest.happened import with_events
 from services.backtest.history import Readable
 from services.backtest.lanes import Focus, Lanes, Variant, build
@@ -75,12 +75,15 @@ class Worked:
             self.seen[device] |= names
 
 
-def replay(task: Task, lanes: Lanes, store: Readable, worked: Worked) -> Generator[Slot, None, None]:
-    """Read and judge; `worked` is kept up to date. `lanes`: those of the task."""
+def replay(
+    task: Task, lanes: Lanes, store: Readable, worked: Worked, looked: Looked | None = None
+) -> Generator[Slot, None, None]:
+    """Read and judge; `worked` is kept up to date. `lanes`: those of the task. `looked`: called while it reads, for a
+    rare value may be sought for long before anything is judged."""
     stretch, past = task.stretch, task.past
     began = perf_counter()
     only = Only(lanes.names, "kept" if lanes.silence_matters else "left_out")
-    readings = store.scan(devices=sorted(lanes.judged), start=stretch.start, end=stretch.end, only=only)
+    readings = store.scan(devices=sorted(lanes.judged), start=stretch.start, end=stretch.end, only=only, looked=looked)
     parts = with_events(_timed(as_heard(readings), worked), past.events)
     again = Replay(
         lanes=lanes,

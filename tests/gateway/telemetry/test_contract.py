@@ -360,3 +360,19 @@ def test_a_scan_gives_only_what_is_asked_for(yard: Yard) -> None:
     assert left == [kept[0], kept[2]]
     assert left[1] == everything[2]
     assert scanned(Only(frozenset({"unheard_of"}), "left_out")) == []
+
+
+def test_a_scan_says_that_it_goes_on_and_may_be_ended_then(yard: Yard) -> None:
+    yard.wrote(*(yard.reading(n, {"pressure": 0.4}) for n in range(10)))
+    looks: list[int] = []
+
+    def scanned(looked: Callable[[], None]) -> list[Reading]:
+        return list(yard.store.scan(devices=[yard.pump], start=START, end=START + 60_000, looked=looked))
+
+    assert (len(scanned(lambda: looks.append(1))), len(looks) > 0) == (10, True)
+
+    def enough() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        scanned(enough)
