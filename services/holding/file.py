@@ -45,6 +45,9 @@ class FileKeeper:
         self._file = file
         return None
 
+    def reach(self) -> None:
+        """There is no server."""
+
     def is_ours(self) -> bool:
         """Not where somebody has removed the file: who starts next makes another one and locks that."""
         return self._file is not None and _stands_at(self._file, self._path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -26,6 +26,8 @@ LOOK_SECONDS = 1.0
 """Between two looks whether it is still ours."""
 SAY_SECONDS = 60.0
 """Between two words about waiting."""
+HOLDER_FIRST_SECONDS = 5.0
+"""After a server came back, for who had the database and is at work: who waits would often be quicker otherwise."""
 _END_SECONDS = 2.0
 
 
@@ -73,7 +75,7 @@ class Hold:
             except (SQLAlchemyError, OSError) as error:
                 self._keeper.let_go()  # it does not answer yet
                 ours = False
-                self._say(str(error))
+                self._say(_words(error))
             except Exception:  # the loop's edge: without the watch two could judge, and nobody would know
                 self.failures += 1
                 log.exception("database_hold_failed", database=self._where)
@@ -149,22 +151,36 @@ def wait_for(keeper: Keeper, where: str, wait_seconds: float, stopping: Event) -
     owner = keeper.try_to_take()
     while owner is not None:
         now = time.monotonic()
-        if now - began >= wait_seconds:
+        if now - began >= wait_seconds or stopping.is_set():
             raise DatabaseInUse(where, owner)
         if now >= say_at:
             log.warning("database_held", database=where, owner=str(owner), waiting_seconds=wait_seconds)
             say_at = now + SAY_SECONDS
-        if stopping.wait(TRY_SECONDS):
-            raise DatabaseInUse(where, owner)
-        owner = _try_again(keeper, owner)
+        stopping.wait(TRY_SECONDS)
+        owner = _try_again(keeper, owner, stopping, began + wait_seconds)
     if say_at > began:
         log.info("database_let_go", database=where, after_seconds=round(time.monotonic() - began, 1))
 
 
-def _try_again(keeper: Keeper, owner: Owner) -> Owner | None:
+def _try_again(keeper: Keeper, owner: Owner, stopping: Event, until: float) -> Owner | None:
     """A standby waits for months, and a server that restarts meanwhile is no reason to give up."""
     try:
-        return keeper.try_to_take()
-    except SQLAlchemyError:
+        return owner if stopping.is_set() else keeper.try_to_take()
+    except SQLAlchemyError as error:
         keeper.let_go()
+        log.warning("database_away", reason=_words(error), next_step="it is waited for")
+        _wait_until_reached(keeper, stopping, until)
         return owner
+
+
+def _wait_until_reached(keeper: Keeper, stopping: Event, until: float) -> None:
+    while time.monotonic() < until and not stopping.wait(TRY_SECONDS):
+        with suppress(SQLAlchemyError):
+            keeper.reach()
+            stopping.wait(HOLDER_FIRST_SECONDS)
+            return
+
+
+def _words(error: Exception) -> str:
+    """The server's own, without the statement."""
+    return str(getattr(error, "orig", None) or error).strip()

@@ -14,6 +14,10 @@ class Keeper(Protocol):
         """None: it is ours from now on. Else whose it is."""
         ...
 
+    def reach(self) -> None:
+        """Raises SQLAlchemyError where a server does not answer."""
+        ...
+
     def is_ours(self) -> bool:
         """Whether what was taken is still ours."""
         ...

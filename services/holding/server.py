@@ -82,6 +82,9 @@ class ServerKeeper:
                 return _said(row)
         return Owner()  # it came and went between the looks
 
+    def reach(self) -> None:
+        self._connected()
+
     def is_ours(self) -> bool:
         if self._connection is None:
             return False

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from sqlalchemy import insert, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from services import bootstrap
 from services.clock import SystemClock
@@ -215,8 +215,11 @@ def test_nobody_stops_for_a_session_of_its_own_that_the_server_goes_on_with(
 
 
 @pytest.mark.postgresql
-def test_who_waits_outlives_a_restart_of_the_server(postgresql_url: str, stack: ExitStack) -> None:
+def test_who_waits_outlives_a_restart_of_the_server(
+    postgresql_url: str, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both sessions end; the one that waited takes it, as the other does not come back."""
+    monkeypatch.setattr(sys.modules[wait_for.__module__], "HOLDER_FIRST_SECONDS", 0.0)
     first = ExitStack()
     hold(first, postgresql_url, NOW, wait_seconds=0)
     name = urlsplit(postgresql_url).path.removeprefix("/")
@@ -243,6 +246,41 @@ def test_who_waits_outlives_a_restart_of_the_server(postgresql_url: str, stack: 
     assert tries >= 3, "the second one failed"
     assert waiting.is_ours()
     first.close()
+
+
+def test_after_a_restart_of_the_server_the_holder_is_the_first_to_take_it_again() -> None:
+    """Who waits reaches the server first, and lets the other one go before."""
+    told: list[str] = []
+
+    class Stopping(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            told.append(f"waits {timeout:g}")
+            return False
+
+    class Keeps:
+        tries = 0
+
+        def try_to_take(self) -> Owner | None:
+            self.tries += 1
+            told.append("tries")
+            if self.tries == 2:
+                raise OperationalError("SELECT", {}, Exception("the server is shutting down"))
+            return None if self.tries == 3 else Owner("gate", 7)
+
+        def reach(self) -> None:
+            told.append("reaches")
+            if told.count("reaches") == 1:
+                raise OperationalError("SELECT", {}, Exception("no server is there"))
+
+        def is_ours(self) -> bool:
+            return True
+
+        def let_go(self) -> None:
+            told.append("lets go")
+
+    wait_for(Keeps(), "here", LONG, Stopping())
+    again = ["waits 0.5", "reaches"]
+    assert told == ["tries", "waits 0.5", "tries", "lets go", *again, *again, "waits 5", "waits 0.5", "tries"]
 
 
 @pytest.mark.postgresql
