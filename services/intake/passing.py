@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from weakref import ref
 
 from services.groups.aside import set_aside_at_work
-from services.groups.groups import Clock, GatewayTime, Told
+from services.groups.groups import Clock, GatewayTime, Groups, Told
 from services.intake.consequences import Consequences
 from services.intake.escalation import Escalation
 from services.intake.memory import GatewayState, Memory
@@ -21,6 +22,7 @@ Part = Callable[[datetime, Memory, Work, Consequences], None]
 
 _ASKED_AT_ONCE = 30_000
 """Answers of members of rules over several devices, in one tick after a start: about a third of a second."""
+_MOST_IN_VAIN = 10
 
 
 class Passing:
@@ -32,6 +34,10 @@ class Passing:
         self._breaks = breaks
         self.benched: set[str] = set()
         """Devices that cannot be judged, and are left out."""
+        self._counting: ref[Groups] | None = None
+        """What was not counted whole when time passed last."""
+        self._in_vain = 0
+        """How often such a count was thrown away with the memory, one after the other."""
         self.others: tuple[tuple[str, Part], ...] = (
             ("groups", self.groups),
             ("breaks", self.broken_links),
@@ -71,8 +77,20 @@ class Passing:
         memory.groups.touch({device for device, _ in work.touched} | work.moved.keys())
         clock = _clock(memory)
         set_aside_at_work(memory.groups, memory.windows, clock, memory.sites)
-        if memory.groups.begin(clock, most=_ASKED_AT_ONCE):
+        if self._counted(memory.groups, clock):
             _follow(memory.groups.judge(clock), work, consequences)
+
+    def _counted(self, groups: Groups, clock: Clock) -> bool:
+        """Whether everybody has been asked since the memory was read. Where it is read anew again and again before they
+        are (devices adopted one by one, a part of the tick that fails each time), twice as many are asked at once each
+        time: alarms would wait for ever otherwise."""
+        if self._counting is not None and self._counting() is not groups:
+            self._in_vain = min(self._in_vain + 1, _MOST_IN_VAIN)
+        whole = groups.begin(clock, most=_ASKED_AT_ONCE << self._in_vain)
+        self._counting = None if whole else ref(groups)
+        if whole:
+            self._in_vain = 0
+        return whole
 
     def groups_of_batch(self, gateway: GatewayState, memory: Memory, work: Work, consequences: Consequences) -> None:
         """The same at the end of a batch: its last moment may go on in the next one."""

@@ -87,6 +87,7 @@ class Yard:
 
     def at_work(self, id: str, *, begins: bool) -> None:
         self.groups.at_work({("yard", "gw"): ("w",)} if begins else {}, lambda one, _: begins and one.id == id)
+        self.tick()
 
     def gap(self) -> None:
         """Nobody listened since the last moment."""

@@ -274,3 +274,25 @@ def test_a_rule_whose_devices_have_all_left_is_said(database: str) -> None:
     assert found == ["doors_open"]
     story.restart().at("00:05")
     assert group_alarms(story) == []
+
+
+def test_a_memory_that_is_read_again_at_every_tick_delays_an_alarm_and_its_end_but_not_for_ever(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody adopts devices one by one, or a part of each tick fails, and to count everybody takes several ticks."""
+    monkeypatch.setattr("services.intake.passing._ASKED_AT_ONCE", 1)
+    story = yard(database, DOORS).at("00:01")
+
+    def five_minutes_pass() -> None:
+        for _ in range(30):
+            story.intake.change(lambda _connection: None)
+            story.at(f"{story.clock.time + timedelta(seconds=10):%H:%M:%S}")
+
+    for gate in GATES[:2]:
+        story.says(gate, door="open")
+    five_minutes_pass()
+    assert [one.device for one in group_alarms(story)] == ["building:yard/1"]
+    for gate in GATES[:2]:
+        story.says(gate, door="closed")
+    five_minutes_pass()
+    assert group_alarms(story) == []
