@@ -79,3 +79,10 @@ def test_it_says_when_too_little_is_known() -> None:
         now, asked = max(now + 1, mean_stands_until(mean, now, [2.0])), asked + 1
     assert now == silent_from + 30_000 + 1
     assert asked < 12, "once for each value that leaves the minute, and twice at its edge"
+
+
+def test_of_values_whose_sums_outgrow_all_numbers_nothing_is_said() -> None:
+    mean = series((0, 3e299), (MINUTE, -4e298), (MINUTE // 2, 0.3))
+    now = mean.newest() or 0
+    mean.result(now)
+    assert mean_stands_until(mean, now, [0.0]) == now
