@@ -38,10 +38,13 @@ class CommandOutcome(msgspec.Struct, frozen=True):
     """`sent`: the broker has acknowledged it; `unsure`: it may have reached the broker, which cannot be told any more,
     and it is not said again; `failed`: it could not be said, for good; `expired`: too late."""
     at: Millis
+    """When that was known."""
     reason: str = ""
     broker: str = ""
     """What the broker made of it, where it says so: "refused", or "unheard" (it took it, and nobody listens on the
     topic). Gateways of older versions never say."""
+    began: Millis | None = None
+    """When it was given to the broker: no effect of it is older. None where it never was, and from older versions."""
 
 
 class UplinkUnavailable(Exception):

@@ -10,6 +10,8 @@ from gateway.reading import Millis
 from gateway.uplink import CommandOrder, CommandOutcome
 
 _KEPT_MILLIS: Millis = 7 * 24 * 3600 * 1000
+_ADDED = {"broker": "TEXT NOT NULL DEFAULT ''", "began": "INTEGER"}
+"""Columns that the table of an older version has not."""
 SAYING = "saying"
 """The status while a message is on its way to the broker; found after a restart, it is unsure."""
 
@@ -38,10 +40,12 @@ class SentCommands:
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS sent (id TEXT NOT NULL, attempt INTEGER NOT NULL, device TEXT NOT NULL, "
             "status TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0, "
-            "broker TEXT NOT NULL DEFAULT '', PRIMARY KEY (id, attempt))"
+            "broker TEXT NOT NULL DEFAULT '', began INTEGER, PRIMARY KEY (id, attempt))"
         )
-        if "broker" not in {row[1] for row in self._db.execute("PRAGMA table_info(sent)")}:  # of an older version
-            self._db.execute("ALTER TABLE sent ADD COLUMN broker TEXT NOT NULL DEFAULT ''")
+        there = {row[1] for row in self._db.execute("PRAGMA table_info(sent)")}
+        for column, kind in _ADDED.items():
+            if column not in there:
+                self._db.execute(f"ALTER TABLE sent ADD COLUMN {column} {kind}")
 
     def close(self) -> None:
         self._db.close()
@@ -49,8 +53,8 @@ class SentCommands:
     def begin(self, order: CommandOrder, at: Millis) -> bool:
         """Note that it is about to be said; False where it was before, and must not be said again."""
         done = self._db.execute(
-            "INSERT OR IGNORE INTO sent (id, attempt, device, status, at, reason) VALUES (?, ?, ?, ?, ?, '')",
-            (order.id, order.attempt, order.device, SAYING, at),
+            "INSERT OR IGNORE INTO sent (id, attempt, device, status, at, reason, began) VALUES (?, ?, ?, ?, ?, '', ?)",
+            (order.id, order.attempt, order.device, SAYING, at, at),
         )
         return done.rowcount == 1
 
@@ -88,11 +92,13 @@ class SentCommands:
 
     def unreported(self, limit: int = 100) -> list[CommandOutcome]:
         query = (
-            "SELECT id, attempt, status, at, reason, broker FROM sent "
+            "SELECT id, attempt, status, at, reason, broker, began FROM sent "
             "WHERE reported = 0 AND status <> ? ORDER BY at LIMIT ?"
         )
         return [
-            CommandOutcome(id=row[0], attempt=row[1], status=row[2], at=row[3], reason=row[4], broker=row[5])
+            CommandOutcome(
+                id=row[0], attempt=row[1], status=row[2], at=row[3], reason=row[4], broker=row[5], began=row[6]
+            )
             for row in self._db.execute(query, (SAYING, limit))
         ]
 

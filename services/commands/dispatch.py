@@ -41,8 +41,8 @@ from services.commands.lifecycle import (
     may_answer_until,
     stillborn,
 )
-from services.commands.matching import awaits_answer, is_meant, measured_after, told, was_fetched
-from services.commands.outstanding import Live, Watched, meet, watch
+from services.commands.matching import awaits_answer, effect_shown, is_meant, measured_after, told, was_fetched
+from services.commands.outstanding import Live, meet, watch
 from services.ids import new_id
 from services.rules import engine
 from services.rules.engine import Firing
@@ -298,12 +298,13 @@ class Dispatcher:
             return
         at = from_millis(outcome.at)
         said = Said(self.work.now, outcome.attempt, outcome.status, at, outcome.reason, outcome.broker)
-        if outcome.status in ("sent", "unsure") and live.life.sent_at is None:
-            live.measured_since = self._on_device_clock(live, at)
+        is_said = outcome.status in ("sent", "unsure") and outcome.attempt == live.life.attempt
+        if is_said and live.measured_since is None:
+            began = at if outcome.began is None else min(at, from_millis(outcome.began))
+            live.measured_since = self._on_device_clock(live, began)
         self._happens(live, said)
-        early = live.early
-        if early is not None and live.measured_since is not None and early[0] > live.measured_since and early[1] > at:
-            self._happens(live, EffectSeen(self.work.now, early[0], early[2]))
+        if is_said:
+            self._look_back(live)
 
     def _on_device_clock(self, live: Live, at: datetime) -> datetime:
         """A moment of the gateway's clock as the device's own clock shows it, by its newest live reading."""
@@ -325,7 +326,7 @@ class Dispatcher:
             return
         for live in self.memory.commands.of(device.id):
             if live.watched is not None and reading.child in (live.child, ""):
-                self._look(live, live.watched, device, reading)
+                self._look(live, device, reading)
 
     def _answer(self, device: DeviceState, reading: Reading, replies: Sequence[Reply]) -> None:
         reply = replies[0]
@@ -336,9 +337,9 @@ class Dispatcher:
             in_doubt = not reply.correlation and self._may_be_to_another(device, reading, at, names)
             heard = Answered(self.work.now, at, reply.ok, reply.result, in_doubt)
             if live.life.sent_at is None and not in_doubt:  # it is here before the gateway's word that it has sent
-                live.measured_since = self._on_device_clock(live, at)
                 self._record(live, Step(live.life, "sent", {"attempt": live.life.attempt}), None)
             self._happens(live, heard)
+            self._look_back(live)
             return
         self.memory.commands.unmatched += 1
         log.info("answer_unmatched", device=device.id, command=reply.command, correlation=reply.correlation)
@@ -360,22 +361,34 @@ class Dispatcher:
         untils = (live.terms.answers_count_from for live in near if live.command in names)
         return any(until is not None and at < until for until in untils)
 
-    def _look(self, live: Live, watched: Watched, device: DeviceState, reading: Reading) -> None:
+    def _look(self, live: Live, device: DeviceState, reading: Reading) -> None:
         """Whether what has been measured since shows the effect."""
-        life, received = live.life, from_millis(reading.received_at)
-        reported = life.sent_at is not None and live.measured_since is not None
-        begins = life.sent_at if reported else life.handed_at
-        if begins is None or received <= begins:
+        since = self._counts_since(live)
+        seen = None if since is None else effect_shown(live, device, since)
+        if seen is None:
             return
-        since = live.measured_since if reported else self._on_device_clock(live, begins)
-        assert since is not None
-        seen = measured_after(live, watched, device, since)
-        if watched.condition({**device.params, **live.params, **seen}, lambda _: None) is not True:
+        measured = from_millis(reading.measured_at)
+        if live.early is None:
+            live.early = measured, seen
+        self._happens(live, EffectSeen(self.work.now, measured, seen))
+
+    def _look_back(self, live: Live) -> None:
+        """Now that it has been said: the effect may be here already, since a device can be quicker than the gateway's
+        word, and than its own answer."""
+        since, device = self._counts_since(live), self.memory.devices.get(live.device)
+        if since is None or device is None or not live.life.is_outstanding:
             return
-        if reported:
-            self._happens(live, EffectSeen(self.work.now, from_millis(reading.measured_at), told(seen)))
-        elif live.early is None:
-            live.early = (from_millis(reading.measured_at), received, told(seen))
+        seen = effect_shown(live, device, since)
+        if seen is not None and device.last_measured is not None:
+            self._happens(live, EffectSeen(self.work.now, from_millis(device.last_measured), seen))
+        elif live.early is not None and live.early[0] > since:
+            self._happens(live, EffectSeen(self.work.now, *live.early))
+
+    def _counts_since(self, live: Live) -> datetime | None:
+        """On the device's clock. Until the gateway tells when it began, it was not before it had been handed over."""
+        if live.measured_since is not None or live.life.handed_at is None:
+            return live.measured_since
+        return self._on_device_clock(live, live.life.handed_at)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

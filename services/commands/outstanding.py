@@ -42,9 +42,10 @@ class Live:
     by: str | None = None
     """Who asked for it; None: a rule."""
     measured_since: datetime | None = None
-    """sent_at on the device's clock: only what is measured later shows the effect."""
-    early: tuple[datetime, datetime, dict[str, Any]] | None = None
-    """The effect, seen while the gateway's word on having sent is still on its way: (measured, received, values)."""
+    """When the gateway began to say it, on the device's clock: only what is measured later shows the effect. None:
+    the gateway has not told yet."""
+    early: tuple[datetime, dict[str, Any]] | None = None
+    """The effect, seen while nothing proves yet that it has been said: (measured, values)."""
 
 
 @dataclass

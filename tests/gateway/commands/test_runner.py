@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Condition
 
@@ -189,6 +189,25 @@ def test_commands_of_one_device_keep_their_order_and_their_distance(
     assert [one.id for one in office.outcomes] == ["c1", "c2", "c3"]
     times = [one.at for one in office.outcomes]
     assert times[1] - times[0] >= 200 and times[2] - times[1] >= 200
+    assert all(one.began is not None and one.began <= one.at for one in office.outcomes)
+
+
+def test_reports_of_an_older_version_do_not_say_when_it_began(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "commands.db")) as db:
+        db.execute(
+            "CREATE TABLE sent (id TEXT NOT NULL, attempt INTEGER NOT NULL, device TEXT NOT NULL, "
+            "status TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, attempt))"
+        )
+        db.execute("INSERT INTO sent VALUES ('c1', 1, 'plug-1', 'sent', 5, '', 0)")
+        db.commit()
+    sent = SentCommands(tmp_path / "commands.db")
+    sent.open()
+    sent.begin(order("c2"), 7)
+    sent.end(order("c2"), "sent", 9)
+    sent.end(order("c3"), "expired", 11, "too late")
+    found = [(one.id, one.began, one.at) for one in sent.unreported()]
+    sent.close()
+    assert found == [("c1", None, 5), ("c2", 7, 9), ("c3", None, 11)]
 
 
 @pytest.mark.mosquitto

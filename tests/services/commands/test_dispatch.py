@@ -315,6 +315,70 @@ def test_an_effect_may_be_here_before_the_gateways_own_word(stage: Stage) -> Non
     assert stage.state(id) == ("done", "effect_seen")
 
 
+def fetched(stage: Stage) -> tuple[str, CommandOrder, int]:
+    """A cut that the gateway has fetched, and when it began to say it."""
+    id = stage.ask()
+    (order,) = stage.fetch()
+    stage.later(0.05)
+    return id, order, stage.ms
+
+
+def test_a_device_may_be_quicker_than_the_word_of_the_broker(stage: Stage) -> None:
+    id, order, began = fetched(stage)
+    stage.later(0.02)
+    stage.says(power=0)
+    stage.later(0.03)  # a busy gateway notes only now that the broker has it
+    stage.desk.report("g", [CommandOutcome(order.id, 1, "sent", stage.ms, began=began)])
+    assert stage.state(id) == ("done", "effect_seen")
+
+
+@pytest.mark.parametrize("apart", [0, 0.02])
+@pytest.mark.parametrize("answers_first", [True, False])
+@pytest.mark.parametrize("told_first", [True, False])
+def test_an_effect_is_seen_in_whatever_order_the_words_come(
+    stage: Stage, apart: float, answers_first: bool, told_first: bool
+) -> None:
+    id, order, began = fetched(stage)
+    if told_first:
+        stage.later(0.04)
+        stage.desk.report("g", [CommandOutcome(order.id, 1, "sent", stage.ms, began=began)])
+    steps = [lambda: stage.answers(order), lambda: stage.says(power=0)]
+    for step in steps if answers_first else reversed(steps):
+        step()
+        stage.later(apart)
+    assert stage.state(id) == ("done", "effect_seen")
+    if not told_first:
+        stage.desk.report("g", [CommandOutcome(order.id, 1, "sent", stage.ms, began=began)])
+        assert stage.state(id) == ("done", "effect_seen")
+
+
+def test_what_was_measured_before_the_gateway_began_is_no_effect(stage: Stage) -> None:
+    id = stage.ask()
+    (order,) = stage.fetch()
+    stage.later(0.5)
+    stage.says(power=0)
+    stage.later(0.5)
+    began = stage.ms
+    stage.later(0.1)
+    stage.desk.report("g", [CommandOutcome(order.id, 1, "sent", stage.ms, began=began)])
+    assert stage.look(id).state == "sent"
+    stage.later(0.1)
+    stage.says(power=0)
+    assert stage.state(id) == ("done", "effect_seen")
+
+
+def test_a_device_that_tells_whole_seconds_may_act_within_the_same_one(stage: Stage) -> None:
+    stage.later(60)
+    stage.says(power=400)  # on the second
+    stage.later(0.3)
+    id, order, began = fetched(stage)
+    stage.desk.report("g", [CommandOutcome(order.id, 1, "sent", stage.ms, began=began)])
+    stage.later(0.4)
+    stage.says(power=0, behind=0.75)
+    assert stage.ms - 750 == 60_000 + to_millis(START)
+    assert stage.state(id) == ("done", "effect_seen")
+
+
 def test_while_the_uplink_is_cut_no_command_fails_for_want_of_an_answer(stage: Stage) -> None:
     id, _ = under_way(stage)
     stage.clock.at += timedelta(seconds=120)
