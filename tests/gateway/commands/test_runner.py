@@ -196,7 +196,8 @@ def test_reports_of_an_older_version_do_not_say_when_it_began(tmp_path: Path) ->
     with closing(sqlite3.connect(tmp_path / "commands.db")) as db:
         db.execute(
             "CREATE TABLE sent (id TEXT NOT NULL, attempt INTEGER NOT NULL, device TEXT NOT NULL, "
-            "status TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, attempt))"
+            "status TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL, "
+            "reported INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, attempt))"
         )
         db.execute("INSERT INTO sent VALUES ('c1', 1, 'plug-1', 'sent', 5, '', 0)")
         db.commit()
