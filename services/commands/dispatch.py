@@ -21,6 +21,7 @@ from services.accounts.policy import Grant, Role, may
 from services.clock import from_millis, to_millis
 from services.commands import asking, store
 from services.commands.asking import CommandRefused
+from services.commands.evidence import told, watch
 from services.commands.lifecycle import (
     Answered,
     Cancel,
@@ -39,10 +40,11 @@ from services.commands.lifecycle import (
     advance,
     begin,
     may_answer_until,
+    rewound,
     stillborn,
 )
-from services.commands.matching import awaits_answer, effect_shown, is_meant, measured_after, told, was_fetched
-from services.commands.outstanding import Live, meet, watch
+from services.commands.matching import awaits_answer, is_meant, was_fetched
+from services.commands.outstanding import Live, meet
 from services.ids import new_id
 from services.rules import engine
 from services.rules.engine import Firing
@@ -161,7 +163,7 @@ class Dispatcher:
             asked_at=self.work.now,
             terms=terms,
             life=life,
-            watched=watch(profile, asked.command, terms),
+            watched=watch(profile, asked.command, terms.effect),
             by=asked.by,
         )
         self.memory.commands.add(live)
@@ -271,9 +273,16 @@ class Dispatcher:
         found = []
         for live in due:
             if self._may_still(live, rights):
+                self._compare_clocks(live)
                 self._happens(live, Handed(self.work.now))
                 found.append(_order_of(live))
         return found
+
+    def _compare_clocks(self, live: Live) -> None:
+        """The device's and its gateway's, by the newest before it can have been said."""
+        device = self.memory.devices.get(live.device)
+        if live.evidence.ahead is None and device is not None and device.last_measured is not None:
+            live.evidence.ahead = device.ahead
 
     def _may_still(self, live: Live, rights: Mapping[str, Sequence[Grant]]) -> bool:
         """Whether it is handed out; one that is not, and that no gateway ever had, has failed."""
@@ -299,19 +308,20 @@ class Dispatcher:
         at = from_millis(outcome.at)
         said = Said(self.work.now, outcome.attempt, outcome.status, at, outcome.reason, outcome.broker)
         is_said = outcome.status in ("sent", "unsure") and outcome.attempt == live.life.attempt
-        if is_said and live.measured_since is None:
-            began = at if outcome.began is None else min(at, from_millis(outcome.began))
-            live.measured_since = self._on_device_clock(live, began)
+        if is_said and live.evidence.began is None:
+            live.evidence.began = outcome.at if outcome.began is None else min(outcome.at, outcome.began)
         self._happens(live, said)
         if is_said:
-            self._look_back(live)
+            self._weigh(live)
 
-    def _on_device_clock(self, live: Live, at: datetime) -> datetime:
-        """A moment of the gateway's clock as the device's own clock shows it, by its newest live reading."""
-        device = self.memory.devices.get(live.device)
-        if device is None or device.last_measured is None:
-            return at
-        return at + timedelta(milliseconds=device.last_measured - device.last_received)
+    def rewind(self, gateway: str, to: Millis) -> None:
+        """Its clock had been ahead and was put right: what it said to be later than `to` happened by then."""
+        at = from_millis(to)
+        for live in self.memory.commands:
+            if live.gateway == gateway:
+                live.evidence.rewind(to)
+                live.life = rewound(live.life, at)
+                self._keep(live)
 
     # --- readings -----------------------------------------------------------------------------------------------------
 
@@ -325,8 +335,11 @@ class Dispatcher:
         if reading.quality in _SAYS_NOTHING_OF_NOW:
             return
         for live in self.memory.commands.of(device.id):
-            if live.watched is not None and reading.child in (live.child, ""):
-                self._look(live, device, reading)
+            # Two gateways' clocks cannot be compared, and what this one has heard may be from before the other said it.
+            if live.watched is None or not was_fetched(live) or device.gateway != live.gateway:
+                continue
+            if live.evidence.note(live.watched, live.child, device, reading):
+                self._weigh(live)
 
     def _answer(self, device: DeviceState, reading: Reading, replies: Sequence[Reply]) -> None:
         reply = replies[0]
@@ -339,7 +352,7 @@ class Dispatcher:
             if live.life.sent_at is None and not in_doubt:  # it is here before the gateway's word that it has sent
                 self._record(live, Step(live.life, "sent", {"attempt": live.life.attempt}), None)
             self._happens(live, heard)
-            self._look_back(live)
+            self._weigh(live)
             return
         self.memory.commands.unmatched += 1
         log.info("answer_unmatched", device=device.id, command=reply.command, correlation=reply.correlation)
@@ -361,34 +374,28 @@ class Dispatcher:
         untils = (live.terms.answers_count_from for live in near if live.command in names)
         return any(until is not None and at < until for until in untils)
 
-    def _look(self, live: Live, device: DeviceState, reading: Reading) -> None:
-        """Whether what has been measured since shows the effect."""
-        since = self._counts_since(live)
-        seen = None if since is None else effect_shown(live, device, since)
-        if seen is None:
+    def _weigh(self, live: Live) -> None:
+        """Whether what has been heard so far shows the effect: the device can be quicker than the gateway's word, and
+        than its own answer."""
+        if live.watched is None or not live.life.is_outstanding:
             return
-        measured = from_millis(reading.measured_at)
-        if live.early is None:
-            live.early = measured, seen
-        self._happens(live, EffectSeen(self.work.now, measured, seen))
+        known, began = self._known(live), self._began(live)
+        seen = None if began is None else live.evidence.shown(live.watched, known, began)
+        if seen is not None:
+            measured = from_millis(max(one.measured for one in seen.values()))
+            self._happens(live, EffectSeen(self.work.now, measured, told(seen)))
+        live.evidence.tidy(live.watched, known)
+        self._keep(live)
 
-    def _look_back(self, live: Live) -> None:
-        """Now that it has been said: the effect may be here already, since a device can be quicker than the gateway's
-        word, and than its own answer."""
-        since, device = self._counts_since(live), self.memory.devices.get(live.device)
-        if since is None or device is None or not live.life.is_outstanding:
-            return
-        seen = effect_shown(live, device, since)
-        if seen is not None and device.last_measured is not None:
-            self._happens(live, EffectSeen(self.work.now, from_millis(device.last_measured), seen))
-        elif live.early is not None and live.early[0] > since:
-            self._happens(live, EffectSeen(self.work.now, *live.early))
+    def _known(self, live: Live) -> dict[str, Value]:
+        device = self.memory.devices.get(live.device)
+        return {**(device.params if device is not None else {}), **live.params}
 
-    def _counts_since(self, live: Live) -> datetime | None:
-        """On the device's clock. Until the gateway tells when it began, it was not before it had been handed over."""
-        if live.measured_since is not None or live.life.handed_at is None:
-            return live.measured_since
-        return self._on_device_clock(live, live.life.handed_at)
+    def _began(self, live: Live) -> Millis | None:
+        """When it began to be said, on the gateway's clock. Until the gateway tells: before it was answered."""
+        if live.evidence.began is not None or live.life.acknowledged_at is None:
+            return live.evidence.began
+        return to_millis(live.life.acknowledged_at)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -400,10 +407,10 @@ class Dispatcher:
             self._happens(live, Tick(self.work.now, at, self._seen_so_far(live)))
 
     def _seen_so_far(self, live: Live) -> dict[str, Any]:
-        device = self.memory.devices.get(live.device)
-        if device is None or live.watched is None or live.measured_since is None:
+        began = self._began(live)
+        if began is None or not live.evidence.pictures:
             return {}
-        return told(measured_after(live, live.watched, device, live.measured_since))
+        return told(live.evidence.later(live.evidence.pictures[-1], began))
 
     # --- what every change does ---------------------------------------------------------------------------------------
 
@@ -413,9 +420,7 @@ class Dispatcher:
             return
         before, live.life = live.life, step.life
         if step.life is not before:
-            columns = {**store.life_columns(step.life), "measured_since": live.measured_since}
-            rows = self.work.commands.new if live.id in self.work.commands.new else self.work.commands.changed
-            rows.setdefault(live.id, {}).update(columns)
+            self._keep(live)
         if step.what:
             self._record(live, step, who)
         if not step.life.is_outstanding:
@@ -424,6 +429,11 @@ class Dispatcher:
             log.info("command", id=live.id, device=live.device, command=live.command, state=step.life.state.value)
             if not (isinstance(happening, Overruled) and happening.makes_room):  # the one in its place speaks for it
                 self._tell(live)
+
+    def _keep(self, live: Live) -> None:
+        rows = self.work.commands.new if live.id in self.work.commands.new else self.work.commands.changed
+        columns = {**store.life_columns(live.life), "evidence": live.evidence.dump()}
+        rows.setdefault(live.id, {}).update(columns)
 
     def _record(self, live: Live, step: Step, who: str | None) -> None:
         self.work.commands.events.append(
@@ -477,7 +487,7 @@ def _row(live: Live, asked: Asked) -> dict[str, Any]:
         "by": asked.by,
         "alarm": asked.alarm,
         "asked_at": live.asked_at,
-        "measured_since": None,
+        "evidence": live.evidence.dump(),
         **store.life_columns(live.life),
     }
 

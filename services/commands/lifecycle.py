@@ -224,6 +224,17 @@ def may_answer_until(life: Life, terms: Terms) -> datetime | None:
     return None if life.handed_at is None else life.expires_at + terms.timeout
 
 
+def rewound(life: Life, to: datetime) -> Life:
+    """The gateway's clock had been ahead and was put right: what it stamped later than `to` happened by then. Without
+    this an answer would be waited for until the clock has caught up with itself."""
+    sent, answered = life.sent_at, life.acknowledged_at
+    return replace(
+        life,
+        sent_at=None if sent is None else min(sent, to),
+        acknowledged_at=None if answered is None else min(answered, to),
+    )
+
+
 def advance(life: Life, terms: Terms, happening: Happening) -> Step:
     """What a happening makes of a life. Nothing revives what is over; late news is named and changes nothing."""
     return _TABLE[type(happening)](life, terms, happening)
@@ -304,7 +315,8 @@ def _answered_in_doubt(life: Life, said: Mapping[str, Any]) -> Step:
 
 
 def _effect_seen(life: Life, _: Terms, it: EffectSeen) -> Step:
-    if life.state not in (State.SENT, State.ACKNOWLEDGED):
+    said_before = life.state is State.QUEUED and life.attempt > 1  # it was late, and need not be said again
+    if life.state not in (State.SENT, State.ACKNOWLEDGED) and not said_before:
         return Step(life, "")
     seen = {"seen": dict(it.values), "at": it.at.isoformat()}
     return _ended(life, State.DONE, Reason.EFFECT_SEEN, it.now, seen)

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from device_profiles.expression import Condition, ExpressionError, names_of_effect, parse
-from device_profiles.schema import DeviceProfile
 from gateway.reading import Value
+from services.commands.evidence import Evidence, Watched
 from services.commands.lifecycle import Life, Terms
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A command's effect, compiled."""
-
-    condition: Condition
-    names: frozenset[str]
-    """Of metrics, states and events; params are not watched."""
 
 
 @dataclass
@@ -41,11 +30,7 @@ class Live:
     watched: Watched | None
     by: str | None = None
     """Who asked for it; None: a rule."""
-    measured_since: datetime | None = None
-    """When the gateway began to say it, on the device's clock: only what is measured later shows the effect. None:
-    the gateway has not told yet."""
-    early: tuple[datetime, dict[str, Any]] | None = None
-    """The effect, seen while nothing proves yet that it has been said: (measured, values)."""
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass
@@ -97,27 +82,3 @@ class Outstanding:
 def meet(child: str, other: str) -> bool:
     """Whether two commands are about one part: the whole device has every part."""
     return child == other or not child or not other
-
-
-def watch(profile: DeviceProfile | None, command: str, terms: Terms) -> Watched | None:
-    """The effect to look for; None where there is none, or where the profile does not know its names any more."""
-    known = profile.commands.get(command) if profile is not None else None
-    if profile is None or known is None or terms.effect is None:
-        return None
-    try:
-        expression = parse(terms.effect, names_of_effect(profile, known))
-    except ExpressionError:
-        return None
-    measured = expression.names - profile.params.keys() - known.params.keys()
-    return Watched(expression.compile(), frozenset(measured))
-
-
-def values_since(names: frozenset[str], own: Mapping[str, Value], parent: Mapping[str, Value]) -> dict[str, Value]:
-    """What a condition may read of these names: `parent.x` is one of the device."""
-    found: dict[str, Value] = {}
-    for name in names:
-        key = name.removeprefix("parent.")
-        source = own if key == name else parent
-        if key in source:
-            found[name] = source[key]
-    return found

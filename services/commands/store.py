@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from device_profiles.schema import DeviceProfile
 from gateway.reading import Value
 from services.accounts import audit
+from services.clock import to_millis
+from services.commands.evidence import Evidence, load_evidence, watch
 from services.commands.lifecycle import Life, Reason, State, Terms
-from services.commands.outstanding import Live, Outstanding, watch
+from services.commands.outstanding import Live, Outstanding
 from services.ids import new_id
 from services.scope import Scope, in_scope
 from services.tables import command_events, commands
@@ -193,10 +195,17 @@ def _live(row: Any, library: Library) -> Live:
             acknowledged_at=row.acknowledged_at,
             ended_at=row.ended_at,
         ),
-        watched=watch(library.get(row.profile), row.command, terms),
+        watched=watch(library.get(row.profile), row.command, terms.effect),
         by=row.by,
-        measured_since=row.measured_since,
+        evidence=_evidence(row),
     )
+
+
+def _evidence(row: Any) -> Evidence:
+    if row.evidence is not None:
+        return load_evidence(row.evidence)
+    # Of an older version: that it was said is all that is known.
+    return Evidence(began=None if row.sent_at is None else to_millis(row.sent_at))
 
 
 def _ended_with(connection: Connection, device: str, correlation: str, since: datetime) -> str | None:

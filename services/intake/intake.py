@@ -193,6 +193,7 @@ class Intake:
             put_right = clock_put_right(gateway, batch, readings)
             if put_right is not None:
                 rewind(gateway, put_right, memory, work)
+                consequences.commands.rewind(gateway.id, put_right)
             gap = note_gateway(gateway, batch, readings, now)
             if gap is not None:
                 work.gaps.append(gap_row(gap, now))
