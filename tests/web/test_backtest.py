@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, expect
 
 from services.backtest.bounds import USUAL, bounded
 from services.backtest.jobs import Backtest, Jobs
+from services.backtest.report import Report
 from services.web.app import create_app
 from tests.services.backtest.large import large
 from tests.web.conftest import Courtyard, serving
@@ -170,6 +172,40 @@ def test_people_try_a_change_and_see_what_differs(
         assert too_wide(page) == []
         assert violations(page, "light") == []
         assert violations(page, "dark") == []
+
+
+@pytest.mark.browser
+def test_the_state_beside_the_title_follows_what_runs(chromium: Browser, standing: Courtyard) -> None:  # noqa: F811
+    """Each of two backtests lasts until it is told to end; the page that waits for its turn is never loaded again."""
+    told = [Event(), Event()]
+    turns = iter(told)
+
+    def lasting(*_: object) -> Report:
+        assert next(turns).wait(300)
+        return bounded(large(devices=1, episodes_each=0, site=SITE), USUAL)
+
+    jobs = Jobs(lasting)
+    recipe: Any = None
+    for id in ("first", "second"):
+        jobs.start(
+            Backtest(id=id, site=SITE, start=NOW, end=NOW, by="chen.yu", asked_at=NOW, rule="", change=""), recipe
+        )
+    many = replace(standing, app=create_app(replace(standing.context, jobs=jobs)))
+    with (
+        serving(many) as server,
+        browsing(chromium, server.url, many, "chen.yu", locale="en-GB", viewport=DESKTOP) as page,
+    ):
+        try:
+            page.goto("/rules/backtest/second")
+            expect(page.locator("#state")).to_have_text("Waits for its turn")
+            told[0].set()
+            expect(page.locator("#state")).to_have_text("Runs")
+            told[1].set()
+            expect(page.locator("#state")).to_have_text("Done")
+        finally:
+            for one in told:
+                one.set()
+            jobs.close()
 
 
 def test_a_result_of_thousands_of_episodes_is_a_small_page_that_says_what_it_leaves_out(standing: Courtyard) -> None:
